@@ -1,0 +1,3 @@
+//! The `ringpost` command.
+
+fn main() {}
