@@ -8,8 +8,10 @@
 mod loss;
 mod mailbox;
 mod message;
+mod notice;
 mod ring;
 mod sequence;
+mod stats;
 mod sync;
 mod worker;
 
@@ -26,4 +28,6 @@ pub mod topic;
 
 pub use loss::{DropReason, Gap};
 pub use message::{Fields, Message, Stamp};
+pub use notice::Notice;
 pub use sequence::Sequence;
+pub use stats::{BusStats, SubscriptionStats};
