@@ -31,3 +31,5 @@ pub use message::{Fields, Message, Stamp};
 pub use notice::Notice;
 pub use sequence::Sequence;
 pub use stats::{BusStats, SubscriptionStats};
+#[cfg(not(ringpost_loom))]
+pub use topic::{Pattern, PatternError, Topic, TopicError, TopicId};
