@@ -33,3 +33,5 @@ pub use sequence::Sequence;
 pub use stats::{BusStats, SubscriptionStats};
 #[cfg(not(ringpost_loom))]
 pub use topic::{Pattern, PatternError, Topic, TopicError, TopicId};
+#[cfg(not(ringpost_loom))]
+pub use worker::{Workers, WorkersBuilder, WorkersStats};

@@ -28,9 +28,9 @@ use super::topics::TopicEntry;
 use crate::actor::scope;
 use crate::actor::source::{Entry, Letter};
 use crate::actor::subscriber::Life;
-use crate::mailbox::addr::Push;
-use crate::mailbox::signal;
-use crate::ring::{Log, Next, Pen, Places, Refused, Writer};
+use crate::mailbox::{Push, signal};
+use crate::ring::queue::{Places, Refused as NoPlace};
+use crate::ring::{Log, Next, Pen, Refused, Writer};
 use crate::topic::TopicId;
 use crate::{DropReason, Message, Sequence, Stamp, trace};
 
@@ -297,8 +297,11 @@ fn to_everybody<M: Message>(
         Some((last, most)) if !keep => (most, Some(last)),
         _ => (&route.open[..], None),
     };
-    offer_copies(most, sequence, id, &mut copies, scratch, &mut counts);
+    let served = offer_copies(most, sequence, id, &mut copies, scratch, &mut counts);
     drop(copies);
+    if served < most.len() {
+        offer_all(&most[served..], sequence, id, &message, scratch, &mut counts);
+    }
     if let Some(target) = last {
         offer(target, sequence, id, message, &mut scratch.stolen, &mut counts);
         signal::fence();
@@ -392,16 +395,16 @@ pub(super) fn reserve<M: Message>(
     for target in &route.blocking {
         match target.addr.reserve(n) {
             Ok(reserved) => places.push(Some(reserved)),
-            Err(Refused2::Full) => {
+            Err(NoPlace::Full) => {
                 give_back(route, places);
                 return Err(Unreserved::Full(Arc::clone(target)));
             }
-            Err(Refused2::Closed) if target.subscriber.life() == Life::Failed => {
+            Err(NoPlace::Closed) if target.subscriber.life() == Life::Failed => {
                 give_back(route, places);
                 return Err(Unreserved::Stopped(target.subscriber.id));
             }
             // Cancelled, and about to leave the table.
-            Err(Refused2::Closed) => places.push(None),
+            Err(NoPlace::Closed) => places.push(None),
         }
     }
     Ok(())
@@ -432,7 +435,7 @@ pub(super) fn ring_bells<M: Message>(route: &Route<M>) {
     }
 }
 
-/// Offers one copy to each mailbox.
+/// Offers one copy to each mailbox, as far as there are copies; returns how far that was.
 #[inline]
 fn offer_copies<M: Message>(
     targets: &[Arc<Target<M>>],
@@ -441,7 +444,7 @@ fn offer_copies<M: Message>(
     copies: &mut impl Iterator<Item = M>,
     scratch: &mut Scratch<M>,
     counts: &mut Counts,
-) {
+) -> usize {
     let mut next = 0;
     while next < targets.len() {
         // One guard around the whole loop; after a panic it goes on behind the mailbox that the
@@ -455,18 +458,16 @@ fn offer_copies<M: Message>(
             true
         }));
         match offered {
-            Ok(true) => return,
+            Ok(true) => break,
             // The route grew since the copies were counted.
-            Ok(false) => break,
+            Ok(false) => return next,
             Err(_) => {
                 lose(&targets[next], sequence, DropReason::Panicked, counts);
                 next += 1;
             }
         }
     }
-    for target in &targets[next..] {
-        lose(target, sequence, DropReason::Joining, counts);
-    }
+    targets.len()
 }
 
 /// Offers clones of a message that is kept.
@@ -479,7 +480,8 @@ fn offer_all<M: Message>(
     counts: &mut Counts,
 ) {
     let mut copies = message.share(targets.len());
-    offer_copies(targets, sequence, topic, &mut copies, scratch, counts);
+    let served = offer_copies(targets, sequence, topic, &mut copies, scratch, counts);
+    debug_assert_eq!(served, targets.len(), "`share` gives as many copies as it was asked for");
 }
 
 /// Offers a message to one mailbox; what is lost by it is counted.
@@ -495,12 +497,12 @@ pub(super) fn offer<M: Message>(
     let before = stolen.len();
     match target.addr.push(Letter { sequence, topic, message }, stolen) {
         Push::Taken => counts.delivered += 1,
-        Push::TookOldest => {
+        Push::TookOldest(_) => {
             counts.delivered += 1;
             counts.dropped += 1;
             lost_oldest(target, &stolen[before..]);
         }
-        Push::Refused(letter) => {
+        Push::Refused(letter) | Push::Disconnected(letter) => {
             stolen.push(letter);
             lose(target, sequence, DropReason::FullNewest, counts);
         }
@@ -552,8 +554,8 @@ fn join_late<M: Message>(
         let reserved = loop {
             match target.addr.reserve(1) {
                 Ok(places) => break Some(places),
-                Err(Refused2::Closed) => break None,
-                Err(Refused2::Full) => {
+                Err(NoPlace::Closed) => break None,
+                Err(NoPlace::Full) => {
                     if scope::inside() || !core.wait_for_room(target, 1) {
                         break None;
                     }

@@ -22,7 +22,7 @@ impl Filter {
     /// Whether the pattern matches the topic with this number.
     #[inline]
     pub(crate) fn admits(&mut self, topic: TopicId, names: &Names) -> bool {
-        match self.verdicts.get(topic.index()) {
+        match self.verdicts.get(topic.get() as usize) {
             Some(&Some(verdict)) => verdict,
             _ => self.decide(topic, names),
         }
@@ -31,10 +31,10 @@ impl Filter {
     #[cold]
     fn decide(&mut self, topic: TopicId, names: &Names) -> bool {
         let verdict = self.pattern.matches(names.name(topic));
-        if self.verdicts.len() <= topic.index() {
-            self.verdicts.resize(topic.index() + 1, None);
+        if self.verdicts.len() <= topic.get() as usize {
+            self.verdicts.resize(topic.get() as usize + 1, None);
         }
-        self.verdicts[topic.index()] = Some(verdict);
+        self.verdicts[topic.get() as usize] = Some(verdict);
         verdict
     }
 }

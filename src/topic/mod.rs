@@ -59,11 +59,13 @@
 
 mod error;
 mod explain;
+pub(crate) mod filter;
 mod glob;
 mod hamt;
 mod id;
 mod mqtt;
 mod name;
+pub(crate) mod names;
 mod native;
 mod nats;
 mod pattern;

@@ -1,0 +1,2 @@
+//! Models of the workers' protocols, explored by loom.
+#![forbid(unsafe_code)]
