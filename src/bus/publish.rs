@@ -20,13 +20,15 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::core::{Core, Stolen};
 use super::inline;
+use super::room::Room;
 use super::route::{Route, Target};
 use super::topics::TopicEntry;
 use crate::actor::scope;
-use crate::actor::source::{Entry, Letter};
+use crate::actor::source::{Entry, Letter, drop_caught};
 use crate::actor::subscriber::Life;
 use crate::mailbox::{Push, signal};
 use crate::ring::queue::{Places, Refused as NoPlace};
@@ -48,16 +50,10 @@ pub struct Published {
 }
 
 /// Why nothing was published.
-pub(crate) enum Refusal<M: Message> {
-    Full(M, Room<M>),
-    Closed(M),
-    Stopped(u64, M),
-}
-
-/// Where there was no room.
-pub(crate) enum Room<M: Message> {
-    Mailbox(Arc<Target<M>>),
-    Ring,
+pub(crate) enum Refusal<M: Message, T = M> {
+    Full(T, Room<M>),
+    Closed(T),
+    Stopped(u64, T),
 }
 
 /// The end of the ring that a publish writes to: a publisher's own, or one borrowed for a moment.
@@ -86,24 +82,41 @@ pub(crate) struct Scratch<M: Message> {
     pub(super) places: Vec<Option<Places>>,
     /// One for each `Block` mailbox that has a place.
     pub(super) copies: Vec<Option<M>>,
+    /// For a batch: what goes to the ring, and what goes to each mailbox.
+    pub(super) entries: Vec<Entry<M>>,
+    pub(super) columns: Vec<Vec<Letter<M>>>,
     /// What goes last: foreign drops.
     pub(super) stolen: Stolen<M>,
+    pub(super) discarded: Vec<M>,
 }
 
 impl<M: Message> Scratch<M> {
     pub(crate) fn new() -> Self {
-        Self { places: Vec::new(), copies: Vec::new(), stolen: Vec::new() }
+        Self {
+            places: Vec::new(),
+            copies: Vec::new(),
+            entries: Vec::new(),
+            columns: Vec::new(),
+            stolen: Vec::new(),
+            discarded: Vec::new(),
+        }
     }
 
     /// Drops what was gathered; a panic of one message's Drop touches no other.
     #[inline]
     pub(super) fn clear(&mut self) {
-        if self.stolen.is_empty() {
-            return;
+        if !self.stolen.is_empty() {
+            drop_each(&mut self.stolen);
         }
-        while let Some(letter) = self.stolen.pop() {
-            let _panic = catch_unwind(AssertUnwindSafe(|| drop(letter)));
+        if !self.discarded.is_empty() {
+            drop_each(&mut self.discarded);
         }
+    }
+}
+
+fn drop_each<T>(values: &mut Vec<T>) {
+    while let Some(value) = values.pop() {
+        drop_caught(value);
     }
 }
 
@@ -170,28 +183,30 @@ fn to_ring_alone<M: Message>(
     if rerouted {
         *route = topic.route(&core.table);
         counts.delivered = route.readers;
-        read_back(core, route, sequence, id, scratch, &mut counts);
     }
     signal::fence();
-    if rerouted {
-        ring_bells(route);
-    }
     core.ring_readers();
+    if rerouted {
+        let old = Route::new(0, Vec::new());
+        read_back(core, &old, route, sequence, id, scratch, &mut counts);
+    }
     Ok(counts.published(sequence))
 }
 
-/// Somebody joined between the look at the route and the claim: the message is on the ring
-/// already, so it is copied from there.
+/// Somebody joined between the look at the route and the claim, and the message has moved to the
+/// ring already: those whom the old route did not reach get a copy from there.
 #[cold]
-fn read_back<M: Message>(
+pub(super) fn read_back<M: Message>(
     core: &Core<M>,
+    old: &Route<M>,
     route: &Arc<Route<M>>,
     sequence: u64,
     topic: TopicId,
     scratch: &mut Scratch<M>,
     counts: &mut Counts,
 ) {
-    if route.mailboxes() == 0 && route.inline.is_empty() {
+    let joined = route.joined_since(old);
+    if joined.mailboxes() == 0 && joined.inline.is_empty() {
         return;
     }
     let mut reader = Log::reader(&core.log, sequence);
@@ -202,21 +217,19 @@ fn read_back<M: Message>(
         _ => None,
     };
     drop(reader);
-    match copy {
-        Some(message) => {
-            offer_all(&route.open, sequence, topic, &message, scratch, counts);
-            join_late(core, &[], &route.blocking, sequence, topic, &message, scratch, counts);
-            signal::fence();
-            ring_bells(route);
-            counts.delivered += route.inline.len() as u64;
-            inline::deliver(route, sequence, topic, &message);
+    let Some(message) = copy else {
+        for target in joined.open.iter().chain(&joined.blocking) {
+            lose(target, sequence, DropReason::Joining, counts);
         }
-        None => {
-            for target in route.open.iter().chain(&route.blocking) {
-                lose(target, sequence, DropReason::Joining, counts);
-            }
-        }
-    }
+        return;
+    };
+    offer_all(&joined.open, sequence, topic, &message, scratch, counts);
+    signal::fence();
+    ring_bells(&joined);
+    join_late(core, &joined, sequence, topic, &message, scratch, counts);
+    counts.delivered += joined.inline.len() as u64;
+    inline::deliver(&Arc::new(joined), sequence, topic, &message);
+    scratch.stolen.push(Letter { sequence, topic, message });
 }
 
 /// The whole way.
@@ -314,8 +327,8 @@ fn to_everybody<M: Message>(
     ring_bells(route);
     core.ring_readers();
     if let Some(old) = &old {
-        let (old, new) = (&old.blocking, &route.blocking);
-        join_late(core, old, new, sequence, id, &message, scratch, &mut counts);
+        let joined = route.joined_since(old);
+        join_late(core, &joined, sequence, id, &message, scratch, &mut counts);
     }
     if !route.inline.is_empty() {
         counts.delivered += route.inline.len() as u64;
@@ -536,27 +549,24 @@ pub(super) fn lose<M: Message>(
 /// Serves `Block` mailboxes that joined while this publish was under way: they have no place, and
 /// all the rest is done and rung, so that waiting for them holds up nobody else.
 #[cold]
-#[expect(clippy::too_many_arguments, reason = "one publish's state, on a path taken once a join")]
 fn join_late<M: Message>(
     core: &Core<M>,
-    old: &[Arc<Target<M>>],
-    new: &[Arc<Target<M>>],
+    joined: &Route<M>,
     sequence: u64,
     topic: TopicId,
     message: &M,
     scratch: &mut Scratch<M>,
     counts: &mut Counts,
 ) {
-    for target in new {
-        if old.iter().any(|other| Arc::ptr_eq(other, target)) {
-            continue;
-        }
+    for target in &joined.blocking {
         let reserved = loop {
             match target.addr.reserve(1) {
                 Ok(places) => break Some(places),
                 Err(NoPlace::Closed) => break None,
                 Err(NoPlace::Full) => {
-                    if scope::inside() || !core.wait_for_room(target, 1) {
+                    let room = Room::Mailbox(Arc::clone(target));
+                    let deadline = Instant::now() + room.timeout(core);
+                    if scope::inside() || !room.wait_blocking(core, 1, deadline) {
                         break None;
                     }
                 }

@@ -65,6 +65,26 @@ impl<M: Message> Route<M> {
         self.blocking.len() + self.open.len()
     }
 
+    /// The largest batch that fits every `Block` mailbox; `None` if there is none of those.
+    pub(crate) fn smallest_blocking(&self) -> Option<usize> {
+        self.blocking.iter().map(|target| target.addr.capacity()).min()
+    }
+
+    /// What it has more than an older route of the same topic.
+    pub(crate) fn joined_since(&self, old: &Self) -> Self {
+        fn fresh<T>(new: &[Arc<T>], old: &[Arc<T>]) -> Box<[Arc<T>]> {
+            let known = |one: &Arc<T>| old.iter().any(|other| Arc::ptr_eq(other, one));
+            new.iter().filter(|one| !known(one)).cloned().collect()
+        }
+        Self {
+            version: self.version,
+            blocking: fresh(&self.blocking, &old.blocking),
+            open: fresh(&self.open, &old.open),
+            inline: fresh(&self.inline, &old.inline),
+            readers: 0,
+        }
+    }
+
     /// How many subscriptions it has.
     pub(crate) fn subscribers(&self) -> u64 {
         (self.mailboxes() + self.inline.len()) as u64 + self.readers
