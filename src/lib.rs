@@ -26,4 +26,5 @@ pub mod topic;
 
 pub use loss::{DropReason, Gap};
 pub use message::{Fields, Message, Stamp};
+pub use ring::{Shared, Shares};
 pub use sequence::Sequence;
