@@ -29,6 +29,7 @@ pub mod topic;
 pub use loss::{DropReason, Gap};
 pub use message::{Fields, Message, Stamp};
 pub use notice::Notice;
+pub use ring::{Shared, Shares};
 pub use sequence::Sequence;
 pub use stats::{BusStats, SubscriptionStats};
 #[cfg(not(ringpost_loom))]
