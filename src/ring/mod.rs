@@ -1,1 +1,3 @@
 //! `ring`: not written yet.
+
+pub(crate) mod queue;
