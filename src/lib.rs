@@ -25,5 +25,8 @@ pub mod store;
 pub mod topic;
 
 pub use loss::{DropReason, Gap};
+pub use mailbox::{
+    Addr, Counts, Mailbox, OfferError, Offered, Overflow, RecvError, TryRecvError, Wait,
+};
 pub use message::{Fields, Message, Stamp};
 pub use sequence::Sequence;
