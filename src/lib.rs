@@ -27,6 +27,9 @@ pub mod store;
 pub mod topic;
 
 pub use loss::{DropReason, Gap};
+pub use mailbox::{
+    Addr, Counts, Mailbox, OfferError, Offered, Overflow, RecvError, TryRecvError, Wait,
+};
 pub use message::{Fields, Message, Stamp};
 pub use notice::Notice;
 pub use ring::{Shared, Shares};

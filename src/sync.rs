@@ -13,6 +13,16 @@ pub(crate) use real::*;
 #[cfg(ringpost_loom)]
 pub(crate) use model::*;
 
+/// A number that nobody else in this process gets: tells one object from another after the
+/// address of the first was given to the second.
+pub(crate) fn unique() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    // Not modelled: nobody acts on how two such numbers compare, only on whether they are equal.
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    // ORDER: Relaxed; only the atomicity of the addition matters.
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 #[cfg(not(ringpost_loom))]
 mod real {
     pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard};

@@ -8,6 +8,7 @@ mod directory;
 mod faults;
 mod log;
 mod pool;
+pub(crate) mod queue;
 mod reader;
 mod shared;
 mod slot;
