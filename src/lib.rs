@@ -13,6 +13,8 @@ mod ring;
 mod sequence;
 mod stats;
 mod sync;
+#[cfg(not(ringpost_loom))]
+mod trace;
 mod worker;
 
 #[cfg(not(ringpost_loom))]
@@ -26,6 +28,16 @@ pub mod store;
 #[cfg(not(ringpost_loom))]
 pub mod topic;
 
+#[cfg(not(ringpost_loom))]
+pub use actor::{
+    Actor, Context, Delivery, Executor, ExecutorError, Failure, IntoOutcome, Run, Spawn,
+};
+#[cfg(not(ringpost_loom))]
+pub use bus::{
+    BatchError, Bus, BusBuilder, Notices, PublishError, Published, PublishedBatch, Publisher,
+    ShutdownReport, Start, SubscribeBuilder, SubscribeError, Subscription, Tap, TapError, Tapped,
+    Unsettled, WeakBus,
+};
 pub use loss::{DropReason, Gap};
 pub use mailbox::{
     Addr, Counts, Mailbox, OfferError, Offered, Overflow, RecvError, TryRecvError, Wait,

@@ -29,6 +29,9 @@ pub struct Notice {
     pub error: String,
     /// Whether it was a panic.
     pub panicked: bool,
+    /// Whether the subscription is one of notices: such a notice goes to nobody, so that none
+    /// can feed itself.
+    pub(crate) of_notices: bool,
 }
 
 impl Notice {

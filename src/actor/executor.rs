@@ -107,10 +107,10 @@ impl Executor {
 
 impl Chosen {
     /// How the run loop waits for messages: only a thread of its own may spin.
-    pub(crate) fn wait(&self) -> Option<Wait> {
+    pub(crate) fn wait(&self) -> Wait {
         match self {
-            Self::Thread(wait) => Some(*wait),
-            Self::Workers(..) | Self::Own(_) => None,
+            Self::Thread(wait) => *wait,
+            Self::Workers(..) | Self::Own(_) => Wait::default(),
         }
     }
 

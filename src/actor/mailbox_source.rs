@@ -5,15 +5,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::source::{Head, Letter, Refill, Source, drop_caught};
-use super::subscriber::{Life, Subscriber};
-use crate::mailbox::Mailbox;
+use super::subscriber::Subscriber;
 use crate::mailbox::losses::Collector;
-use crate::mailbox::wait::Wait;
+use crate::mailbox::{Batch, Mailbox};
 use crate::{DropReason, Gap, Message, worker};
 
 /// Messages from a mailbox.
 pub(crate) struct MailboxSource<M: Message> {
-    pub(crate) mailbox: Mailbox<Letter<M>>,
+    mailbox: Mailbox<Letter<M>>,
     batch: VecDeque<Letter<M>>,
     /// Messages below this sequence were read from history, or are older than the subscription.
     start: u64,
@@ -21,15 +20,10 @@ pub(crate) struct MailboxSource<M: Message> {
     /// Gaps not yet told: each waits for the first message that is newer.
     pending: Vec<Gap>,
     subscriber: Arc<Subscriber<M>>,
-    wait: Option<Wait>,
 }
 
 impl<M: Message> MailboxSource<M> {
-    pub(crate) fn new(
-        mailbox: Mailbox<Letter<M>>,
-        subscriber: Arc<Subscriber<M>>,
-        wait: Option<Wait>,
-    ) -> Self {
+    pub(crate) fn new(mailbox: Mailbox<Letter<M>>, subscriber: Arc<Subscriber<M>>) -> Self {
         Self {
             mailbox,
             batch: VecDeque::new(),
@@ -37,7 +31,6 @@ impl<M: Message> MailboxSource<M> {
             collector: Collector::new(),
             pending: Vec::new(),
             subscriber,
-            wait,
         }
     }
 
@@ -62,18 +55,17 @@ impl<M: Message> MailboxSource<M> {
 impl<M: Message> Source<M> for MailboxSource<M> {
     #[inline]
     fn refill(&mut self) -> Refill {
-        let position = self.mailbox.position();
-        let taken = self.mailbox.take_batch(&mut self.batch);
+        let taken = self.mailbox.take_batch(usize::MAX, &mut self.batch);
         self.collector.collect(&self.subscriber.ledger.losses, &mut self.pending);
-        if taken > 0 {
-            self.subscriber.ledger.runner.taken.add_owned(taken as u64);
-            return Refill::Some;
+        match taken {
+            Batch::Taken(count) => {
+                self.subscriber.ledger.runner.taken.add_owned(count as u64);
+                Refill::Some
+            }
+            Batch::Empty => Refill::Empty,
+            Batch::Busy => Refill::Busy,
+            Batch::Ended(_) => Refill::Ended,
         }
-        if self.mailbox.position() != position {
-            // Only places that publishers gave back.
-            self.finish_batch();
-        }
-        if self.mailbox.is_finished() { Refill::Ended } else { Refill::Empty }
     }
 
     #[inline]
@@ -103,8 +95,9 @@ impl<M: Message> Source<M> for MailboxSource<M> {
     }
 
     async fn wait(&mut self) {
-        let Self { mailbox, subscriber, wait, .. } = self;
-        mailbox.idle(*wait, || subscriber.life() != Life::Running).await;
+        // Places that publishers gave back, or that gave way, are passed without a message.
+        self.finish_batch();
+        std::future::poll_fn(|task| self.mailbox.poll_idle(task)).await;
     }
 
     async fn give_up(&mut self, reason: DropReason) {
@@ -122,15 +115,12 @@ impl<M: Message> Source<M> for MailboxSource<M> {
                 drop_caught(letter);
             }
             counts.set_done(self.mailbox.position());
-            let taken = self.mailbox.take_batch(&mut self.batch);
-            counts.taken.add_owned(taken as u64);
-            if taken == 0 {
-                if self.mailbox.is_finished() {
-                    counts.set_done(self.mailbox.position());
-                    return;
-                }
-                // A publisher holds a place that it will fill or give back in a moment.
-                worker::yield_now().await;
+            match self.mailbox.take_batch(usize::MAX, &mut self.batch) {
+                Batch::Taken(count) => counts.taken.add_owned(count as u64),
+                Batch::Ended(_) => return,
+                // A publisher holds a place that it will fill or give back in a moment, or is
+                // making room at this very moment.
+                Batch::Empty | Batch::Busy => worker::yield_now().await,
             }
         }
     }

@@ -14,9 +14,11 @@
 //! | [`subscriber`] | one subscription as runner, publishers and owner share it |
 //! | [`ledger`] | what became of every message |
 //! | [`scope`] | whether this thread is inside a handler |
+//! | [`bell`] | the doorbell of a reader of the ring |
 //! | [`executor`] | on what the loop runs |
 #![forbid(unsafe_code)]
 
+pub(crate) mod bell;
 pub(crate) mod closure;
 pub(crate) mod context;
 pub(crate) mod delivery;

@@ -6,12 +6,12 @@
 
 use std::sync::Arc;
 
+use super::bell::Bell;
 use super::source::{Entry, Head, Refill, Source};
 use super::subscriber::{Life, Subscriber};
 use crate::mailbox::losses::Losses;
-use crate::mailbox::signal::Bell;
 use crate::mailbox::space::Space;
-use crate::mailbox::wait::{Wait, idle};
+use crate::mailbox::wait::{Idle, Wait};
 use crate::ring::{Next, Reader};
 use crate::{DropReason, Gap, Message, Sequence};
 
@@ -26,7 +26,7 @@ pub(crate) struct RingSource<M: Message> {
     left: u64,
     pending: Option<Gap>,
     subscriber: Arc<Subscriber<M>>,
-    wait: Option<Wait>,
+    idle: Idle,
 }
 
 impl<M: Message> RingSource<M> {
@@ -36,21 +36,16 @@ impl<M: Message> RingSource<M> {
         space: Arc<Space>,
         window: u64,
         subscriber: Arc<Subscriber<M>>,
-        wait: Option<Wait>,
+        wait: Wait,
     ) -> Self {
         subscriber.ledger.runner.set_done(reader.position());
-        Self { reader, bell, space, window, left: 0, pending: None, subscriber, wait }
+        let idle = Idle::new(wait, usize::try_from(window).unwrap_or(usize::MAX));
+        Self { reader, bell, space, window, left: 0, pending: None, subscriber, idle }
     }
-
 }
 
 /// Notes a loss; losses that touch become one gap.
-fn lose(
-    pending: &mut Option<Gap>,
-    losses: &Losses,
-    (from, to): (u64, u64),
-    reason: DropReason,
-) {
+fn lose(pending: &mut Option<Gap>, losses: &Losses, (from, to): (u64, u64), reason: DropReason) {
     let count = to - from + 1;
     let gap = pending.get_or_insert(Gap {
         from: Sequence::new(from),
@@ -66,9 +61,10 @@ fn lose(
 impl<M: Message> Source<M> for RingSource<M> {
     fn refill(&mut self) -> Refill {
         if !self.reader.is_required() {
-            let (position, tail) = (self.reader.position(), self.reader.tail());
-            if tail - position > self.window
-                && let Some((from, to)) = self.reader.skip_to(tail - self.window)
+            let lag = self.reader.lag();
+            let newest = self.reader.position() + lag.saturating_sub(self.window);
+            if lag > self.window
+                && let Some((from, to)) = self.reader.skip_to(newest)
             {
                 let losses = &self.subscriber.ledger.losses;
                 lose(&mut self.pending, losses, (from, to), DropReason::FullOldest);
@@ -77,7 +73,10 @@ impl<M: Message> Source<M> for RingSource<M> {
         self.left = (self.window / 4).clamp(1, 64);
         loop {
             match self.reader.next() {
-                Next::Item(..) => return Refill::Some,
+                Next::Item(..) => {
+                    self.idle.reset();
+                    return Refill::Some;
+                }
                 Next::Empty => return Refill::Empty,
                 Next::Closed => return Refill::Ended,
                 Next::Gap { from, to } => {
@@ -126,15 +125,16 @@ impl<M: Message> Source<M> for RingSource<M> {
     async fn wait(&mut self) {
         self.finish_batch();
         self.reader.release();
-        let Self { reader, bell, subscriber, wait, .. } = self;
+        let Self { reader, bell, subscriber, idle, .. } = self;
         let ready = || reader.is_ready() || subscriber.life() != Life::Running;
-        idle(&bell.signal, *wait, ready).await;
+        bell.wait(idle, ready).await;
     }
 
     async fn give_up(&mut self, reason: DropReason) {
-        let (position, tail) = (self.reader.position(), self.reader.tail());
-        if tail > position {
-            self.subscriber.ledger.losses.record(reason, position, tail - 1, tail - position);
+        let (position, lag) = (self.reader.position(), self.reader.lag());
+        let tail = position + lag;
+        if lag > 0 {
+            self.subscriber.ledger.losses.record(reason, position, tail - 1, lag);
         }
         self.subscriber.set_ended_at(tail);
         self.subscriber.ledger.runner.set_done(tail);

@@ -75,7 +75,7 @@ where
     let dropped = catch_unwind(AssertUnwindSafe(|| drop(actor)));
     failed(&subscriber, dropped.map(|()| Ok(())), None);
     subscriber.advance(Life::Ended);
-    subscriber.host.ended(subscriber.id);
+    subscriber.ended();
 }
 
 /// Handles messages until the source ends or the subscription does.
@@ -95,6 +95,7 @@ async fn serve<M: Message, A: Actor<M>, S: Source<M>>(
         }
         match source.refill() {
             Refill::Ended => return End::Drained,
+            Refill::Busy => worker::yield_now().await,
             Refill::Empty => {
                 if std::mem::take(&mut was_busy) {
                     let idle = guarded(None::<&M>, || actor.on_idle(context)).await;
@@ -109,8 +110,7 @@ async fn serve<M: Message, A: Actor<M>, S: Source<M>>(
                 while let Some(head) = source.head(&mut gaps) {
                     let Head { sequence, topic, message } = head;
                     let number = (sequence != 0).then(|| Sequence::new(sequence));
-                    let delivery =
-                        Delivery::lend(number, topic, &subscriber.names, message, &gaps);
+                    let delivery = Delivery::lend(number, topic, &subscriber.names, message, &gaps);
                     let outcome = guarded(Some(message), || actor.handle(delivery, context)).await;
                     if failed(subscriber, outcome, Some((number, topic, message))) {
                         counts.failed.add_owned(1);
@@ -196,7 +196,7 @@ fn failed<M: Message>(
         Ok(Err(failure)) => (failure.to_string(), false),
         Err(panic) => (panic_text(panic), true),
     };
-    subscriber.host.notify(notice(subscriber, error, panicked, place));
+    subscriber.notify(notice(subscriber, error, panicked, place));
     true
 }
 
@@ -224,6 +224,7 @@ pub(crate) fn notice<M: Message>(
         message_id: fields.id,
         error: Notice::cut(error),
         panicked,
+        of_notices: subscriber.of_notices,
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Entry<M> {
 pub(crate) enum Refill {
     Some,
     Empty,
+    /// A publisher is in the way for a moment: look again.
+    Busy,
     /// Closed, and everything was handed out.
     Ended,
 }

@@ -2,10 +2,11 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::ledger::Ledger;
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use crate::topic::Pattern;
 use crate::topic::names::Names;
 use crate::{Message, Notice};
 
@@ -27,10 +28,10 @@ pub(crate) enum Life {
     Cancelled,
     /// The bus gave up waiting for it.
     Abandoned,
-    /// It stopped by failure.
-    Failed,
     /// The runner is gone.
     Ended,
+    /// The runner is gone, because the actor could not start.
+    Failed,
 }
 
 /// The shared part of a subscription.
@@ -39,9 +40,12 @@ pub(crate) struct Subscriber<M: Message> {
     /// The bus's number, for [`scope`](super::scope).
     pub(crate) bus: u64,
     pub(crate) pattern: Arc<str>,
+    /// Whether its pattern sees the bus's own topics.
+    pub(crate) of_notices: bool,
     pub(crate) names: Arc<Names>,
     pub(crate) ledger: Ledger,
-    pub(crate) host: Arc<dyn Host<M>>,
+    /// The bus; a subscription does not keep it alive.
+    host: Weak<dyn Host<M>>,
     life: AtomicU8,
     /// Whether it has read all of the past that it asked for.
     caught_up: AtomicBool,
@@ -53,21 +57,36 @@ impl<M: Message> Subscriber<M> {
     pub(crate) fn new(
         id: u64,
         bus: u64,
-        pattern: Arc<str>,
+        pattern: &Pattern,
         names: Arc<Names>,
-        host: Arc<dyn Host<M>>,
+        host: Weak<dyn Host<M>>,
         caught_up: bool,
     ) -> Self {
         Self {
             id,
             bus,
-            pattern,
+            pattern: Arc::from(pattern.as_str()),
+            of_notices: pattern.sees_reserved(),
             names,
             ledger: Ledger::new(),
             host,
             life: AtomicU8::new(Life::Running as u8),
             caught_up: AtomicBool::new(caught_up),
             ended_at: AtomicU64::new(u64::MAX),
+        }
+    }
+
+    /// Tells the bus of a failure, if there still is one.
+    pub(crate) fn notify(&self, notice: Notice) {
+        if let Some(host) = self.host.upgrade() {
+            host.notify(notice);
+        }
+    }
+
+    /// The run loop is over.
+    pub(crate) fn ended(&self) {
+        if let Some(host) = self.host.upgrade() {
+            host.ended(self.id);
         }
     }
 
@@ -78,8 +97,8 @@ impl<M: Message> Subscriber<M> {
             0 => Life::Running,
             1 => Life::Cancelled,
             2 => Life::Abandoned,
-            3 => Life::Failed,
-            _ => Life::Ended,
+            3 => Life::Ended,
+            _ => Life::Failed,
         }
     }
 

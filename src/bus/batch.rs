@@ -71,8 +71,8 @@ pub(crate) fn publish<M: Message>(
         scratch.clear();
         return Ok(PublishedBatch { count: size as u64, ..PublishedBatch::default() });
     }
-    if core.refuses() {
-        return Err(Refusal::Closed(()));
+    if let Some(gate) = core.refuses() {
+        return Err(Refusal::at(gate, ()));
     }
     if route.version != core.table.version() {
         *route = topic.route(&core.table);
@@ -124,9 +124,9 @@ impl<M: Message> Group<'_, M> {
         }
         let inline = usize::from(!route.inline.is_empty());
         self.copy(route.mailboxes() + inline, scratch, messages);
-        scratch.entries.extend(
-            messages.drain(..size).map(|message| Entry { topic: topic.id, message }),
-        );
+        scratch
+            .entries
+            .extend(messages.drain(..size).map(|message| Entry { topic: topic.id, message }));
         let claimed = ring.with(|pen| {
             let claim = pen.claim(size)?;
             let first = claim.first();
@@ -171,7 +171,13 @@ impl<M: Message> Group<'_, M> {
             let old = std::mem::replace(route, topic.route(&core.table));
             for sequence in first..first + size as u64 {
                 super::publish::read_back(
-                    core, &old, route, sequence, topic.id, scratch, &mut counts,
+                    core,
+                    &old,
+                    route,
+                    sequence,
+                    topic.id,
+                    scratch,
+                    &mut counts,
                 );
             }
         }

@@ -4,11 +4,14 @@
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use super::publish::{Counts, offer};
 use super::table::{Member, Table};
 use super::topics::Topics;
+use crate::actor::bell::Sleepers;
+use crate::actor::scope;
 use crate::actor::source::{Entry, Letter};
-use crate::actor::subscriber::Host;
-use crate::mailbox::signal::Idlers;
+use crate::actor::subscriber::{Host, Life};
+use crate::mailbox::signal;
 use crate::mailbox::space::Space;
 use crate::ring::Log;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -28,6 +31,17 @@ pub(crate) struct Settings {
     pub(crate) log_events: bool,
 }
 
+/// Anybody may publish.
+const OPEN: u64 = 0;
+/// A shutdown has begun.
+const SHUT: u64 = u64::MAX;
+
+/// Why nothing can be published.
+pub(crate) enum Gate {
+    Closed,
+    Stopped(u64),
+}
+
 /// The shared part of a bus.
 pub(crate) struct Core<M: Message> {
     /// Tells buses of one process apart; never 0.
@@ -39,11 +53,11 @@ pub(crate) struct Core<M: Message> {
     /// Rung when a required reader of the ring moved on.
     pub(crate) room: Arc<Space>,
     /// How many readers of the ring sleep.
-    pub(crate) idlers: Arc<Idlers>,
+    pub(crate) sleepers: Arc<Sleepers>,
     pub(crate) notices: Arc<Log<Notice>>,
     pub(crate) workers: OnceLock<Workers>,
-    /// Whether publishing outside of handlers is refused: a shutdown has begun.
-    pub(crate) closing: std::sync::OnceLock<()>,
+    /// `OPEN`, `SHUT`, or the number of a required reader that stopped by failure.
+    gate: AtomicU64,
     next_id: AtomicU64,
     pub(crate) this: Weak<Core<M>>,
 }
@@ -69,10 +83,10 @@ impl<M: Message> Core<M> {
             topics: Topics::new(),
             table: Table::new(),
             room: Arc::new(Space::new()),
-            idlers: Arc::new(Idlers::new()),
+            sleepers: Arc::new(Sleepers::default()),
             notices: Log::new(NOTICES, 1),
             workers: workers.map(OnceLock::from).unwrap_or_default(),
-            closing: OnceLock::new(),
+            gate: AtomicU64::new(OPEN),
             next_id: AtomicU64::new(1),
             this: Weak::clone(this),
         })
@@ -88,19 +102,80 @@ impl<M: Message> Core<M> {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Closes at once: no message gets a sequence any more, actors drain and stop.
-    pub(crate) fn close(&self) {
-        self.log.close();
+    /// Closes at once: no message gets a sequence any more, actors drain and stop. Gives the
+    /// sequence that the next message would have got.
+    pub(crate) fn close(&self) -> u64 {
+        let end = self.log.close();
         self.notices.close();
         for member in self.table.members() {
-            match member {
-                Member::Mailbox(target) => target.addr.close(),
-                Member::Ring(reader) => reader.bell.wake(),
-                Member::Inline(_) => {}
+            if let Member::Mailbox(target) = &member {
+                target.addr.close();
+            } else if let Member::Inline(inline) = &member {
+                inline.subscriber.advance(Life::Ended);
+            }
+        }
+        self.wake_all();
+        end
+    }
+
+    /// Wakes everybody who sleeps, to look at what has changed.
+    pub(crate) fn wake_all(&self) {
+        signal::fence();
+        for member in self.table.members() {
+            if let Member::Mailbox(target) = &member {
+                target.addr.signal().ring();
             }
         }
         self.table.ring_readers();
         self.room.freed();
+    }
+
+    /// Why nothing can be published now, if so. One load while all is well.
+    #[inline]
+    pub(crate) fn refuses(&self) -> Option<Gate> {
+        // ORDER: Relaxed; a publish under way when the gate falls is served.
+        match self.gate.load(Ordering::Relaxed) {
+            OPEN => None,
+            SHUT if scope::inside() => None,
+            SHUT => Some(Gate::Closed),
+            subscriber => Some(Gate::Stopped(subscriber)),
+        }
+    }
+
+    /// Refuses publishes from outside of handlers from now on.
+    pub(crate) fn refuse(&self) {
+        // ORDER: Relaxed; see `refuses`.
+        self.gate.store(SHUT, Ordering::Relaxed);
+    }
+
+    /// A reader that must not lose anything has stopped by failure.
+    fn stop_publishers(&self, subscriber: u64) {
+        // ORDER: Relaxed; see `refuses`. A shutdown that has begun stays.
+        let _ = self.gate.compare_exchange(OPEN, subscriber, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// That reader was cancelled.
+    pub(crate) fn release_publishers(&self, subscriber: u64) {
+        // ORDER: Relaxed; see `refuses`.
+        let gate = &self.gate;
+        if gate.compare_exchange(subscriber, OPEN, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            for member in self.table.members() {
+                if let Member::Ring(reader) = &member
+                    && reader.required
+                    && reader.subscriber.life() == Life::Failed
+                {
+                    self.stop_publishers(reader.subscriber.id);
+                }
+            }
+        }
+    }
+
+    /// Wakes the readers of the ring that sleep. The caller has passed the fence.
+    #[inline]
+    pub(crate) fn ring_readers(&self) {
+        if self.sleepers.any() {
+            self.table.ring_readers();
+        }
     }
 
     /// Gives a notice, as a message, to everybody whose pattern asks for it.
@@ -111,12 +186,12 @@ impl<M: Message> Core<M> {
         }
         let topic = self.topics.names.intern(notice.topic);
         let Some(message) = M::from_notice(notice) else { return };
-        let mut stolen = Vec::new();
+        let (mut stolen, mut counts) = (Vec::new(), Counts::default());
         for target in route.open.iter().chain(&route.blocking) {
             // A notice never waits, and what does not fit is counted like any other message.
-            super::publish::offer(target, sequence, topic, message.clone(), &mut stolen);
+            offer(target, sequence, topic, message.clone(), &mut stolen, &mut counts);
         }
-        crate::mailbox::signal::fence();
+        signal::fence();
         for target in route.open.iter().chain(&route.blocking) {
             target.addr.signal().ring();
         }
@@ -130,7 +205,7 @@ impl<M: Message> Host<M> for Core<M> {
             self.topics.count_failure(topic);
         }
         // A failure in a subscriber of notices is only counted, so that none can feed itself.
-        if notice.pattern.trim_start_matches("re:^\\").contains('$') {
+        if notice.of_notices {
             return;
         }
         let claimed = self.notices.with_writer(|writer| {
@@ -151,7 +226,17 @@ impl<M: Message> Host<M> for Core<M> {
     }
 
     fn ended(&self, id: u64) {
-        self.table.remove(id);
+        match self.table.member(id) {
+            // Its publishers are to hear of it, until somebody cancels it.
+            Some(Member::Mailbox(target))
+                if target.blocks() && target.subscriber.life() == Life::Failed => {}
+            Some(Member::Ring(reader))
+                if reader.required && reader.subscriber.life() == Life::Failed =>
+            {
+                self.stop_publishers(id);
+            }
+            _ => drop(self.table.remove(id)),
+        }
     }
 }
 

@@ -96,11 +96,6 @@ fn run<M: Message>(route: &Route<M>, sequence: u64, topic: TopicId, message: &M)
             Err(panic) => (panic_text(panic), true),
         };
         subscriber.ledger.runner.failed.add(1);
-        subscriber.notify(notice(
-            subscriber,
-            error,
-            panicked,
-            Some((number, topic, message)),
-        ));
+        subscriber.notify(notice(subscriber, error, panicked, Some((number, topic, message))));
     }
 }

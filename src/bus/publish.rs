@@ -22,7 +22,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::core::{Core, Stolen};
+use super::core::{Core, Gate, Stolen};
 use super::inline;
 use super::room::Room;
 use super::route::{Route, Target};
@@ -54,6 +54,16 @@ pub(crate) enum Refusal<M: Message, T = M> {
     Full(T, Room<M>),
     Closed(T),
     Stopped(u64, T),
+}
+
+impl<M: Message, T> Refusal<M, T> {
+    #[cold]
+    pub(super) fn at(gate: Gate, message: T) -> Self {
+        match gate {
+            Gate::Closed => Self::Closed(message),
+            Gate::Stopped(subscriber) => Self::Stopped(subscriber, message),
+        }
+    }
 }
 
 /// The end of the ring that a publish writes to: a publisher's own, or one borrowed for a moment.
@@ -133,8 +143,8 @@ pub(crate) fn publish<M: Message>(
     if !core.log.is_enabled() {
         return Ok(Published { sequence: None, delivered: 0, dropped: 0 });
     }
-    if core.refuses() {
-        return Err(Refusal::Closed(message));
+    if let Some(gate) = core.refuses() {
+        return Err(Refusal::at(gate, message));
     }
     message.stamp(&Stamp::default());
     if route.version != core.table.version() {
@@ -276,9 +286,11 @@ fn to_everybody<M: Message>(
             drop(copies);
             give_back(route, &mut scratch.places);
             let letters = scratch.copies.drain(..).flatten().chain([on_ring]);
-            scratch
-                .stolen
-                .extend(letters.map(|message| Letter { sequence: 0, topic: id, message }));
+            scratch.stolen.extend(letters.map(|message| Letter {
+                sequence: 0,
+                topic: id,
+                message,
+            }));
             return refusal(refused, message);
         }
     };

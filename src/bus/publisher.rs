@@ -189,7 +189,7 @@ impl<M: Message> Publisher<M> {
 }
 
 /// The public form of a refusal.
-pub(crate) fn refused<M>(refusal: Refusal<M>) -> PublishError<M> {
+pub(crate) fn refused<M: Message, T>(refusal: Refusal<M, T>) -> PublishError<T> {
     match refusal {
         Refusal::Full(message, _) => PublishError::Full(message),
         Refusal::Closed(message) => PublishError::Closed(message),

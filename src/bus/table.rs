@@ -12,8 +12,8 @@ use arc_swap::ArcSwap;
 use super::inline::Inline;
 use super::route::{Route, Target};
 use crate::Message;
+use crate::actor::bell::Bell;
 use crate::actor::subscriber::Subscriber;
-use crate::mailbox::signal::Bell;
 use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::topic::{Pattern, Trie};
@@ -26,6 +26,8 @@ pub(crate) struct RingMember<M: Message> {
     pub(crate) start: u64,
     /// The lag it may build up.
     pub(crate) window: u64,
+    /// Whether publishers must not overrun it.
+    pub(crate) required: bool,
 }
 
 /// One subscription, by how it gets its messages.
@@ -55,28 +57,21 @@ impl<M: Message> Member<M> {
     }
 }
 
-/// What publishers resolve routes from.
-struct Snapshot<M: Message> {
-    trie: Trie<Member<M>>,
-}
-
-/// The bells of everybody who reads the ring: subscriptions, taps and the journal.
-pub(crate) type Bells = Arc<[Arc<Bell>]>;
-
 /// The table of subscriptions.
 pub(crate) struct Table<M: Message> {
-    snapshot: ArcSwap<Snapshot<M>>,
+    trie: ArcSwap<Trie<Member<M>>>,
+    /// The bells of everybody who reads the ring: subscriptions, taps and the journal.
     bells: ArcSwap<Vec<Arc<Bell>>>,
-    /// Rises after each change of the snapshot.
+    /// Rises after each change of the trie.
     version: CachePadded<AtomicU64>,
-    /// Every subscription by its number; held while the snapshot changes.
+    /// Every subscription by its number; held while the trie changes.
     members: Mutex<BTreeMap<u64, (Pattern, Member<M>)>>,
 }
 
 impl<M: Message> Table<M> {
     pub(crate) fn new() -> Self {
         Self {
-            snapshot: ArcSwap::from_pointee(Snapshot { trie: Trie::new() }),
+            trie: ArcSwap::from_pointee(Trie::new()),
             bells: ArcSwap::from_pointee(Vec::new()),
             version: CachePadded::new(AtomicU64::new(0)),
             members: Mutex::new(BTreeMap::new()),
@@ -86,7 +81,7 @@ impl<M: Message> Table<M> {
     /// The table's version: a route of an older one must be resolved anew.
     #[inline]
     pub(crate) fn version(&self) -> u64 {
-        // ORDER(table): Acquire; pairs with ORDER(table) in `bump`. Carries the snapshot. After
+        // ORDER(table): Acquire; pairs with ORDER(table) in `bump`. Carries the trie. After
         // a claim it also sees every change whose join point lies before the claim, because
         // both are RMWs on the ring's tail (ORDER(join) in `ring/log.rs`).
         self.version.load(Ordering::Acquire)
@@ -103,7 +98,7 @@ impl<M: Message> Table<M> {
         // and is resolved once more than needed.
         let version = self.version();
         let mut members = Vec::new();
-        self.snapshot.load().trie.for_each_match(topic, |id, member| {
+        self.trie.load().for_each_match(topic, |id, member| {
             members.push((id, member.clone()));
         });
         Route::new(version, members)
@@ -111,13 +106,25 @@ impl<M: Message> Table<M> {
 
     /// Adds a subscription.
     pub(crate) fn insert(&self, pattern: Pattern, id: u64, member: Member<M>) {
+        self.announce(id, pattern, member);
+        self.join(id);
+    }
+
+    /// Lists a subscription that is still reading the past: publishers do not see it yet.
+    pub(crate) fn announce(&self, id: u64, pattern: Pattern, member: Member<M>) {
         let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
-        let trie = self.snapshot.load().trie.insert(&pattern, id, member.clone());
-        if let Member::Ring(reader) = &member {
+        members.insert(id, (pattern, member));
+    }
+
+    /// Lets publishers see a listed subscription, unless it was removed meanwhile.
+    pub(crate) fn join(&self, id: u64) {
+        let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((pattern, member)) = members.get(&id) else { return };
+        if let Member::Ring(reader) = member {
             self.add_bell(&reader.bell);
         }
-        members.insert(id, (pattern, member));
-        self.snapshot.store(Arc::new(Snapshot { trie }));
+        let trie = self.trie.load().insert(pattern, id, member.clone());
+        self.trie.store(Arc::new(trie));
         self.bump();
     }
 
@@ -125,13 +132,19 @@ impl<M: Message> Table<M> {
     pub(crate) fn remove(&self, id: u64) -> Option<Member<M>> {
         let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
         let (pattern, member) = members.remove(&id)?;
-        let trie = self.snapshot.load().trie.remove(&pattern, id);
-        self.snapshot.store(Arc::new(Snapshot { trie }));
+        let trie = self.trie.load().remove(&pattern, id);
+        self.trie.store(Arc::new(trie));
         if let Member::Ring(reader) = &member {
             self.remove_bell(&reader.bell);
         }
         self.bump();
         Some(member)
+    }
+
+    /// A subscription by its number.
+    pub(crate) fn member(&self, id: u64) -> Option<Member<M>> {
+        let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        members.get(&id).map(|(_, member)| member.clone())
     }
 
     /// Every subscription, in the order they were made.

@@ -84,7 +84,9 @@ impl<M: Message> Topics<M> {
         if let Some(entry) = self.entries.get(topic) {
             return Ok(Arc::clone(&entry));
         }
-        Topic::parse(topic)?;
+        if Topic::new(topic)?.is_reserved() {
+            return Err(TopicError::Reserved);
+        }
         let id = self.names.intern(topic);
         let name = Arc::clone(self.names.name(id));
         let entry = self.entries.entry(Arc::clone(&name)).or_insert_with(|| {

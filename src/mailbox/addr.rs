@@ -308,6 +308,11 @@ impl<T> Addr<T> {
     }
 
     /// Whether `count` places are free now, or the mailbox is closed: what a sender waits for.
+    /// The position that is claimed next: what was put in before lies below it.
+    pub(crate) fn tail(&self) -> u64 {
+        self.queue.tail()
+    }
+
     pub(crate) fn has_room(&self, count: usize) -> bool {
         self.queue.has_room(count)
     }

@@ -31,6 +31,7 @@ mod addr;
 #[cfg(not(ringpost_loom))]
 pub(crate) mod blocking;
 mod error;
+pub(crate) mod losses;
 mod overflow;
 pub(crate) mod signal;
 pub(crate) mod space;
@@ -359,6 +360,11 @@ impl<T> Mailbox<T> {
     }
 
     // ---- For the run loops of actors.
+
+    /// The position below which everything is out of the mailbox.
+    pub(crate) fn position(&self) -> u64 {
+        self.taker.queue().head()
+    }
 
     /// The most that [`take_batch`](Self::take_batch) moves at once.
     pub(crate) fn batch(&self) -> usize {

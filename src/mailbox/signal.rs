@@ -30,6 +30,19 @@ pub(crate) fn fence() {
     atomic::fence(Ordering::SeqCst);
 }
 
+/// What a receiver sleeps on, see [`Signal::park`].
+pub(crate) trait Doorbell {
+    /// Whether the receiver sleeps now.
+    fn park(&self, waker: &Waker, ready: impl FnOnce() -> bool) -> bool;
+}
+
+impl Doorbell for Signal {
+    #[inline]
+    fn park(&self, waker: &Waker, ready: impl FnOnce() -> bool) -> bool {
+        Signal::park(self, waker, ready) == Park::Asleep
+    }
+}
+
 /// One receiver's doorbell.
 #[derive(Debug)]
 pub(crate) struct Signal {
@@ -52,32 +65,31 @@ impl Signal {
         self.parked.load(Ordering::Relaxed) != 0
     }
 
-    /// Wakes the receiver if it sleeps. The caller has passed [`fence`] since it made readable
-    /// what it rings for.
+    /// Wakes the receiver if it sleeps; whether this call did it. The caller has passed [`fence`]
+    /// since it made readable what it rings for.
     #[inline]
-    pub(crate) fn ring(&self) {
-        if self.is_parked() {
-            self.wake();
-        }
+    pub(crate) fn ring(&self) -> bool {
+        self.is_parked() && self.wake()
     }
 
     #[cold]
-    fn wake(&self) {
+    fn wake(&self) -> bool {
         // ORDER(wake): AcqRel; pairs with ORDER(wake) in `park`. Carries the waker that was left
         // before; the swap makes sure that one sleep is woken once.
         if self.parked.swap(0, Ordering::AcqRel) == 0 {
-            return;
+            return false;
         }
         let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(waker) = waker {
             waker.wake();
         }
+        true
     }
 
-    /// Says whether the receiver shall sleep: `true` promises a wake of `waker` for whatever
-    /// becomes readable after this call's last look by `ready`. A wake for nothing may come at
-    /// any time.
-    pub(crate) fn park(&self, waker: &Waker, ready: impl FnOnce() -> bool) -> bool {
+    /// Says whether the receiver shall sleep: [`Park::Asleep`] promises a wake of `waker` for
+    /// whatever becomes readable after this call's last look by `ready`. A wake for nothing may
+    /// come at any time.
+    pub(crate) fn park(&self, waker: &Waker, ready: impl FnOnce() -> bool) -> Park {
         self.leave(waker);
         // ORDER(wake): Release; pairs with ORDER(wake) in `wake`. Carries the waker.
         self.parked.store(1, Ordering::Release);
@@ -85,11 +97,16 @@ impl Signal {
         // and the look below.
         atomic::fence(Ordering::SeqCst);
         if ready() {
-            // ORDER: Relaxed; a sender that still sees 1 wakes for nothing.
-            self.parked.store(0, Ordering::Relaxed);
-            return false;
+            return if self.clear() { Park::Revoked } else { Park::Rung };
         }
-        true
+        Park::Asleep
+    }
+
+    /// Ends a sleep from the receiver's side; whether no sender did it before.
+    fn clear(&self) -> bool {
+        // ORDER: Relaxed; the receiver has nothing to learn from it. An RMW, so that one sleep is
+        // ended once.
+        self.parked.swap(0, Ordering::Relaxed) != 0
     }
 
     /// Puts the waker down, unless an equal one is there.
@@ -105,13 +122,24 @@ impl Signal {
     }
 
     /// Takes the waker back when the receiver stops waiting without having been woken, so that
-    /// nobody keeps its task alive.
-    pub(crate) fn unpark(&self) {
-        if self.is_parked() {
-            // ORDER: Relaxed; a sender that still sees 1 wakes for nothing.
-            self.parked.store(0, Ordering::Relaxed);
+    /// nobody keeps its task alive. Whether it was asleep until now.
+    pub(crate) fn unpark(&self) -> bool {
+        let asleep = self.is_parked() && self.clear();
+        if asleep {
             let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
             drop(waker);
         }
+        asleep
     }
+}
+
+/// What became of an attempt to sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Park {
+    /// The receiver sleeps until it is rung.
+    Asleep,
+    /// There was something; the receiver took its sleep back.
+    Revoked,
+    /// There was something, and a sender has ended the sleep already.
+    Rung,
 }

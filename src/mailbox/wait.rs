@@ -6,10 +6,9 @@
 //! the yields a task sleeps and is woken for every message.
 #![forbid(unsafe_code)]
 
-use std::future::poll_fn;
 use std::task::{Context, Poll};
 
-use super::signal::Signal;
+use super::signal::Doorbell;
 use crate::sync::hint;
 
 /// How a receiver waits for its next message.
@@ -73,11 +72,11 @@ impl Idle {
         self.round = 0;
     }
 
-    /// Ready when `ready` says so; until then yields, and at last sleeps on `signal`. To be called
+    /// Ready when `ready` says so; until then yields, and at last sleeps on `bell`. To be called
     /// after every take that did not fill a batch.
     pub(crate) fn poll(
         &mut self,
-        signal: &Signal,
+        bell: &impl Doorbell,
         cx: &mut Context<'_>,
         mut ready: impl FnMut() -> bool,
     ) -> Poll<()> {
@@ -102,15 +101,10 @@ impl Idle {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if signal.park(cx.waker(), &mut ready) {
+        if bell.park(cx.waker(), &mut ready) {
             return Poll::Pending;
         }
         self.round = 0;
         Poll::Ready(())
-    }
-
-    /// [`poll`](Self::poll) as a future.
-    pub(crate) async fn wait(&mut self, signal: &Signal, mut ready: impl FnMut() -> bool) {
-        poll_fn(|cx| self.poll(signal, cx, &mut ready)).await;
     }
 }

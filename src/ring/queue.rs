@@ -357,7 +357,14 @@ impl<T, B> Queue<T, B> {
         (self.tail().saturating_sub(head)).min(self.capacity) as usize
     }
 
-    fn tail(&self) -> u64 {
+    /// The position below which everything was taken, skipped or given up.
+    pub(crate) fn head(&self) -> u64 {
+        // ORDER: Relaxed; a number to compare with `tail`.
+        self.front.head.load(Ordering::Relaxed)
+    }
+
+    /// The position that is claimed next.
+    pub(crate) fn tail(&self) -> u64 {
         // ORDER: Relaxed; a number for people and for the ledger at rest.
         self.ends.tail.load(Ordering::Relaxed) & !(CLOSED | SLOW)
     }

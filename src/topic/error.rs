@@ -43,6 +43,9 @@ pub enum TopicError {
         /// Where it is.
         at: usize,
     },
+    /// It starts with `$`, and somebody wants to publish to it.
+    #[error("names that start with `$` belong to the bus itself; publish to another")]
+    Reserved,
     /// A wildcard of the pattern's dialect, which that dialect does not allow in topics.
     #[error("`{found}` at byte {at} is a wildcard of `{dialect}:`; a topic has none there")]
     Wildcard {
@@ -115,6 +118,7 @@ impl TopicError {
     pub fn at(&self) -> Option<usize> {
         match *self {
             TopicError::Empty => None,
+            TopicError::Reserved => Some(0),
             TopicError::TooLong { limit, .. } => Some(limit),
             TopicError::EmptyToken { at }
             | TopicError::Control { at, .. }

@@ -234,7 +234,7 @@ impl Pattern {
     }
 
     /// Whether topics that start with `$` are looked at.
-    pub(super) fn sees_reserved(&self) -> bool {
+    pub(crate) fn sees_reserved(&self) -> bool {
         match self.dialect {
             Dialect::Regex => regexp::is_reserved(self.body()),
             _ => is_reserved(self.body()),

@@ -1,0 +1,92 @@
+//! The doorbell of a reader of the ring.
+//!
+//! A publish has no list of the ring's readers on its path, only one count of those that sleep:
+//! while it is 0, the readers cost it one load. The count is raised before a reader parks and
+//! lowered by whoever ends the sleep, so the doorbell's own argument holds for the count too: the
+//! reader's fence lies between the count and its last look at the ring, the publisher's between
+//! its commit and its look at the count.
+#![forbid(unsafe_code)]
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Waker;
+
+use crate::mailbox::signal::{Doorbell, Park, Signal};
+use crate::mailbox::wait::Idle;
+use crate::sync::CachePadded;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+
+/// How many readers of one ring sleep.
+#[derive(Debug, Default)]
+pub(crate) struct Sleepers(CachePadded<AtomicUsize>);
+
+impl Sleepers {
+    /// Whether anybody sleeps. Worth something only after `signal::fence`.
+    #[inline]
+    pub(crate) fn any(&self) -> bool {
+        // ORDER: Relaxed; the fence before it makes the answer good enough.
+        self.0.load(Ordering::Relaxed) != 0
+    }
+
+    fn add(&self) {
+        // ORDER: Relaxed; the fence in `Signal::park` follows.
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn remove(&self) {
+        // ORDER: Relaxed; at worst a publisher looks for a sleeper that is awake.
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One reader's doorbell.
+#[derive(Debug)]
+pub(crate) struct Bell {
+    signal: Signal,
+    sleepers: Arc<Sleepers>,
+}
+
+impl Bell {
+    pub(crate) fn new(sleepers: Arc<Sleepers>) -> Self {
+        Self { signal: Signal::new(), sleepers }
+    }
+
+    /// Wakes the reader if it sleeps. The caller has passed `signal::fence`.
+    pub(crate) fn ring(&self) {
+        if self.signal.ring() {
+            self.sleepers.remove();
+        }
+    }
+
+    /// Waits until `ready` says so. Cancel safe.
+    pub(crate) async fn wait(&self, idle: &mut Idle, mut ready: impl FnMut() -> bool) {
+        struct Leave<'a>(&'a Bell);
+        impl Drop for Leave<'_> {
+            fn drop(&mut self) {
+                if self.0.signal.unpark() {
+                    self.0.sleepers.remove();
+                }
+            }
+        }
+        let leave = Leave(self);
+        poll_fn(|task| idle.poll(leave.0, task, &mut ready)).await;
+    }
+}
+
+impl Doorbell for Bell {
+    fn park(&self, waker: &Waker, ready: impl FnOnce() -> bool) -> bool {
+        // A wake for nothing finds the reader still parked: it is counted once.
+        if self.signal.unpark() {
+            self.sleepers.remove();
+        }
+        self.sleepers.add();
+        match self.signal.park(waker, ready) {
+            Park::Asleep => true,
+            Park::Rung => false,
+            Park::Revoked => {
+                self.sleepers.remove();
+                false
+            }
+        }
+    }
+}
