@@ -27,3 +27,5 @@ pub mod topic;
 pub use loss::{DropReason, Gap};
 pub use message::{Fields, Message, Stamp};
 pub use sequence::Sequence;
+#[cfg(not(ringpost_loom))]
+pub use topic::{Pattern, PatternError, Topic, TopicError, TopicId};

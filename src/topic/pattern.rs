@@ -1,0 +1,289 @@
+//! A pattern over topics, in any of the dialects, and whether it matches.
+//!
+//! Called by the bus for subscriptions, by filters, and by the trie's tests as the oracle: the
+//! match here looks at one pattern and one topic and knows nothing of the trie. It never checks
+//! the topic; [`Pattern::check_topic`] does.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use regex::Regex;
+
+use super::glob::Glob;
+use super::name::is_reserved;
+use super::tokens::{Separators, Step, Steps, Tokens};
+use super::{PatternError, Topic, TopicError, mqtt, native, nats, regexp};
+
+/// The language a pattern is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Dialect {
+    /// A topic itself.
+    Exact,
+    /// `*`, `**` and `>` as tokens.
+    Native,
+    /// Python's `fnmatchcase`.
+    Glob,
+    /// The topic's beginning.
+    Prefix,
+    /// MQTT 3.1.1 topic filters.
+    Mqtt,
+    /// NATS subjects.
+    Nats,
+    /// A regular expression.
+    Regex,
+}
+
+impl Dialect {
+    /// Its name: `exact`, `native`, or the word before the colon (`glob`, `prefix`, `mqtt`,
+    /// `nats`, `re`).
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Dialect::Exact => "exact",
+            Dialect::Native => "native",
+            Dialect::Glob => "glob",
+            Dialect::Prefix => "prefix",
+            Dialect::Mqtt => "mqtt",
+            Dialect::Nats => "nats",
+            Dialect::Regex => "re",
+        }
+    }
+
+    fn from_prefix(word: &str) -> Option<Self> {
+        let named = [Dialect::Glob, Dialect::Prefix, Dialect::Mqtt, Dialect::Nats, Dialect::Regex];
+        named.into_iter().find(|dialect| dialect.name() == word)
+    }
+
+    pub(super) fn separators(self) -> Separators {
+        match self {
+            Dialect::Mqtt => Separators::Slash,
+            Dialect::Nats => Separators::Dot,
+            _ => Separators::All,
+        }
+    }
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// How a pattern decides.
+#[derive(Clone)]
+pub(super) enum Shape {
+    /// The body is the only topic that matches.
+    Literal,
+    /// Whole tokens: native, `mqtt:` and `nats:`.
+    Steps(Arc<[Step]>),
+    Glob(Arc<Glob>),
+    Prefix,
+    Regex(Regex),
+}
+
+/// A valid pattern: which topics somebody wants.
+///
+/// Cheap to clone; equal to another if their texts are. The dialects, and what a wildcard means in
+/// each, are in the [module's documentation](super).
+///
+/// ```
+/// use ringpost::topic::{Pattern, PatternError};
+///
+/// let pattern = Pattern::parse("registry:*:config")?;
+/// assert!(pattern.matches("registry:bots:config"));
+/// assert!(!pattern.matches("registry:bots:state"));
+/// # Ok::<(), PatternError>(())
+/// ```
+#[derive(Clone)]
+pub struct Pattern {
+    text: Arc<str>,
+    /// Where the text after the dialect begins.
+    start: usize,
+    dialect: Dialect,
+    shape: Shape,
+}
+
+impl Pattern {
+    /// The longest pattern, in bytes, its dialect included.
+    pub const MAX_BYTES: usize = 1024;
+
+    /// A pattern from its text.
+    ///
+    /// # Errors
+    ///
+    /// If the text is too long or breaks a rule of its dialect; the error says which, where, and
+    /// what to write instead.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        if text.is_empty() {
+            return Err(PatternError::Empty);
+        }
+        if text.len() > Self::MAX_BYTES {
+            return Err(PatternError::TooLong { bytes: text.len() });
+        }
+        let named = text
+            .split_once(':')
+            .and_then(|(word, body)| Some((Dialect::from_prefix(word)?, text.len() - body.len())));
+        let (mut dialect, start) = named.unwrap_or((Dialect::Native, 0));
+        let body = &text[start..];
+        let shape = match dialect {
+            Dialect::Native | Dialect::Exact => {
+                let shape = from_steps(native::parse(body)?);
+                if let Shape::Literal = shape {
+                    Topic::check(body).map_err(PatternError::Name)?;
+                    dialect = Dialect::Exact;
+                }
+                shape
+            }
+            Dialect::Mqtt => from_steps(mqtt::parse(body, start)?),
+            Dialect::Nats => from_steps(nats::parse(body, start)?),
+            Dialect::Glob => {
+                let glob = Glob::parse(body);
+                if glob.is_plain() { Shape::Literal } else { Shape::Glob(Arc::new(glob)) }
+            }
+            Dialect::Prefix => Shape::Prefix,
+            Dialect::Regex => Shape::Regex(regexp::parse(body, start)?),
+        };
+        Ok(Self { text: text.into(), start, dialect, shape })
+    }
+
+    /// Its text, dialect included, as it was given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The language it is written in.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// The one text that it matches, if its dialect shows no wildcard. Exact patterns give their
+    /// topic; so do those of other dialects without wildcards, except `prefix:` and `re:`.
+    #[must_use]
+    pub fn literal_topic(&self) -> Option<&str> {
+        matches!(self.shape, Shape::Literal).then(|| self.body())
+    }
+
+    /// Whether it surely matches every topic that does not start with `$`.
+    ///
+    /// `false` proves nothing for `re:`, where only the usual ways to write it are recognised.
+    #[must_use]
+    pub fn matches_everything(&self) -> bool {
+        match &self.shape {
+            Shape::Literal => false,
+            // A topic has at least one token and one character.
+            Shape::Steps(steps) => matches!(**steps, [Step::Many] | [Step::One, Step::Many]),
+            Shape::Glob(glob) => glob.fits_all(),
+            Shape::Prefix => self.body().is_empty(),
+            Shape::Regex(_) => regexp::fits_all(self.body()),
+        }
+    }
+
+    /// Whether it matches `topic`, in at most (its length) × (the topic's) steps, and without
+    /// allocating (`re:` uses the caches of its engine).
+    ///
+    /// The topic's own validity is not looked at: any text is cut into tokens as it is.
+    #[must_use]
+    pub fn matches(&self, topic: &str) -> bool {
+        if is_reserved(topic) && !self.sees_reserved() {
+            return false;
+        }
+        match &self.shape {
+            Shape::Literal => self.body() == topic,
+            Shape::Steps(steps) => self.tokens(steps).matches(topic),
+            Shape::Glob(glob) => glob.matches(topic),
+            Shape::Prefix => topic.starts_with(self.body()),
+            Shape::Regex(regex) => regex.is_match(topic),
+        }
+    }
+
+    /// Whether `topic` follows the rules that this pattern's dialect has for topics.
+    ///
+    /// Exact and native ask for a valid [`Topic`]; `nats:` refuses empty tokens and wildcard
+    /// tokens; `mqtt:` allows empty levels but no `+` and `#`; `glob:`, `prefix:` and `re:` take
+    /// any text.
+    ///
+    /// # Errors
+    ///
+    /// If it breaks one of them; the error says which, and where.
+    pub fn check_topic(&self, topic: &str) -> Result<(), TopicError> {
+        match self.dialect {
+            Dialect::Exact | Dialect::Native => Topic::check(topic),
+            Dialect::Nats => nats::check_topic(topic),
+            Dialect::Mqtt => mqtt::check_topic(topic),
+            Dialect::Glob | Dialect::Prefix | Dialect::Regex => Ok(()),
+        }
+    }
+
+    /// The text after the dialect.
+    pub(super) fn body(&self) -> &str {
+        &self.text[self.start..]
+    }
+
+    pub(super) fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    pub(super) fn tokens<'p>(&'p self, steps: &'p [Step]) -> Tokens<'p> {
+        Tokens { body: self.body(), steps, separators: self.dialect.separators() }
+    }
+
+    /// Whether topics that start with `$` are looked at.
+    pub(super) fn sees_reserved(&self) -> bool {
+        match self.dialect {
+            Dialect::Regex => regexp::is_reserved(self.body()),
+            _ => is_reserved(self.body()),
+        }
+    }
+}
+
+fn from_steps(steps: Steps) -> Shape {
+    if steps.has_wildcard() { Shape::Steps(steps.finish().into()) } else { Shape::Literal }
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pattern({:?})", self.as_str())
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Pattern {}
+
+impl Hash for Pattern {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+
+impl FromStr for Pattern {
+    type Err = PatternError;
+
+    fn from_str(text: &str) -> Result<Self, PatternError> {
+        Self::parse(text)
+    }
+}
+
+impl TryFrom<&str> for Pattern {
+    type Error = PatternError;
+
+    fn try_from(text: &str) -> Result<Self, PatternError> {
+        Self::parse(text)
+    }
+}

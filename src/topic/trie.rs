@@ -1,0 +1,292 @@
+//! Which patterns match a topic, for any number of patterns.
+//!
+//! Called by the bus when a subscription comes or goes and when a publisher resolves its topic;
+//! never on the path of a message. It never decides differently from [`Pattern::matches`], which
+//! knows nothing of it and is its oracle.
+//!
+//! The idea is that of the NATS server's sublist: a tree of tokens with separate edges for
+//! wildcards. Here it is persistent (a change copies one path and shares the rest, so that a
+//! publisher may go on reading the old one), and a `**` may stand anywhere.
+//!
+//! ```text
+//! native:  a.*.x   a.**.z   a.b        exact: a.b        by beginning: prefix: glob: re:
+//!
+//!    (root) -a-> ( ) -one--> ( ) -x-> [leaf]
+//!                 | --many-> ( ) -z-> [leaf]
+//! ```
+//!
+//! A walk goes over the topic once and holds all nodes reached so far. A node behind `many` is
+//! reached at most once and then stays: `**` takes any token. Every other node has one edge that
+//! leads to it, so it is reached at most once at a token. Therefore a walk makes at most (tokens)
+//! × (nodes reached) steps, whatever the patterns, and reports each leaf once.
+#![forbid(unsafe_code)]
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+
+use super::Pattern;
+use super::hamt::Map;
+use super::name::is_reserved;
+use super::pattern::{Dialect, Shape};
+use super::prefixes::Prefixes;
+use super::tokens::{Separators, Step};
+
+/// A set of patterns, each under an id and with a leaf `L`, that finds those that match a topic.
+///
+/// Persistent: [`insert`](Trie::insert) and [`remove`](Trie::remove) give a new trie and leave the
+/// old one as it was. Both cost what the pattern's length and the logarithm of the trie's size
+/// cost; [`for_each_match`](Trie::for_each_match) costs what the topic's length and the number of
+/// patterns that match at least in part cost. Neither depends on how many patterns there are,
+/// except that every `re:`, and every `glob:` that starts with a wildcard, is asked each time.
+///
+/// ```
+/// use ringpost::topic::{Pattern, PatternError, Trie};
+///
+/// let trie = Trie::new().insert(&Pattern::parse("md.*")?, 7, "quotes");
+/// let mut found = Vec::new();
+/// trie.for_each_match("md.AAPL", |id, leaf| found.push((id, *leaf)));
+/// assert_eq!(found, [(7, "quotes")]);
+/// # Ok::<(), PatternError>(())
+/// ```
+pub struct Trie<L> {
+    len: usize,
+    /// Patterns of any dialect that match one text.
+    exact: Map<str, Leaves<L>>,
+    native: Node<L>,
+    nats: Node<L>,
+    mqtt: Node<L>,
+    prefixes: Prefixes<L>,
+}
+
+type Leaves<L> = Map<u64, L>;
+
+/// Where a beginning of some pattern ends.
+struct Node<L> {
+    /// By token; behind a literal by separator and token, because that separator must be met.
+    literal: Map<str, Node<L>>,
+    one: Option<Arc<Node<L>>>,
+    /// Never has a `one` or `many` of its own: see `Steps`.
+    many: Option<Arc<Node<L>>>,
+    leaves: Leaves<L>,
+}
+
+impl<L> Trie<L> {
+    /// No patterns.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            len: 0,
+            exact: Map::EMPTY,
+            native: Node::new(),
+            nats: Node::new(),
+            mqtt: Node::new(),
+            prefixes: Prefixes::new(),
+        }
+    }
+
+    /// How many pairs of a pattern and an id there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// A trie that has `leaf` for `pattern` and `id` too. The same pair's former leaf is replaced;
+    /// one id may have several patterns.
+    #[must_use]
+    pub fn insert(&self, pattern: &Pattern, id: u64, leaf: L) -> Self {
+        let mut is_new = false;
+        let mut trie = self.alter(pattern, id, |old| {
+            is_new = old.is_none();
+            Some(leaf)
+        });
+        trie.len += usize::from(is_new);
+        trie
+    }
+
+    /// A trie without the leaf for `pattern` and `id`; the same as before if there is none.
+    ///
+    /// In the token dialects a pattern that means the same is the same: `a.*` removes `a:*`.
+    #[must_use]
+    pub fn remove(&self, pattern: &Pattern, id: u64) -> Self {
+        let mut was_there = false;
+        let mut trie = self.alter(pattern, id, |old| {
+            was_there = old.is_some();
+            None
+        });
+        trie.len -= usize::from(was_there);
+        trie
+    }
+
+    /// Calls `f` with id and leaf of every pattern that matches `topic`, in no order that means
+    /// anything: once for each pattern that an id has.
+    pub fn for_each_match<'a>(&'a self, topic: &str, mut f: impl FnMut(u64, &'a L)) {
+        let f = &mut f;
+        if let Some(leaves) = self.exact.get(topic) {
+            leaves.for_each(&mut |&id, leaf| f(id, leaf));
+        }
+        self.native.walk(topic, Separators::All, f);
+        self.nats.walk(topic, Separators::Dot, f);
+        self.mqtt.walk(topic, Separators::Slash, f);
+        self.prefixes.for_each_match(topic, f);
+    }
+
+    fn alter(&self, pattern: &Pattern, id: u64, f: impl FnOnce(Option<&L>) -> Option<L>) -> Self {
+        let mut trie = self.clone();
+        match pattern.shape() {
+            Shape::Literal => {
+                trie.exact = self.exact.alter(pattern.body(), |leaves| {
+                    let leaves = leaves.unwrap_or(&Map::EMPTY).alter(&id, f);
+                    (!leaves.is_empty()).then_some(leaves)
+                });
+            }
+            Shape::Steps(steps) => {
+                let root = match pattern.dialect() {
+                    Dialect::Mqtt => &mut trie.mqtt,
+                    Dialect::Nats => &mut trie.nats,
+                    _ => &mut trie.native,
+                };
+                *root = alter(Some(root), steps, pattern.body(), id, f).unwrap_or_else(Node::new);
+            }
+            Shape::Glob(_) | Shape::Prefix | Shape::Regex(_) => {
+                trie.prefixes = self.prefixes.alter(pattern, id, f);
+            }
+        }
+        trie
+    }
+}
+
+/// The node with the leaf at the end of `steps` changed; none if nothing is left in it.
+fn alter<L>(
+    node: Option<&Node<L>>,
+    steps: &[Step],
+    body: &str,
+    id: u64,
+    f: impl FnOnce(Option<&L>) -> Option<L>,
+) -> Option<Node<L>> {
+    let mut node = node.cloned().unwrap_or_else(Node::new);
+    match steps.split_first() {
+        None => node.leaves = node.leaves.alter(&id, f),
+        Some((Step::One, rest)) => {
+            node.one = alter(node.one.as_deref(), rest, body, id, f).map(Arc::new);
+        }
+        Some((Step::Many, rest)) => {
+            node.many = alter(node.many.as_deref(), rest, body, id, f).map(Arc::new);
+        }
+        Some((Step::Literal(range), rest)) => {
+            node.literal =
+                node.literal.alter(&body[range.clone()], |child| alter(child, rest, body, id, f));
+        }
+    }
+    let is_empty = node.literal.is_empty()
+        && node.one.is_none()
+        && node.many.is_none()
+        && node.leaves.is_empty();
+    (!is_empty).then_some(node)
+}
+
+/// A node reached by a walk, and whether a literal led to it.
+struct Reached<'a, L> {
+    node: &'a Node<L>,
+    behind_literal: bool,
+}
+
+impl<L> Node<L> {
+    fn new() -> Self {
+        Self { literal: Map::EMPTY, one: None, many: None, leaves: Map::EMPTY }
+    }
+
+    fn walk<'a>(&'a self, topic: &str, separators: Separators, f: &mut impl FnMut(u64, &'a L)) {
+        if self.literal.is_empty() && self.one.is_none() && self.many.is_none() {
+            return;
+        }
+        let reserved = is_reserved(topic);
+        // Nodes behind a `many`: those that can still lead on, and the addresses of all.
+        let mut staying: Vec<&Node<L>> = Vec::new();
+        let mut stayed: HashSet<*const Node<L>, foldhash::fast::RandomState> = HashSet::default();
+        let mut stay = |from: &'a Node<L>, staying: &mut Vec<&'a Node<L>>| {
+            let Some(many) = from.many.as_deref() else { return };
+            if !stayed.insert(std::ptr::from_ref(many)) {
+                return;
+            }
+            // It takes whatever is left of the topic, so its own leaves match already.
+            many.leaves.for_each(&mut |&id, leaf| f(id, leaf));
+            if !many.literal.is_empty() {
+                staying.push(many);
+            }
+        };
+        let mut here = vec![Reached { node: self, behind_literal: false }];
+        let mut next = Vec::new();
+        if !reserved {
+            stay(self, &mut staying);
+        }
+        for token in separators.split(topic) {
+            let bare = &topic[token.clone()];
+            let behind_many = staying.iter().map(|&node| (node, bare));
+            let behind_one_token = here.iter().map(|reached| {
+                let glued = usize::from(reached.behind_literal);
+                (reached.node, &topic[token.start - glued..token.end])
+            });
+            for (node, key) in behind_many.chain(behind_one_token) {
+                if let Some(node) = node.literal.get(key) {
+                    next.push(Reached { node, behind_literal: true });
+                }
+                // The first token of a reserved topic is never met by a wildcard.
+                if let Some(node) = node.one.as_deref().filter(|_| !reserved || token.start > 0) {
+                    next.push(Reached { node, behind_literal: false });
+                }
+            }
+            here.clear();
+            std::mem::swap(&mut here, &mut next);
+            here.iter().for_each(|reached| stay(reached.node, &mut staying));
+            if here.is_empty() && staying.is_empty() {
+                return;
+            }
+        }
+        for reached in here {
+            reached.node.leaves.for_each(&mut |&id, leaf| f(id, leaf));
+        }
+    }
+}
+
+impl<L> Clone for Trie<L> {
+    fn clone(&self) -> Self {
+        Self {
+            len: self.len,
+            exact: self.exact.clone(),
+            native: self.native.clone(),
+            nats: self.nats.clone(),
+            mqtt: self.mqtt.clone(),
+            prefixes: self.prefixes.clone(),
+        }
+    }
+}
+
+impl<L> Clone for Node<L> {
+    fn clone(&self) -> Self {
+        Self {
+            literal: self.literal.clone(),
+            one: self.one.clone(),
+            many: self.many.clone(),
+            leaves: self.leaves.clone(),
+        }
+    }
+}
+
+impl<L> Default for Trie<L> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<L> fmt::Debug for Trie<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trie").field("len", &self.len).finish_non_exhaustive()
+    }
+}
