@@ -79,7 +79,6 @@ pub enum ExtensionValue<'a> {
 
 impl Event {
     /// Begins an event of a type such as `terminal.command`.
-    #[must_use]
     pub fn builder(kind: &str) -> EventBuilder {
         EventBuilder::new(kind)
     }
@@ -280,6 +279,16 @@ impl Event {
         self.fields[field as usize] =
             span.map_err(|reason| EventError::new(field.name(), reason))?;
         Ok(())
+    }
+
+    /// Makes room for one more extension, as doubling does, but never for more of them than the
+    /// input that is left can hold: memory stays in proportion to the input.
+    pub(super) fn make_room(&mut self, input_left: usize) {
+        let len = self.extensions.len();
+        if len == self.extensions.capacity() {
+            // An extension takes four bytes in a frame, six in JSON.
+            self.extensions.reserve_exact(len.max(4).min(input_left / 4 + 1));
+        }
     }
 
     /// Adds an extension under a legal name; `None` is JSON's `null`.
