@@ -26,6 +26,7 @@ pub mod topic;
 
 pub use loss::{DropReason, Gap};
 pub use message::{Fields, Message, Stamp};
+pub use ring::{Shared, Shares};
 pub use sequence::Sequence;
 #[cfg(not(ringpost_loom))]
 pub use topic::{Pattern, PatternError, Topic, TopicError, TopicId};
