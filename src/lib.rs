@@ -24,6 +24,8 @@ pub mod store;
 #[cfg(not(ringpost_loom))]
 pub mod topic;
 
+#[cfg(not(ringpost_loom))]
+pub use event::{Event, EventBuilder, EventError};
 pub use loss::{DropReason, Gap};
 pub use message::{Fields, Message, Stamp};
 pub use ring::{Shared, Shares};
