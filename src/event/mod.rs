@@ -15,6 +15,7 @@ mod error;
 mod field;
 mod ids;
 pub mod json;
+mod message;
 mod time;
 mod trace_context;
 mod uri;
