@@ -229,7 +229,13 @@ fn read(body: &[u8], limits: &Limits) -> Result<Event, FrameError> {
             .map_err(|reason| EventError::new("data", reason))?,
         Body::Binary(bytes) => Some(Payload::Binary(Arc::from(bytes))),
     });
-    for _ in 0..envelope.extensions {
+    // The count may lie; an extension takes four bytes at least.
+    let count = envelope.extensions as usize;
+    if count > rest.len() / 4 {
+        return Err(FrameError::Malformed);
+    }
+    event.make_room(count);
+    for _ in 0..count {
         let (extension, after) = part::<Extension<'_>>(rest)?;
         let (is_text, value) = match extension.value {
             Value::Boolean(value) => (false, ExtensionValue::Boolean(value)),
@@ -239,7 +245,6 @@ fn read(body: &[u8], limits: &Limits) -> Result<Event, FrameError> {
         if !is_free_name(extension.name, is_text) {
             return Err(EventError::new(extension.name, Reason::NotAName).into());
         }
-        event.make_room(rest.len());
         event.put_extension(extension.name, Some(value))?;
         rest = after;
     }

@@ -281,14 +281,9 @@ impl Event {
         Ok(())
     }
 
-    /// Makes room for one more extension, as doubling does, but never for more of them than the
-    /// input that is left can hold: memory stays in proportion to the input.
-    pub(super) fn make_room(&mut self, input_left: usize) {
-        let len = self.extensions.len();
-        if len == self.extensions.capacity() {
-            // An extension takes four bytes in a frame, six in JSON.
-            self.extensions.reserve_exact(len.max(4).min(input_left / 4 + 1));
-        }
+    /// Makes room for `count` more extensions, and no more than that.
+    pub(super) fn make_room(&mut self, count: usize) {
+        self.extensions.reserve_exact(count);
     }
 
     /// Adds an extension under a legal name; `None` is JSON's `null`.

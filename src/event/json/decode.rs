@@ -217,7 +217,7 @@ impl<'a> Reader<'a> {
                     return Err(refuse(Reason::NotAName).into());
                 }
                 let value = self.value(name, Reason::NotAValue)?;
-                self.event.make_room(self.scanner.left());
+                self.make_room();
                 self.event.put_extension(
                     name,
                     match &value {
@@ -230,6 +230,15 @@ impl<'a> Reader<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Room for extensions doubles, but never beyond what the text that is left can hold (six
+    /// bytes each), so that memory stays in proportion to the text.
+    fn make_room(&mut self) {
+        let held = self.event.extensions().len();
+        if held >= 4 && held.is_power_of_two() {
+            self.event.make_room(held.min(self.scanner.left() / 6 + 1));
+        }
     }
 
     fn special(&mut self, special: Special, name: &str) -> Result<(), DecodeError> {
