@@ -508,7 +508,7 @@ proptest! {
         prop_assert_eq!(value["id"].as_str(), Some(event.id()));
 
         let line = record(&event, sequence);
-        prop_assert_eq!(line.iter().filter(|byte| **byte < b' ').count(), 1);
+        prop_assert_eq!(line.iter().filter(|byte| matches!(**byte, b'\n' | b'\r')).count(), 1);
         let read = json::decode_record(&line, &Limits::default()).unwrap();
         prop_assert_eq!(&read.event, &event);
         prop_assert_eq!(read.sequence, Some(Sequence::new(sequence)));

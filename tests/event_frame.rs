@@ -3,12 +3,18 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::path::Path;
 
 use proptest::prelude::*;
 use ringpost::event::binary::{self, FrameError};
 use ringpost::event::json;
 use ringpost::event::{Event, Limits, Reason, Timestamp};
 use ringpost::{Sequence, event};
+
+#[path = "../fuzz/checks/decode_frame.rs"]
+mod decode_frame;
+#[path = "../fuzz/checks/round_trip.rs"]
+mod round_trip;
 
 /// Counts what one thread holds, and the most it held.
 struct Counting;
@@ -264,6 +270,37 @@ fn an_event_too_large_for_a_frame_leaves_the_buffer_as_it_was() {
     let mut out = b"before".to_vec();
     assert_eq!(binary::encode(&event, &mut out), Err(FrameError::TooLarge { limit: 16 << 20 }));
     assert_eq!(out, b"before");
+}
+
+/// Runs `check` on every file of a fuzz target's kept corpus.
+fn replay(target: &str, check: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let mut count = 0;
+    for file in std::fs::read_dir(folder).expect("the corpus is part of the repository") {
+        check(&std::fs::read(file.unwrap().path()).unwrap());
+        count += 1;
+    }
+    assert!(count >= 10, "only {count} files of corpus");
+}
+
+#[test]
+fn the_kept_corpora_pass() {
+    replay("decode_frame", decode_frame::check);
+    replay("round_trip", round_trip::check);
+}
+
+#[test]
+fn the_corpus_holds_bodies_that_are_read_and_bodies_that_are_not() {
+    let body = |name: &str| {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/decode_frame");
+        decode(&framed(&std::fs::read(Path::new(folder).join(name)).unwrap()))
+    };
+    for good in ["least", "all_texts", "small_times", "json", "bytes", "extensions"] {
+        assert!(body(good).is_ok(), "{good}: {:?}", body(good));
+    }
+    for bad in ["times", "bad_json", "same_twice", "count_lies", "reserved", "trailing"] {
+        assert!(body(bad).is_err(), "{bad}");
+    }
 }
 
 proptest! {
