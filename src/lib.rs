@@ -38,6 +38,8 @@ pub use bus::{
     ShutdownReport, Start, SubscribeBuilder, SubscribeError, Subscription, Tap, TapError, Tapped,
     Unsettled, WeakBus,
 };
+#[cfg(not(ringpost_loom))]
+pub use event::{Event, EventBuilder, EventError};
 pub use loss::{DropReason, Gap};
 pub use mailbox::{
     Addr, Counts, Mailbox, OfferError, Offered, Overflow, RecvError, TryRecvError, Wait,

@@ -204,7 +204,7 @@ mod tests {
         assert!(pool.limbo().is_some());
         assert_eq!(indexes(&pool, |index| index == 1 || index == 3), [3, 1]);
         assert_eq!(indexes(&pool, |index| index != 0), [2]);
-        assert_eq!(indexes(&pool, |_| false), []);
+        assert_eq!(indexes(&pool, |_| false), [0_u32; 0]);
         assert!(pool.limbo().is_some(), "the held one is still there");
         assert_eq!(indexes(&pool, |_| true), [0]);
         assert_eq!(pool.limbo(), None);

@@ -1,0 +1,341 @@
+//! Reads one event from CloudEvents JSON.
+//!
+//! The command line reads foreign events with it, the journal its own lines. One pass, without
+//! recursion; it allocates what the event keeps and nothing else.
+#![forbid(unsafe_code)]
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::Limits;
+use super::scan::{Fault, FaultKind, Scanner};
+use crate::Sequence;
+use crate::event::data::Payload;
+use crate::event::envelope::{Event, ExtensionValue};
+use crate::event::error::{EventError, Reason};
+use crate::event::field::{Field, Special, is_name};
+use crate::event::time::Timestamp;
+
+/// Why bytes are not an event.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// Longer than the limit.
+    #[error("{len} bytes are more than the {limit} allowed")]
+    TooLarge {
+        /// How long it is.
+        len: usize,
+        /// How long it may be.
+        limit: usize,
+    },
+    /// Not UTF-8.
+    #[error("not UTF-8 at byte {offset}")]
+    NotUtf8 {
+        /// The first wrong byte.
+        offset: usize,
+    },
+    /// Not JSON.
+    #[error("not JSON at byte {offset}: {reason}")]
+    Syntax {
+        /// Where it stops being JSON.
+        offset: usize,
+        /// What should stand there, or must not.
+        reason: Cow<'static, str>,
+    },
+    /// JSON, but not an object.
+    #[error("not a JSON object")]
+    NotAnObject,
+    /// An object, but not an event.
+    #[error(transparent)]
+    Event(#[from] EventError),
+    /// The payload is not what was asked for; the text is the JSON parser's.
+    #[error("payload: {0}")]
+    Data(String),
+}
+
+impl From<Fault> for DecodeError {
+    fn from(fault: Fault) -> Self {
+        let reason = match fault.kind {
+            FaultKind::Expected(what) => Cow::Owned(format!("expected {what}")),
+            FaultKind::BadEscape => Cow::Borrowed("illegal escape"),
+            FaultKind::ControlCharacter => Cow::Borrowed("control character in a string"),
+            FaultKind::LoneSurrogate => Cow::Borrowed("lone surrogate"),
+            FaultKind::TooDeep => Cow::Borrowed("nested too deep"),
+        };
+        Self::Syntax { offset: fault.offset, reason }
+    }
+}
+
+/// Reads one event; blanks around it are skipped.
+///
+/// `sequence`, `recordedtime` and `crc32c` belong to the journal that the event came from and
+/// are left out. To keep them, [`decode_record`](super::decode_record).
+///
+/// # Errors
+///
+/// Whatever the [module's documentation](super) names as refused.
+pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Event, DecodeError> {
+    let members = read(bytes, limits.max_bytes, limits.max_depth)?;
+    Ok(members.event)
+}
+
+/// An event, and what its journal wrote beside it.
+pub(super) struct Members {
+    pub(super) event: Event,
+    pub(super) sequence: Option<Sequence>,
+    pub(super) recorded_at: Option<Timestamp>,
+    pub(super) has_checksum: bool,
+}
+
+pub(super) fn read(bytes: &[u8], max_bytes: usize, max_depth: u32) -> Result<Members, DecodeError> {
+    if bytes.len() > max_bytes {
+        return Err(DecodeError::TooLarge { len: bytes.len(), limit: max_bytes });
+    }
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| DecodeError::NotUtf8 { offset: error.valid_up_to() })?;
+    let mut reader = Reader::new(text, max_depth.saturating_sub(1));
+    reader.object()?;
+    reader.finish()
+}
+
+struct Reader<'a> {
+    scanner: Scanner<'a>,
+    /// How deep a member's value may nest.
+    max_depth: u32,
+    event: Event,
+    /// One bit a field, then one for each special name.
+    seen: u32,
+    data: Option<&'a str>,
+    base64: Option<Cow<'a, str>>,
+    sequence: Option<Sequence>,
+    recorded_at: Option<Timestamp>,
+    has_version: bool,
+    has_checksum: bool,
+}
+
+/// An attribute's value.
+enum Value<'a> {
+    Null,
+    Boolean(bool),
+    Integer(i32),
+    Text(Cow<'a, str>),
+}
+
+impl<'a> Value<'a> {
+    /// The text, where only text can stand; none for `null`.
+    fn into_text(self) -> Result<Option<Cow<'a, str>>, Reason> {
+        match self {
+            Self::Null => Ok(None),
+            Self::Text(text) => Ok(Some(text)),
+            Self::Boolean(_) | Self::Integer(_) => Err(Reason::NotAString),
+        }
+    }
+
+    fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+impl<'a> Reader<'a> {
+    fn new(text: &'a str, max_depth: u32) -> Self {
+        Self {
+            scanner: Scanner::new(text),
+            max_depth,
+            event: Event::unfinished(256.min(text.len())),
+            seen: 0,
+            data: None,
+            base64: None,
+            sequence: None,
+            recorded_at: None,
+            has_version: false,
+            has_checksum: false,
+        }
+    }
+
+    fn object(&mut self) -> Result<(), DecodeError> {
+        self.scanner.skip_blanks();
+        if !self.scanner.take(b'{') {
+            // Other JSON is told apart from what is none at all.
+            self.scanner.lone_value(self.max_depth + 1)?;
+            return Err(DecodeError::NotAnObject);
+        }
+        self.scanner.skip_blanks();
+        if !self.scanner.take(b'}') {
+            loop {
+                let name = self.scanner.key()?.text();
+                self.member(&name)?;
+                self.scanner.skip_blanks();
+                if self.scanner.take(b'}') {
+                    break;
+                }
+                self.scanner.expect(b',', "`,` or `}`")?;
+                self.scanner.skip_blanks();
+            }
+        }
+        Ok(self.scanner.end()?)
+    }
+
+    fn member(&mut self, name: &str) -> Result<(), DecodeError> {
+        let refuse = |reason| EventError::new(name, reason);
+        let (field, special) = match Field::from_name(name) {
+            Some(field) => (Some(field), None),
+            None => (None, Special::from_name(name)),
+        };
+        let bit = field.map(|field| field as u32).or(special.map(|special| special as u32));
+        if let Some(bit) = bit {
+            if self.seen & 1 << bit != 0 {
+                return Err(refuse(Reason::Duplicate).into());
+            }
+            self.seen |= 1 << bit;
+        }
+        match (field, special) {
+            (_, Some(Special::Data)) => {
+                let raw = self.scanner.value(self.max_depth);
+                self.data = Some(raw.map_err(|fault| refuse_fault(name, fault))?);
+            }
+            (Some(field), _) => match self.value(name, Reason::NotAString)? {
+                Value::Null => {}
+                Value::Text(text) => self.event.put(field, &text)?,
+                Value::Boolean(value) if field.may_be_untyped() => {
+                    self.event.put_extension(name, Some(ExtensionValue::Boolean(value)))?;
+                }
+                Value::Integer(value) if field.may_be_untyped() => {
+                    self.event.put_extension(name, Some(ExtensionValue::Integer(value)))?;
+                }
+                Value::Boolean(_) | Value::Integer(_) => {
+                    return Err(refuse(Reason::NotAString).into());
+                }
+            },
+            (None, Some(special)) => self.special(special, name)?,
+            (None, None) => {
+                if !is_name(name) {
+                    return Err(refuse(Reason::NotAName).into());
+                }
+                let value = self.value(name, Reason::NotAValue)?;
+                self.make_room();
+                self.event.put_extension(
+                    name,
+                    match &value {
+                        Value::Null => None,
+                        Value::Boolean(value) => Some(ExtensionValue::Boolean(*value)),
+                        Value::Integer(value) => Some(ExtensionValue::Integer(*value)),
+                        Value::Text(text) => Some(ExtensionValue::String(text)),
+                    },
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Room for extensions doubles, but never beyond what the text that is left can hold (six
+    /// bytes each), so that memory stays in proportion to the text.
+    fn make_room(&mut self) {
+        let held = self.event.extensions().len();
+        if held >= 4 && held.is_power_of_two() {
+            self.event.make_room(held.min(self.scanner.left() / 6 + 1));
+        }
+    }
+
+    fn special(&mut self, special: Special, name: &str) -> Result<(), DecodeError> {
+        let refuse = |reason| EventError::new(name, reason);
+        let container = match special {
+            Special::Sequence | Special::RecordedTime | Special::Checksum => Reason::NotAValue,
+            _ => Reason::NotAString,
+        };
+        let value = self.value(name, container)?;
+        match special {
+            Special::Version => {
+                let text = value.into_text().map_err(refuse)?;
+                self.has_version = text.is_some();
+                if text.is_some_and(|text| text != "1.0") {
+                    return Err(refuse(Reason::NotThisVersion).into());
+                }
+            }
+            Special::Time => self.event.put_time(time(value).map_err(refuse)?),
+            Special::ExpiryTime => self.event.put_expires_at(time(value).map_err(refuse)?),
+            Special::Base64 => self.base64 = value.into_text().map_err(refuse)?,
+            // These three are replaced anyway: whatever a foreign journal wrote is no error.
+            Special::Sequence => self.sequence = value.as_str().and_then(sequence),
+            Special::RecordedTime => {
+                self.recorded_at = value.as_str().and_then(|text| Timestamp::parse(text).ok());
+            }
+            Special::Checksum => self.has_checksum = !matches!(value, Value::Null),
+            Special::Data => {}
+        }
+        Ok(())
+    }
+
+    /// An attribute's value; `container` is what to say about an object or an array.
+    fn value(&mut self, name: &str, container: Reason) -> Result<Value<'a>, DecodeError> {
+        if self.scanner.peek() == Some(b'"') {
+            let text = self.scanner.string().map_err(|fault| refuse_fault(name, fault))?;
+            return Ok(Value::Text(text.text()));
+        }
+        let raw = self.scanner.value(self.max_depth).map_err(|fault| refuse_fault(name, fault))?;
+        let value = match raw {
+            "null" => Value::Null,
+            "true" => Value::Boolean(true),
+            "false" => Value::Boolean(false),
+            raw if raw.starts_with(['{', '[']) => {
+                return Err(EventError::new(name, container).into());
+            }
+            raw => match raw.parse() {
+                Ok(number) => Value::Integer(number),
+                // Where only text can stand, the number's size is not the trouble.
+                Err(_) if container == Reason::NotAString => {
+                    return Err(EventError::new(name, Reason::NotAString).into());
+                }
+                Err(_) => return Err(EventError::new(name, Reason::NotAnInteger).into()),
+            },
+        };
+        Ok(value)
+    }
+
+    fn finish(mut self) -> Result<Members, DecodeError> {
+        if !self.has_version {
+            return Err(EventError::new("specversion", Reason::Missing).into());
+        }
+        let mut payload = self.data.and_then(Payload::from_scanned);
+        if let Some(text) = self.base64 {
+            let refuse = |reason| EventError::new("data_base64", reason);
+            if payload.is_some() {
+                return Err(refuse(Reason::BesideData).into());
+            }
+            let bytes = STANDARD.decode(text.as_bytes()).map_err(|_| refuse(Reason::NotBase64))?;
+            payload = Some(Payload::Binary(bytes.into()));
+        }
+        self.event.put_payload(payload);
+        Ok(Members {
+            event: self.event.finish()?,
+            sequence: self.sequence,
+            recorded_at: self.recorded_at,
+            has_checksum: self.has_checksum,
+        })
+    }
+}
+
+/// What is wrong with a value belongs to its attribute; broken JSON belongs to the text.
+fn refuse_fault(name: &str, fault: Fault) -> DecodeError {
+    match fault.kind {
+        FaultKind::LoneSurrogate => EventError::new(name, Reason::LoneSurrogate).into(),
+        FaultKind::TooDeep => EventError::new(name, Reason::TooDeep).into(),
+        _ => fault.into(),
+    }
+}
+
+fn time(value: Value<'_>) -> Result<Option<Timestamp>, Reason> {
+    let Some(text) = value.into_text()? else { return Ok(None) };
+    Timestamp::parse(&text).map(Some).map_err(|_| Reason::NotATime)
+}
+
+/// A sequence as our journals write it: 20 digits, from 1.
+fn sequence(text: &str) -> Option<Sequence> {
+    let is_ours = text.len() == 20 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number: u64 = is_ours.then(|| text.parse().ok()).flatten()?;
+    (1..Sequence::LIMIT).contains(&number).then(|| Sequence::new(number))
+}
