@@ -211,6 +211,10 @@ contract!(journal, Directory::new(Fsync::default(), 64 << 20), [it_goes_on_where
 #[cfg(all(feature = "jsonl", unix))]
 contract!(journal_in_tiny_segments, Directory::new(Fsync::Batch, 700), [it_goes_on_where_it_ended]);
 #[cfg(all(feature = "jsonl", unix))]
-contract!(journal_of_one_line_segments, Directory::new(Fsync::Always, 1), [it_goes_on_where_it_ended]);
+contract!(
+    journal_of_one_line_segments,
+    Directory::new(Fsync::Always, 1),
+    [it_goes_on_where_it_ended]
+);
 #[cfg(all(feature = "jsonl", unix))]
 contract!(journal_never_synced, Directory::new(Fsync::Never, 4096), [it_goes_on_where_it_ended]);
