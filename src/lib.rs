@@ -24,8 +24,11 @@ pub mod store;
 #[cfg(not(ringpost_loom))]
 pub mod topic;
 
+#[cfg(not(ringpost_loom))]
+pub use event::{Event, EventBuilder, EventError};
 pub use loss::{DropReason, Gap};
 pub use message::{Fields, Message, Stamp};
+pub use ring::{Shared, Shares};
 pub use sequence::Sequence;
 #[cfg(not(ringpost_loom))]
 pub use topic::{Pattern, PatternError, Topic, TopicError, TopicId};

@@ -16,12 +16,19 @@ pub(crate) use model::*;
 #[cfg(not(ringpost_loom))]
 mod real {
     pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-    pub(crate) use std::{hint, thread};
+    pub(crate) use std::{hint, thread, thread_local};
 
     pub(crate) mod atomic {
         pub(crate) use std::sync::atomic::{
-            AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+            AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
         };
+    }
+
+    /// The next number in a row, to spread threads over places that they would else share.
+    pub(crate) fn spread() -> usize {
+        static NEXT: atomic::AtomicUsize = atomic::AtomicUsize::new(0);
+        // ORDER: Relaxed; only a hint where to look first.
+        NEXT.fetch_add(1, atomic::Ordering::Relaxed)
     }
 
     /// `std::cell::UnsafeCell` with loom's interface: the pointer is lent to a closure, so that
@@ -51,11 +58,16 @@ mod real {
 mod model {
     pub(crate) use loom::cell::UnsafeCell;
     pub(crate) use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
-    pub(crate) use loom::{hint, thread};
+    pub(crate) use loom::{hint, thread, thread_local};
 
     pub(crate) mod atomic {
         pub(crate) use loom::sync::atomic::{
-            AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+            AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
         };
+    }
+
+    /// In a model every thread looks at the same place first, so that they do meet.
+    pub(crate) fn spread() -> usize {
+        0
     }
 }

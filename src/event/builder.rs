@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::data::Payload;
 use super::envelope::{Event, ExtensionValue};
 use super::error::{EventError, Reason};
-use super::field::{Field, is_name};
+use super::field::{Field, is_free_name, is_name};
 use super::ids;
 use super::json::{self, Limits};
 use super::time::Timestamp;
@@ -168,20 +168,14 @@ impl EventBuilder {
         if !is_name(name) || name.len() > 20 {
             return Err(EventError::new(name, Reason::NotAName));
         }
-        const RESERVED: [&str; 7] =
-            ["specversion", "time", "data", "sequence", "recordedtime", "crc32c", "expirytime"];
-        if RESERVED.contains(&name) {
-            return Err(EventError::new(name, Reason::Reserved));
-        }
-        match (Field::from_name(name), value) {
-            (Some(field), _) if !field.is_extension() => {
-                Err(EventError::new(name, Reason::Reserved))
-            }
+        let field = Field::from_name(name).filter(|field| field.is_extension());
+        match (field, value) {
             (Some(field), ExtensionValue::String(text)) => self.event.put(field, text),
-            (Some(field), _) if !field.may_be_untyped() => {
-                Err(EventError::new(name, Reason::NotAString))
+            _ if is_free_name(name, matches!(value, ExtensionValue::String(_))) => {
+                self.event.put_extension(name, Some(value))
             }
-            _ => self.event.put_extension(name, Some(value)),
+            (Some(_), _) => Err(EventError::new(name, Reason::NotAString)),
+            (None, _) => Err(EventError::new(name, Reason::Reserved)),
         }
     }
 

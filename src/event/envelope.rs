@@ -79,7 +79,6 @@ pub enum ExtensionValue<'a> {
 
 impl Event {
     /// Begins an event of a type such as `terminal.command`.
-    #[must_use]
     pub fn builder(kind: &str) -> EventBuilder {
         EventBuilder::new(kind)
     }
@@ -280,6 +279,11 @@ impl Event {
         self.fields[field as usize] =
             span.map_err(|reason| EventError::new(field.name(), reason))?;
         Ok(())
+    }
+
+    /// Makes room for `count` more extensions, and no more than that.
+    pub(super) fn make_room(&mut self, count: usize) {
+        self.extensions.reserve_exact(count);
     }
 
     /// Adds an extension under a legal name; `None` is JSON's `null`.

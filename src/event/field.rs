@@ -125,6 +125,36 @@ impl Field {
     }
 }
 
+/// What is no text field and no free extension: numbered after the fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum Special {
+    Version = Field::COUNT,
+    Time,
+    ExpiryTime,
+    Data,
+    Base64,
+    Sequence,
+    RecordedTime,
+    Checksum,
+}
+
+impl Special {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "specversion" => Self::Version,
+            "time" => Self::Time,
+            "expirytime" => Self::ExpiryTime,
+            "data" => Self::Data,
+            "data_base64" => Self::Base64,
+            "sequence" => Self::Sequence,
+            "recordedtime" => Self::RecordedTime,
+            "crc32c" => Self::Checksum,
+            _ => return None,
+        })
+    }
+}
+
 /// What JSON has to do to write a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Spelling {
@@ -155,6 +185,15 @@ pub(crate) fn check_text(text: &str) -> Result<Spelling, Reason> {
 fn is_illegal(found: char) -> bool {
     let code = u32::from(found);
     found.is_control() || (0xfdd0..=0xfdef).contains(&code) || code & 0xfffe == 0xfffe
+}
+
+/// Whether an extension may stand under this name beside all other attributes: no field, and
+/// nothing that bus, journal or format give. A field without a type may hold what is no text.
+pub(crate) fn is_free_name(name: &str, is_text: bool) -> bool {
+    match Field::from_name(name) {
+        Some(field) => field.may_be_untyped() && !is_text,
+        None => is_name(name) && Special::from_name(name).is_none(),
+    }
 }
 
 /// `[a-z0-9]`, at least one.

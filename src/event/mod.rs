@@ -6,6 +6,8 @@
 //! back. An event, through either and back, is the same event, and its payload the same bytes.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "bincode")]
+pub mod binary;
 mod builder;
 mod data;
 mod envelope;
@@ -13,6 +15,7 @@ mod error;
 mod field;
 mod ids;
 pub mod json;
+mod message;
 mod time;
 mod trace_context;
 mod uri;

@@ -15,7 +15,7 @@ use crate::Sequence;
 use crate::event::data::Payload;
 use crate::event::envelope::{Event, ExtensionValue};
 use crate::event::error::{EventError, Reason};
-use crate::event::field::{Field, is_name};
+use crate::event::field::{Field, Special, is_name};
 use crate::event::time::Timestamp;
 
 /// Why bytes are not an event.
@@ -105,7 +105,7 @@ struct Reader<'a> {
     /// How deep a member's value may nest.
     max_depth: u32,
     event: Event,
-    /// One bit a field, then one for each of the names below.
+    /// One bit a field, then one for each special name.
     seen: u32,
     data: Option<&'a str>,
     base64: Option<Cow<'a, str>>,
@@ -113,35 +113,6 @@ struct Reader<'a> {
     recorded_at: Option<Timestamp>,
     has_version: bool,
     has_checksum: bool,
-}
-
-/// What is no text field and no free extension.
-#[derive(Clone, Copy)]
-enum Special {
-    Version = Field::COUNT as isize,
-    Time,
-    ExpiryTime,
-    Data,
-    Base64,
-    Sequence,
-    RecordedTime,
-    Checksum,
-}
-
-impl Special {
-    fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "specversion" => Self::Version,
-            "time" => Self::Time,
-            "expirytime" => Self::ExpiryTime,
-            "data" => Self::Data,
-            "data_base64" => Self::Base64,
-            "sequence" => Self::Sequence,
-            "recordedtime" => Self::RecordedTime,
-            "crc32c" => Self::Checksum,
-            _ => return None,
-        })
-    }
 }
 
 /// An attribute's value.
@@ -246,6 +217,7 @@ impl<'a> Reader<'a> {
                     return Err(refuse(Reason::NotAName).into());
                 }
                 let value = self.value(name, Reason::NotAValue)?;
+                self.make_room();
                 self.event.put_extension(
                     name,
                     match &value {
@@ -258,6 +230,15 @@ impl<'a> Reader<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Room for extensions doubles, but never beyond what the text that is left can hold (six
+    /// bytes each), so that memory stays in proportion to the text.
+    fn make_room(&mut self) {
+        let held = self.event.extensions().len();
+        if held >= 4 && held.is_power_of_two() {
+            self.event.make_room(held.min(self.scanner.left() / 6 + 1));
+        }
     }
 
     fn special(&mut self, special: Special, name: &str) -> Result<(), DecodeError> {

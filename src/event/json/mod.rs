@@ -38,9 +38,9 @@ impl Limits {
     pub(crate) const DEFAULT_BYTES: usize = 1 << 20;
     pub(crate) const DEFAULT_DEPTH: u32 = 128;
 
-    /// How much longer than an event its record may be: sequence, recorded time, checksum, and
-    /// times written in full.
-    pub const RECORD_SLACK: usize = 256;
+    /// How much longer than an event its record may be: for sequence, recorded time, checksum,
+    /// times written in full, and the cause that a bus notes.
+    pub const RECORD_SLACK: usize = 4096;
 
     /// The same, for another size.
     #[must_use]

@@ -54,6 +54,11 @@ impl<'a> Scanner<'a> {
         self.text.as_bytes().get(self.at).copied()
     }
 
+    /// How many bytes are still to come.
+    pub(crate) fn left(&self) -> usize {
+        self.text.len() - self.at
+    }
+
     fn fault<T>(&self, kind: FaultKind) -> Result<T, Fault> {
         Err(Fault { offset: self.at, kind })
     }

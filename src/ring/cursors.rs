@@ -1,0 +1,104 @@
+//! The limit that required readers set for publishers.
+//!
+//! Called by `reader`, which registers and moves its own limit, and by `writer`, which looks at
+//! all of them when its copy is used up. It never decides who may be overrun.
+#![forbid(unsafe_code)]
+
+use super::chunks::Chunks;
+use crate::sync::CachePadded;
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// A place that no reader has.
+const FREE: u64 = u64::MAX;
+const A_CHUNK: usize = if cfg!(ringpost_loom) { 1 } else { 8 };
+
+/// One required reader's place.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// The first position that may not be claimed yet: the reader's cursor plus its window, or
+    /// `FREE`. Written by the reader once a batch, read by publishers that run out of room.
+    limit: AtomicU64,
+    /// Written by the reader when it registers; read when a batch is cut to size.
+    window: AtomicU64,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self { limit: AtomicU64::new(FREE), window: AtomicU64::new(u64::MAX) }
+    }
+}
+
+impl Place {
+    /// The reader has finished with everything below `limit - window`.
+    #[inline]
+    pub(super) fn set(&self, limit: u64) {
+        // ORDER(limit): Release; pairs with ORDER(limit) in `Cursors::limit`. Carries the end of
+        // the reader's work on what may now be overwritten.
+        self.limit.store(limit, Ordering::Release);
+    }
+
+    /// The reader goes: it limits nobody any more, and the place can be had by another.
+    pub(super) fn leave(&self) {
+        // ORDER: Relaxed; only sizes batches.
+        self.window.store(u64::MAX, Ordering::Relaxed);
+        self.set(FREE);
+    }
+
+    fn take(&self, limit: u64) -> bool {
+        // ORDER(limit): AcqRel; pairs with ORDER(limit) in `set`, of the reader that had the place
+        // before, and in `Cursors::limit`. Carries nothing else.
+        self.limit.compare_exchange(FREE, limit, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+}
+
+/// The places of all required readers.
+#[derive(Debug)]
+pub(super) struct Cursors {
+    /// How often a reader registered. A publisher compares it with what it saw last, so that the
+    /// limit it remembers is never older than the newest reader.
+    registered: CachePadded<AtomicU64>,
+    places: Chunks<Place, A_CHUNK>,
+}
+
+impl Cursors {
+    pub(super) fn new() -> Self {
+        Self { registered: CachePadded::new(AtomicU64::new(0)), places: Chunks::new() }
+    }
+
+    /// Takes a place, so that publishers do not go beyond `limit`. Binding for every claim that
+    /// comes after the caller's next RMW on the tail.
+    pub(super) fn register(&self, limit: u64, window: u64) -> &Place {
+        let (_, place) = self.places.acquire(|place| place.take(limit));
+        // ORDER: Relaxed; only sizes batches.
+        place.window.store(window, Ordering::Relaxed);
+        // ORDER(registered): AcqRel; pairs with ORDER(registered) in `Cursors::registered`.
+        // Carries the place and its limit.
+        self.registered.fetch_add(1, Ordering::AcqRel);
+        place
+    }
+
+    /// How often a reader registered.
+    #[inline]
+    pub(super) fn registered(&self) -> u64 {
+        // ORDER(registered): Acquire; pairs with ORDER(registered) in `register`. Carries the
+        // place and its limit.
+        self.registered.load(Ordering::Acquire)
+    }
+
+    /// The first position that some reader does not allow yet.
+    pub(super) fn limit(&self) -> u64 {
+        // ORDER(limit): Acquire; pairs with ORDER(limit) in `Place::set`. Carries the end of the
+        // reader's work on what may now be overwritten.
+        self.places.iter().map(|place| place.limit.load(Ordering::Acquire)).min().unwrap_or(FREE)
+    }
+
+    /// The smallest window of any reader.
+    pub(super) fn window(&self) -> u64 {
+        // ORDER: Relaxed; only sizes batches.
+        self.places
+            .iter()
+            .map(|place| place.window.load(Ordering::Relaxed))
+            .min()
+            .unwrap_or(u64::MAX)
+    }
+}

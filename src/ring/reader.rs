@@ -1,0 +1,249 @@
+//! A cursor over the ring that borrows messages in place.
+//!
+//! Called by `bus` for taps, replay and subscriptions that see everything. A reader delays no
+//! publisher unless it is a required one, and then only by the limit that it publishes.
+#![allow(unsafe_code)]
+
+use std::ptr::NonNull;
+
+use super::block::Block;
+use super::cursors::Place;
+use super::directory::Look;
+use super::log::{CLOSED, DISABLED, Entered, Log};
+use crate::sync::Arc;
+use crate::sync::atomic::Ordering;
+
+/// What a reader finds at its position.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next<'a, T> {
+    /// The message at the position, lent until the reader is used again. It stays the next one
+    /// until [`Reader::advance`].
+    Item(u64, &'a T),
+    /// Lost, both ends inclusive: the ring came round first. The position is past it already.
+    Gap {
+        /// The first lost position.
+        from: u64,
+        /// The last lost position.
+        to: u64,
+    },
+    /// Not claimed or not committed yet.
+    Empty,
+    /// The ring is closed and everything was read.
+    Closed,
+}
+
+/// A required reader cannot begin where it was told to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Overrun {
+    /// The first position that is not about to be evicted.
+    pub(crate) oldest: u64,
+}
+
+/// A cursor over the ring, lossy or required.
+#[derive(Debug)]
+pub(crate) struct Reader<T: Send + Sync + 'static> {
+    log: Arc<Log<T>>,
+    position: u64,
+    /// The block of the position, in which the reader counts. An idle reader holds none.
+    block: Option<NonNull<Block<T>>>,
+    /// A required reader's place and window.
+    required: Option<(NonNull<Place>, u64)>,
+}
+
+// SAFETY: the block is counted for the reader wherever it is, its messages are `Sync`, and places
+// are atomics.
+unsafe impl<T: Send + Sync + 'static> Send for Reader<T> {}
+// SAFETY: a shared reader gives out numbers only.
+unsafe impl<T: Send + Sync + 'static> Sync for Reader<T> {}
+
+impl<T: Send + Sync + 'static> Reader<T> {
+    pub(super) fn lossy(log: Arc<Log<T>>, from: u64) -> Self {
+        Self { log, position: from, block: None, required: None }
+    }
+
+    pub(super) fn required(log: Arc<Log<T>>, window: usize) -> Self {
+        let window = log.window(window);
+        // First a limit that is surely low enough; then the RMW: a claim that comes after it has
+        // seen that limit; so the position is where we begin.
+        let place = NonNull::from(log.cursors.register(log.tail() + window, window));
+        let position = log.join();
+        let mut reader = Self { log, position, block: None, required: Some((place, window)) };
+        reader.publish();
+        reader
+    }
+
+    pub(super) fn required_from(
+        log: Arc<Log<T>>,
+        from: u64,
+        window: usize,
+    ) -> Result<Self, Overrun> {
+        let window = log.window(window);
+        let place = NonNull::from(log.cursors.register(from.saturating_add(window), window));
+        let tail = log.join();
+        let reader = Self { log, position: from, block: None, required: Some((place, window)) };
+        if reader.log.still_held(from, tail) {
+            Ok(reader)
+        } else {
+            // Dropped here, which gives the place back.
+            Err(Overrun { oldest: reader.log.oldest_safe() })
+        }
+    }
+
+    /// The ring that it reads.
+    pub(crate) fn log(&self) -> &Arc<Log<T>> {
+        &self.log
+    }
+
+    /// The next position to be read.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// How many positions were claimed that this reader has not passed.
+    pub(crate) fn lag(&self) -> u64 {
+        self.log.tail().saturating_sub(self.position)
+    }
+
+    /// Whether publishers must not overrun this reader.
+    pub(crate) fn is_required(&self) -> bool {
+        self.required.is_some()
+    }
+
+    /// What is at the position. An item stays until `advance`; a gap is told once.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Next<'_, T> {
+        // SAFETY: `Next` borrows the reader, so it cannot leave the block while the item is lent.
+        match unsafe { self.committed() } {
+            Some(item) => Next::Item(self.position, item),
+            None => self.look_around(),
+        }
+    }
+
+    /// Past the item that `next` returned.
+    #[inline]
+    pub(crate) fn advance(&mut self) {
+        self.position += 1;
+        if self.position & ((1 << self.log.shift) - 1) == 0 {
+            self.release();
+        }
+    }
+
+    /// Tells publishers how far this reader has come: for a required one, once a batch; the caller
+    /// rings for those that wait. A lossy reader has nothing to tell.
+    #[inline]
+    pub(crate) fn publish(&mut self) {
+        if let Some((place, window)) = self.required {
+            // SAFETY: places are freed with the log, which is held here.
+            unsafe { place.as_ref() }.set(self.position + window);
+        }
+    }
+
+    /// Jumps forward to `position` and says what was left out, both ends inclusive. None when that
+    /// is not forward.
+    pub(crate) fn skip_to(&mut self, position: u64) -> Option<(u64, u64)> {
+        let from = self.position;
+        if position <= from {
+            return None;
+        }
+        if position >> self.log.shift != from >> self.log.shift {
+            self.release();
+        }
+        self.position = position;
+        Some((from, position - 1))
+    }
+
+    /// Holds no block from here on: for a reader that goes idle. The next `next` enters again, and
+    /// finds a gap if the ring has come round.
+    pub(crate) fn release(&mut self) {
+        if let Some(block) = self.block.take() {
+            // SAFETY: blocks are freed with the log, which is held here.
+            self.log.leave(unsafe { block.as_ref() });
+        }
+    }
+
+    /// Whether `next` would return anything but `Empty`: what an idle reader looks at before it
+    /// parks. It enters no block.
+    pub(crate) fn is_ready(&self) -> bool {
+        let here = match self.log.directory.look(self.position >> self.log.shift) {
+            Look::Gone => true,
+            Look::Ahead(_) => self.position < self.log.start(),
+            Look::Here(entry) => entry.index().is_some_and(|index| {
+                // Not counted, so the block may be another's by now: but then so is the stamp, or
+                // the directory has moved on and the next look says so.
+                let block = self.log.pool.arena().get(index);
+                block.slot(self.position).is_committed(self.position)
+                    || self.position < self.log.start()
+            }),
+        };
+        here || self.at_the_end()
+    }
+
+    /// The message at the position, if the reader is in its block and it is committed.
+    ///
+    /// # Safety
+    ///
+    /// * The caller keeps the reader in the block for as long as the message is lent.
+    #[inline]
+    unsafe fn committed<'a>(&self) -> Option<&'a T> {
+        // SAFETY: blocks are freed with the log, which is held here.
+        let block = unsafe { self.block?.as_ref() };
+        let slot = block.slot(self.position);
+        // SAFETY: committed, and the reader counts in the block, by the caller for long enough.
+        slot.is_committed(self.position).then(|| unsafe { slot.get() })
+    }
+
+    fn at_the_end(&self) -> bool {
+        // ORDER(close): Acquire; pairs with ORDER(close) in `Log::close`. Carries what the closer
+        // did before.
+        let tail = self.log.tail.load(Ordering::Acquire);
+        tail & CLOSED != 0 && self.position >= tail & !(CLOSED | DISABLED)
+    }
+
+    /// At a block's begin, at an uncommitted place, or overrun.
+    #[cold]
+    fn look_around(&mut self) -> Next<'_, T> {
+        let number = self.position >> self.log.shift;
+        let gone = if self.position < self.log.start() {
+            true
+        } else if self.block.is_some() {
+            // Waiting in a block that was evicted would be for ever, if its publisher never got
+            // there.
+            !matches!(self.log.directory.look(number), Look::Here(_))
+        } else {
+            match self.log.enter(number) {
+                Entered::Gone => true,
+                Entered::Ahead => false,
+                Entered::Block(block) => {
+                    self.block = Some(NonNull::from(block));
+                    false
+                }
+            }
+        };
+        if gone {
+            return self.overrun();
+        }
+        // SAFETY: `Next` borrows the reader, so it cannot leave the block while the item is lent.
+        if let Some(item) = unsafe { self.committed() } {
+            return Next::Item(self.position, item);
+        }
+        if self.at_the_end() { Next::Closed } else { Next::Empty }
+    }
+
+    fn overrun(&mut self) -> Next<'_, T> {
+        debug_assert!(self.required.is_none(), "a required reader is never overrun");
+        let target = self.log.oldest_safe();
+        let (from, to) = self.skip_to(target).expect("what overran the reader was claimed");
+        self.release();
+        Next::Gap { from, to }
+    }
+}
+
+impl<T: Send + Sync + 'static> Drop for Reader<T> {
+    fn drop(&mut self) {
+        self.release();
+        if let Some((place, _)) = self.required {
+            // SAFETY: places are freed with the log, which is held here.
+            unsafe { place.as_ref() }.leave();
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! Claiming places in the ring, filling them, and cleaning up behind.
+//!
+//! Called by `bus`, once or twice a publish. Between claim and commit no foreign code runs and
+//! nothing can fail; messages are dropped in `reclaim` alone, the last thing in a publish.
+#![allow(unsafe_code)]
+
+use std::cell::Cell as PlainCell;
+use std::ptr::NonNull;
+
+use super::block::{Block, drop_quietly};
+use super::cell::{Cell, Memory};
+use super::directory::Look;
+use super::faults::{Fault, planted};
+use super::log::{CLOSED, DISABLED, END, Log};
+use crate::sync::atomic::Ordering;
+use crate::sync::{Arc, thread_local};
+
+thread_local! {
+    /// Set while this thread drops messages: what they publish is cleaned up by the next publish,
+    /// not by one within the other.
+    static RECLAIMING: PlainCell<bool> = PlainCell::new(false);
+}
+
+/// Why a claim was refused. Nothing was claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// A required reader is too far behind, or there are no more blocks: so many are held by
+    /// stalled readers and publishers. Whoever gives up calls `reclaim` all the same.
+    Full,
+    /// The ring is closed, or its sequence is at its end.
+    Closed,
+    /// Publishing is turned off.
+    Disabled,
+}
+
+/// A publisher with a cell of its own.
+#[derive(Debug)]
+pub(crate) struct Writer<T: Send + Sync + 'static> {
+    log: Arc<Log<T>>,
+    /// In the log's list, which never frees it before the log.
+    cell: NonNull<Cell<T>>,
+}
+
+// SAFETY: the cell is the writer's own wherever the writer is, and the messages that its memory
+// may hold are `Send`.
+unsafe impl<T: Send + Sync + 'static> Send for Writer<T> {}
+// SAFETY: a shared writer gives out nothing but the log, which is `Sync`.
+unsafe impl<T: Send + Sync + 'static> Sync for Writer<T> {}
+
+impl<T: Send + Sync + 'static> Writer<T> {
+    pub(super) fn new(log: Arc<Log<T>>) -> Self {
+        let cell = NonNull::from(log.cells.acquire());
+        Self { log, cell }
+    }
+
+    /// The ring that it writes to.
+    pub(crate) fn log(&self) -> &Arc<Log<T>> {
+        &self.log
+    }
+
+    /// What does the writing, here and in `Log::with_writer`.
+    #[inline]
+    pub(crate) fn pen(&mut self) -> Pen<'_, T> {
+        // SAFETY: cells are freed with the log, which is held here.
+        let cell = unsafe { self.cell.as_ref() };
+        Pen { log: &self.log, cell }
+    }
+
+    /// As [`Pen::claim`].
+    #[inline]
+    pub(crate) fn claim(&mut self, k: usize) -> Result<Claim<'_, T>, Refused> {
+        let Pen { log, cell } = self.pen();
+        claim(log, cell, k)
+    }
+
+    /// As [`Pen::reclaim`].
+    #[inline]
+    pub(crate) fn reclaim(&mut self) {
+        self.pen().reclaim();
+    }
+}
+
+impl<T: Send + Sync + 'static> Drop for Writer<T> {
+    fn drop(&mut self) {
+        self.pen().cell.give_back();
+    }
+}
+
+/// A publisher for as long as it has its cell: all that can be done with the ring's end.
+#[derive(Debug)]
+pub(crate) struct Pen<'l, T: Send + Sync + 'static> {
+    log: &'l Log<T>,
+    cell: &'l Cell<T>,
+}
+
+impl<T: Send + Sync + 'static> Pen<'_, T> {
+    /// Lends a pen with a free cell to `f`. A panic in `f` gives the cell back too.
+    #[inline]
+    pub(super) fn borrowed<R>(log: &Log<T>, f: impl FnOnce(&mut Pen<'_, T>) -> R) -> R {
+        struct GiveBack<'l, T>(&'l Cell<T>);
+        impl<T> Drop for GiveBack<'_, T> {
+            fn drop(&mut self) {
+                self.0.give_back();
+            }
+        }
+        let cell = GiveBack(log.cells.borrow());
+        f(&mut Pen { log, cell: cell.0 })
+    }
+
+    /// Claims `k` places in a row, all or none. They have to be committed: readers wait there
+    /// until the ring has come round.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]; nothing was claimed then, and the ring was full at some moment of the call if
+    /// it says so.
+    ///
+    /// # Panics
+    ///
+    /// If `k` is 0, or more than a batch of 64 or a block.
+    #[inline]
+    pub(crate) fn claim(&mut self, k: usize) -> Result<Claim<'_, T>, Refused> {
+        claim(self.log, self.cell, k)
+    }
+
+    /// Empties one block that nobody reads any more, if there is one. Foreign drops run here, so
+    /// it is called last in every publish, also in one that was refused; a panic of one of them
+    /// ends here. What they publish themselves is cleaned up by a later call.
+    #[inline]
+    pub(crate) fn reclaim(&mut self) {
+        // SAFETY: the cell is ours, and this is not inside another `memory`.
+        let nothing = unsafe {
+            self.cell.memory(|memory| {
+                let limbo = self.log.pool.limbo();
+                memory.lapped.is_empty() && (limbo.is_none() || limbo == memory.held_limbo)
+            })
+        };
+        if !nothing {
+            self.reclaim_some();
+        }
+    }
+
+    #[cold]
+    fn reclaim_some(&mut self) {
+        struct Reclaiming;
+        impl Drop for Reclaiming {
+            fn drop(&mut self) {
+                RECLAIMING.with(|on| on.set(false));
+            }
+        }
+        if RECLAIMING.with(|on| on.replace(true)) {
+            return;
+        }
+        let _reclaiming = Reclaiming;
+
+        let found = self.log.pool.reclaim(|block| !self.log.cells.name(block.number()));
+        // SAFETY: the cell is ours, and this is not inside another `memory`.
+        let lapped = unsafe {
+            self.cell.memory(|memory| {
+                memory.held_limbo = if found.is_none() { self.log.pool.limbo() } else { None };
+                std::mem::take(&mut memory.lapped)
+            })
+        };
+
+        // Foreign code from here on, with the cell at rest and nothing else in our hands.
+        lapped.into_iter().for_each(drop_quietly);
+        if let Some(block) = found {
+            struct Return<'a, T: Send + Sync + 'static>(&'a Log<T>, &'a Block<T>);
+            impl<T: Send + Sync + 'static> Drop for Return<'_, T> {
+                fn drop(&mut self) {
+                    self.0.pool.put(self.1);
+                }
+            }
+            let block = Return(self.log, block);
+            // SAFETY: it came out of the limbo to us alone, and no cell names it: whoever may name
+            // it claimed before its eviction, which we come after.
+            unsafe { block.1.empty() };
+        }
+    }
+}
+
+/// The body of `claim`, apart so that writer and pen can each lend for their own lifetime.
+#[inline]
+fn claim<'a, T: Send + Sync + 'static>(
+    log: &'a Log<T>,
+    cell: &'a Cell<T>,
+    k: usize,
+) -> Result<Claim<'a, T>, Refused> {
+    assert!(k >= 1 && k <= log.most_at_once(), "a claim is at least one and at most a batch");
+    let k = k as u64;
+    // SAFETY: the cell is the caller's, lent by its one pen for the claim's life.
+    let claimed = unsafe {
+        cell.memory(|memory| {
+            // ORDER(claim): Acquire; pairs with the RMW below, of other publishers. Carries what
+            // they saw, above all the readers that had registered.
+            let mut tail = log.tail.load(Ordering::Acquire);
+            loop {
+                let asked = if planted(Fault::LimitWithoutBatch) { 1 } else { k };
+                // Flags make the tail larger than any limit, so that this finds them too.
+                if tail + asked > memory.limit || memory.registered != log.cursors.registered() {
+                    admit(log, memory, tail, asked)?;
+                }
+                let number = tail >> log.shift;
+                if number != memory.number || (tail + k - 1) >> log.shift != number {
+                    prepare(log, memory, tail, k)?;
+                }
+                if !planted(Fault::SilentWriter) {
+                    cell.announce(number);
+                }
+                // ORDER(claim): AcqRel, on failure Acquire; pairs with itself: the chain of RMWs on
+                // the tail. Carries the cell's word to whoever evicts the block, whose claim comes
+                // later. The same chain is ORDER(join) with `Log::join`: it carries what the
+                // joiner did before; and ORDER(close) with `Log::close`.
+                match log.tail.compare_exchange_weak(
+                    tail,
+                    tail + k,
+                    Ordering::AcqRel,
+                    Ordering::Acquire,
+                ) {
+                    Ok(_) => return Ok(tail),
+                    Err(now) => tail = now,
+                }
+            }
+        })
+    };
+    match claimed {
+        Ok(first) => Ok(Claim { log, cell, first, k }),
+        Err(refused) => {
+            cell.rest();
+            // SAFETY: as above, and the first `memory` is over.
+            unsafe { cell.memory(|memory| give_spares_back(log, memory)) };
+            Err(refused)
+        }
+    }
+}
+
+/// Finds out whether `k` places from `tail` on are allowed, and how far one may go.
+#[cold]
+fn admit<T: Send + Sync + 'static>(
+    log: &Log<T>,
+    memory: &mut Memory<T>,
+    tail: u64,
+    k: u64,
+) -> Result<(), Refused> {
+    if tail & CLOSED != 0 {
+        return Err(Refused::Closed);
+    }
+    if tail & DISABLED != 0 {
+        return Err(Refused::Disabled);
+    }
+    if tail + k > END {
+        log.close();
+        return Err(Refused::Closed);
+    }
+    // In this order: a reader that registers after the first line is found by the next claim.
+    memory.registered = log.cursors.registered();
+    memory.limit = log.cursors.limit().min(END);
+    if tail + k > memory.limit { Err(Refused::Full) } else { Ok(()) }
+}
+
+/// Takes a spare block for each block that a claim of `k` places at `tail` would have to install:
+/// after the claim there is no way back. If the claim succeeds, the tail has not moved, so what
+/// was installed still is.
+#[cold]
+fn prepare<T: Send + Sync + 'static>(
+    log: &Log<T>,
+    memory: &mut Memory<T>,
+    tail: u64,
+    k: u64,
+) -> Result<(), Refused> {
+    let (first, last) = (tail >> log.shift, (tail + k - 1) >> log.shift);
+    let missing = (first..=last).filter(|number| {
+        *number != memory.number && matches!(log.directory.look(*number), Look::Ahead(_))
+    });
+    for _ in memory.spares.len()..missing.count() {
+        let block = log.pool.get().ok_or(Refused::Full)?;
+        memory.spares.push(block.index());
+    }
+    Ok(())
+}
+
+#[cold]
+fn give_spares_back<T: Send + Sync + 'static>(log: &Log<T>, memory: &mut Memory<T>) {
+    for index in memory.spares.drain(..) {
+        log.pool.put(log.pool.arena().get(index));
+    }
+}
+
+/// Places that the caller owns and has to commit.
+#[derive(Debug)]
+#[must_use = "readers wait for the places until they are committed"]
+pub(crate) struct Claim<'a, T: Send + Sync + 'static> {
+    log: &'a Log<T>,
+    cell: &'a Cell<T>,
+    first: u64,
+    k: u64,
+}
+
+impl<T: Send + Sync + 'static> Claim<'_, T> {
+    /// The first position; the others follow.
+    #[inline]
+    pub(crate) fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// Commits the only place.
+    #[inline]
+    pub(crate) fn commit(self, value: T) {
+        debug_assert_eq!(self.k, 1);
+        self.write(std::iter::once(value));
+    }
+
+    /// Commits all places with the first messages of `values`, as many as were claimed. The
+    /// vector keeps its allocation and what is left.
+    ///
+    /// # Panics
+    ///
+    /// If there are fewer values than places, which then stay empty.
+    #[inline]
+    pub(crate) fn commit_all(self, values: &mut Vec<T>) {
+        let k = self.k as usize;
+        self.write(values.drain(..k));
+    }
+
+    #[inline]
+    fn write(self, values: impl Iterator<Item = T>) {
+        let Self { log, cell, first, .. } = self;
+        // SAFETY: the cell is lent to this claim, and this is not inside another `memory`.
+        unsafe {
+            cell.memory(|memory| {
+                for (position, value) in (first..).zip(values) {
+                    let number = position >> log.shift;
+                    if number != memory.number {
+                        let Some(block) = log.find(number, &mut memory.spares) else {
+                            // Lapped before it was written: the place was ours, and is at once
+                            // overwritten. Readers count it in their gap.
+                            memory.lapped.push(value);
+                            continue;
+                        };
+                        memory.number = number;
+                        memory.block = Some(NonNull::from(block));
+                    }
+                    put(memory, position, value);
+                }
+                if !memory.spares.is_empty() {
+                    give_spares_back(log, memory);
+                }
+            });
+        }
+        cell.rest();
+    }
+}
+
+/// Writes into the remembered block.
+#[inline]
+fn put<T>(memory: &mut Memory<T>, position: u64, value: T) {
+    let block = memory.block.expect("remembered with its number");
+    // SAFETY: blocks are freed with the log, which the claim borrows.
+    let block = unsafe { block.as_ref() };
+    // SAFETY: the position was claimed by the caller and is committed once; the block is that of
+    // the position's number, and the cell has named it since before the claim.
+    unsafe { block.slot(position).write(position, value) }
+}
