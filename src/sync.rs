@@ -14,6 +14,7 @@ pub(crate) use real::*;
 pub(crate) use model::*;
 
 #[cfg(not(ringpost_loom))]
+#[expect(clippy::disallowed_types, reason = "this is the cell that all others are made of")]
 mod real {
     pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard};
     pub(crate) use std::{hint, thread};
