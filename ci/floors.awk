@@ -96,7 +96,7 @@ $3 == "code" {
   if (code ~ /(^|[^a-z_])(todo|unimplemented|dbg)!/) wrong("unfinished")
   if (code ~ /allow\(.*dead_code/ && home != "lib") wrong("dead code")
   # A feature adds whole modules or exports; inside a function or a type it would make two programs.
-  if (home != "" && home !~ /^(trace|lib)$/ && code ~ /cfg(_attr)?!?\(.*feature/) gate = 1
+  if (home != "" && home !~ /^(trace|lib)$/ && code ~ /#!?\[cfg(_attr)?\(.*feature/) gate = 1
   else if (gate && code !~ /^ *#/) {
     if (code !~ /^ *(pub(\([a-z]*\))? )?(mod|use) /) wrong("a feature's cfg stands on `mod` and `pub use` only")
     gate = 0

@@ -36,9 +36,11 @@ for target in "${targets[@]}"; do
   # New inputs go beside the kept ones, not among them.
   fresh=fuzz/target/corpus/$target
   mkdir -p "$fresh"
+  words=()
+  [[ -e fuzz/words/$target ]] && words=("-dict=fuzz/words/$target")
   check fuzz "$target" "$kept" -- -runs=0 "${limits[@]}"
   check fuzz "$target" "$fresh" "$kept" -- \
-    -max_total_time="${FUZZ_SECONDS:-20}" -print_final_stats=1 -max_len=65536 "${limits[@]}"
+    -max_total_time="${FUZZ_SECONDS:-20}" -print_final_stats=1 -max_len=65536 "${words[@]}" "${limits[@]}"
 done
 
 total

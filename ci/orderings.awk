@@ -6,9 +6,10 @@ function wrong(where, what) {
   bad = 1
 }
 
+# A floor's own folder: `src/ring` of `src/ring/queue/steal.rs`.
 function folder(path) {
-  sub(/\/[^\/]*$/, "", path)
-  return path
+  match(path, /^src\/[a-z_]+/)
+  return substr(path, 1, RLENGTH)
 }
 
 FNR == NR {

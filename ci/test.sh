@@ -25,7 +25,7 @@ fi
 
 tally "${run[@]}" --workspace --all-features --lib --bins --tests --examples -- --skip stress_
 # Neither runner above knows documentation tests.
-tally cargo test --locked --workspace --all-features --doc
+tally cargo test --locked --workspace --all-features --no-fail-fast --doc
 
 heavy=(--lib)
 [[ -e tests/stress.rs ]] && heavy+=(--test stress)
