@@ -8,11 +8,11 @@ cd "${1:-$here/..}"
 
 found=$(
   # lib.rs first: it says where the names at the root come from.
-  find src cli/src tests examples benches fuzz/fuzz_targets -name '*.rs' 2>/dev/null | sort |
+  find src cli/src tests examples benches fuzz/checks fuzz/fuzz_targets -name '*.rs' 2>/dev/null | sort |
     sed '1i src/lib.rs' | awk '!seen[$0]++' | xargs awk -f "$here/code.awk" |
     awk -f "$here/floors.awk"
 
-  find src cli tests examples benches fuzz/fuzz_targets ci -not -path '*/target/*' -type f 2>/dev/null |
+  find src cli tests examples benches fuzz/checks fuzz/fuzz_targets ci -not -path '*/target/*' -type f 2>/dev/null |
     # `data` is what CloudEvents calls an event's payload.
     grep -E '/(([a-z_-]+[_-])?(utils?|helpers?|managers?|handlers?|misc|common)([_-][a-z_-]+)?|data|process(es)?)\.[a-z]+$' |
     grep -vx 'src/event/data\.rs' |
