@@ -24,6 +24,7 @@ pub(crate) fn unique() -> u64 {
 }
 
 #[cfg(not(ringpost_loom))]
+#[expect(clippy::disallowed_types, reason = "this is the cell that all others are made of")]
 mod real {
     pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard};
     pub(crate) use std::{hint, thread, thread_local};
