@@ -24,6 +24,8 @@ mod bus;
 #[cfg(not(ringpost_loom))]
 pub mod event;
 #[cfg(not(ringpost_loom))]
+mod event_bus;
+#[cfg(not(ringpost_loom))]
 pub mod store;
 #[cfg(not(ringpost_loom))]
 pub mod topic;
@@ -40,6 +42,8 @@ pub use bus::{
 };
 #[cfg(not(ringpost_loom))]
 pub use event::{Event, EventBuilder, EventError};
+#[cfg(not(ringpost_loom))]
+pub use event_bus::{EventBus, PublishEventError};
 pub use loss::{DropReason, Gap};
 pub use mailbox::{
     Addr, Counts, Mailbox, OfferError, Offered, Overflow, RecvError, TryRecvError, Wait,

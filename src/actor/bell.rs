@@ -7,9 +7,8 @@
 //! its commit and its look at the count.
 #![forbid(unsafe_code)]
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 
 use crate::mailbox::signal::{Doorbell, Park, Signal};
 use crate::mailbox::wait::Idle;
@@ -58,27 +57,34 @@ impl Bell {
         }
     }
 
-    /// Waits until `ready` says so. Cancel safe.
-    pub(crate) async fn wait(&self, idle: &mut Idle, mut ready: impl FnMut() -> bool) {
-        struct Leave<'a>(&'a Bell);
-        impl Drop for Leave<'_> {
-            fn drop(&mut self) {
-                if self.0.signal.unpark() {
-                    self.0.sleepers.remove();
-                }
-            }
+    /// Ready when `ready` says so; until then yields, and at last sleeps. A poll that is not
+    /// repeated leaves its waker behind, to be woken for nothing.
+    pub(crate) fn poll(
+        &self,
+        idle: &mut Idle,
+        task: &mut Context<'_>,
+        ready: impl FnMut() -> bool,
+    ) -> Poll<()> {
+        idle.poll(self, task, ready)
+    }
+
+    fn unpark(&self) {
+        if self.signal.unpark() {
+            self.sleepers.remove();
         }
-        let leave = Leave(self);
-        poll_fn(|task| idle.poll(leave.0, task, &mut ready)).await;
+    }
+}
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        self.unpark();
     }
 }
 
 impl Doorbell for Bell {
     fn park(&self, waker: &Waker, ready: impl FnOnce() -> bool) -> bool {
         // A wake for nothing finds the reader still parked: it is counted once.
-        if self.signal.unpark() {
-            self.sleepers.remove();
-        }
+        self.unpark();
         self.sleepers.add();
         match self.signal.park(waker, ready) {
             Park::Asleep => true,

@@ -4,6 +4,7 @@
 //! the lag that it may build up.
 #![forbid(unsafe_code)]
 
+use std::future::poll_fn;
 use std::sync::Arc;
 
 use super::bell::Bell;
@@ -127,7 +128,7 @@ impl<M: Message> Source<M> for RingSource<M> {
         self.reader.release();
         let Self { reader, bell, subscriber, idle, .. } = self;
         let ready = || reader.is_ready() || subscriber.life() != Life::Running;
-        bell.wait(idle, ready).await;
+        poll_fn(|task| bell.poll(idle, task, ready)).await;
     }
 
     async fn give_up(&mut self, reason: DropReason) {

@@ -1,7 +1,7 @@
 //! What all handles of one bus share.
 #![forbid(unsafe_code)]
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use super::publish::{Counts, offer};
@@ -16,7 +16,7 @@ use crate::mailbox::space::Space;
 use crate::ring::Log;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::worker::Workers;
-use crate::{Message, Notice};
+use crate::{Message, Notice, Sequence};
 
 /// How many notices are kept for those who read them.
 const NOTICES: usize = 256;
@@ -30,6 +30,9 @@ pub(crate) struct Settings {
     pub(crate) publish_timeout: Duration,
     pub(crate) log_events: bool,
 }
+
+/// Flushes everything up to this sequence, for at most this long; whether it did.
+pub(crate) type Flusher = Box<dyn Fn(Sequence, Duration) -> bool + Send + Sync>;
 
 /// Anybody may publish.
 const OPEN: u64 = 0;
@@ -59,10 +62,12 @@ pub(crate) struct Core<M: Message> {
     /// `OPEN`, `SHUT`, or the number of a required reader that stopped by failure.
     gate: AtomicU64,
     next_id: AtomicU64,
+    /// Who keeps what was published, and is to be flushed when the bus shuts down.
+    pub(crate) flushers: Mutex<Vec<Flusher>>,
     pub(crate) this: Weak<Core<M>>,
 }
 
-static NEXT_BUS: std::sync::Mutex<u64> = std::sync::Mutex::new(1);
+static NEXT_BUS: Mutex<u64> = Mutex::new(1);
 
 impl<M: Message> Core<M> {
     pub(crate) fn new(
@@ -88,6 +93,7 @@ impl<M: Message> Core<M> {
             workers: workers.map(OnceLock::from).unwrap_or_default(),
             gate: AtomicU64::new(OPEN),
             next_id: AtomicU64::new(1),
+            flushers: Mutex::default(),
             this: Weak::clone(this),
         })
     }

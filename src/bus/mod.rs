@@ -34,7 +34,7 @@ mod tap;
 mod topics;
 
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 pub use batch::PublishedBatch;
@@ -343,9 +343,14 @@ impl<M: Message> Bus<M> {
         Settle::new(self.core()).wait(Instant::now() + timeout).await
     }
 
+    /// Has this flushed when the bus shuts down.
+    pub(crate) fn on_shutdown(&self, flusher: core::Flusher) {
+        self.core().flushers.lock().unwrap_or_else(PoisonError::into_inner).push(flusher);
+    }
+
     /// Closes the bus in order, on this thread: refuses publishers outside of handlers, waits
-    /// until everything was handled, closes, and waits until the actors have stopped. After
-    /// `deadline` what is left counts as `dropped(shutdown)`, and handlers that do not return are
+    /// until everything was handled, closes, waits until the actors have stopped, and flushes the
+    /// journal if there is one. After `deadline` what is left counts as `dropped(shutdown)`, and handlers that do not return are
     /// reported and left behind.
     pub fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         shutdown::shutdown(self.core(), deadline)

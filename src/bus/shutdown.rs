@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use super::core::Core;
@@ -24,13 +25,17 @@ pub struct ShutdownReport {
     /// Subscriptions whose handler had not returned when the time was over. They were left
     /// running; what was queued for them counts as `dropped(shutdown)` once they look.
     pub stuck: Vec<u64>,
+    /// Whether every journal has flushed what was published; true if there is none.
+    pub flushed: bool,
 }
 
 impl ShutdownReport {
-    /// Whether every message was handled, and every actor has stopped.
+    /// Whether every message was handled and flushed, and every actor has stopped.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.stuck.is_empty() && self.subscriptions.iter().all(|one| one.queued == 0)
+        self.flushed
+            && self.stuck.is_empty()
+            && self.subscriptions.iter().all(|one| one.queued == 0)
     }
 
     /// Messages lost by all subscriptions in the bus's life.
@@ -69,11 +74,19 @@ pub(crate) fn shutdown<M: Message>(core: &Core<M>, deadline: Duration) -> Shutdo
             await_end(&members, until.max(Instant::now() + Duration::from_millis(100)))
         }
     };
+    // Their readers go on until the final tail, whatever became of the subscriptions.
+    let last = (end > core.log.start()).then(|| Sequence::new(end - 1));
+    let flushers = core.flushers.lock().unwrap_or_else(PoisonError::into_inner);
+    let flushed = last.is_none_or(|last| {
+        flushers.iter().all(|flush| flush(last, until.saturating_duration_since(Instant::now())))
+    });
+    drop(flushers);
     ShutdownReport {
         published: end - core.log.start(),
         next_sequence: Sequence::new(end),
         subscriptions: members.iter().map(|member| account(Some(core), member)).collect(),
         stuck,
+        flushed,
     }
 }
 

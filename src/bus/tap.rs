@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::core::Core;
@@ -147,28 +149,26 @@ impl<M: Message> Tap<M> {
     ///
     /// Nothing is lost if the future is dropped.
     pub async fn next(&mut self) -> Option<Tapped<'_, M>> {
-        loop {
-            match self.find() {
-                Found::Message => return Some(self.lend()),
-                Found::Gap(gap) => return Some(Tapped::Gap(gap)),
-                Found::Closed => return None,
-                Found::Empty => self.rest().await,
-            }
+        match poll_fn(|task| self.poll_found(task)).await {
+            Found::Gap(gap) => Some(Tapped::Gap(gap)),
+            Found::Closed => None,
+            Found::Message | Found::Empty => Some(self.lend()),
+        }
+    }
+
+    /// As [`next`](Tap::next), for a future of one's own.
+    pub fn poll_next(&mut self, task: &mut Context<'_>) -> Poll<Option<Tapped<'_, M>>> {
+        match self.poll_found(task) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Found::Gap(gap)) => Poll::Ready(Some(Tapped::Gap(gap))),
+            Poll::Ready(Found::Closed) => Poll::Ready(None),
+            Poll::Ready(Found::Message | Found::Empty) => Poll::Ready(Some(self.lend())),
         }
     }
 
     /// As [`next`](Tap::next), on this thread.
     pub fn next_blocking(&mut self) -> Option<Tapped<'_, M>> {
-        loop {
-            match self.find() {
-                Found::Message => return Some(self.lend()),
-                Found::Gap(gap) => return Some(Tapped::Gap(gap)),
-                Found::Closed => return None,
-                Found::Empty => {
-                    block_on(self.rest(), None);
-                }
-            }
-        }
+        block_on(self.next(), None).flatten()
     }
 
     /// As [`next`](Tap::next), on this thread, for at most `timeout`.
@@ -177,29 +177,29 @@ impl<M: Message> Tap<M> {
     ///
     /// [`TapError::Empty`] if nothing came in time, [`TapError::Closed`].
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Tapped<'_, M>, TapError> {
-        let deadline = Instant::now() + timeout;
-        loop {
-            match self.find() {
-                Found::Message => return Ok(self.lend()),
-                Found::Gap(gap) => return Ok(Tapped::Gap(gap)),
-                Found::Closed => return Err(TapError::Closed),
-                Found::Empty => {
-                    if block_on(self.rest(), Some(deadline)).is_none() {
-                        return Err(TapError::Empty);
-                    }
-                }
-            }
+        match block_on(self.next(), Some(Instant::now() + timeout)) {
+            Some(Some(tapped)) => Ok(tapped),
+            Some(None) => Err(TapError::Closed),
+            None => Err(TapError::Empty),
         }
     }
 
-    /// Sleeps until there is something to look at.
-    async fn rest(&mut self) {
-        if !self.by_hand {
-            self.acknowledge();
+    /// Ready with anything but [`Found::Empty`].
+    fn poll_found(&mut self, task: &mut Context<'_>) -> Poll<Found> {
+        loop {
+            match self.find() {
+                Found::Empty => {}
+                found => return Poll::Ready(found),
+            }
+            if !self.by_hand {
+                self.acknowledge();
+            }
+            self.reader.release();
+            let Self { reader, bell, idle, .. } = self;
+            if bell.poll(idle, task, || reader.is_ready()).is_pending() {
+                return Poll::Pending;
+            }
         }
-        self.reader.release();
-        let Self { reader, bell, idle, .. } = self;
-        bell.wait(idle, || reader.is_ready()).await;
     }
 
     fn find(&mut self) -> Found {
