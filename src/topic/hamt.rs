@@ -265,6 +265,32 @@ mod tests {
         }
     }
 
+    fn addresses<V>(tree: &Tree<str, V>, into: &mut Vec<*const Tree<str, V>>) {
+        into.push(tree);
+        if let Tree::Branch { children, .. } | Tree::Clash(children) = tree {
+            children.iter().for_each(|child| addresses(child, into));
+        }
+    }
+
+    #[test]
+    fn a_change_copies_one_path_and_shares_the_rest() {
+        let mut map: Map<str, u32> = Map::EMPTY;
+        for n in 0..20_000 {
+            map = map.alter(&format!("user.{n}"), |_| Some(n));
+        }
+        let added = map.alter("one.more", |_| Some(1));
+        let removed = map.alter("user.77", |_| None);
+        let mut before = Vec::new();
+        addresses(map.0.as_deref().unwrap(), &mut before);
+        let before: std::collections::HashSet<_> = before.into_iter().collect();
+        for after in [&added, &removed] {
+            let mut all = Vec::new();
+            addresses(after.0.as_deref().unwrap(), &mut all);
+            let copied = all.iter().filter(|address| !before.contains(*address)).count();
+            assert!(copied <= 14, "{copied} of {} nodes are new", all.len());
+        }
+    }
+
     proptest! {
         #[test]
         fn a_map_does_what_a_hash_map_does_and_leaves_the_old_one_alone(
