@@ -175,43 +175,28 @@ fn written<'p>(tokens: Tokens<'p>, from: usize, to: usize) -> &'p str {
 
 /// Why `step` did not fit at the token that begins at `at`.
 fn misfit(tokens: Tokens<'_>, topic: &str, step: usize, at: usize) -> String {
-    let wanted = tokens.steps.get(step).map(|wanted| match wanted {
-        Step::Literal(range) => {
-            let glued = step > 0 && !is_wildcard(&tokens.steps[step - 1]);
-            (glued, &tokens.body[range.start + usize::from(glued)..range.end])
-        }
-        _ => (false, "*"),
-    });
-    let is_plain = matches!(tokens.steps.get(step), Some(Step::Literal(_)));
-    if at > topic.len() {
-        return match wanted {
-            Some((_, token)) if is_plain => {
-                format!("the topic ends where the pattern asks for `{token}`")
-            }
-            _ => "the topic ends where the pattern asks for one more token".to_owned(),
-        };
-    }
-    let found = &topic[at..tokens.separators.end(topic, at)];
+    let found = topic.get(at..).map(|rest| &rest[..tokens.separators.end(rest, 0)]);
     let number = tokens.separators.split(topic).take_while(|token| token.start < at).count() + 1;
-    match wanted {
-        None => format!("the pattern ends before token {number} of the topic, `{found}`"),
-        Some((true, token)) if token == found => {
-            let before = &tokens.body[literal_start(tokens, step)..][..1];
-            let met = &topic[at - 1..at];
-            format!(
-                "token {number} of the topic, `{found}`, follows a `{met}` where the pattern has `{before}`"
-            )
+    match (tokens.steps.get(step), found) {
+        (Some(Step::Literal(range)), found) => {
+            let glued = step > 0 && !is_wildcard(&tokens.steps[step - 1]);
+            let (before, wanted) = tokens.body[range.clone()].split_at(usize::from(glued));
+            match found {
+                None => format!("the topic ends where the pattern asks for `{wanted}`"),
+                Some(found) if found == wanted => format!(
+                    "token {number} of the topic, `{found}`, follows a `{}` where the pattern has `{before}`",
+                    &topic[at - 1..at]
+                ),
+                Some(found) => format!(
+                    "token {number} of the topic is `{found}` where the pattern asks for `{wanted}`"
+                ),
+            }
         }
-        Some((_, token)) => {
-            format!("token {number} of the topic is `{found}` where the pattern asks for `{token}`")
+        (None, Some(found)) => {
+            format!("the pattern ends before token {number} of the topic, `{found}`")
         }
-    }
-}
-
-fn literal_start(tokens: Tokens<'_>, step: usize) -> usize {
-    match &tokens.steps[step] {
-        Step::Literal(range) => range.start,
-        _ => 0,
+        // A wildcard takes any token, so there was none.
+        _ => "the topic ends where the pattern asks for one more token".to_owned(),
     }
 }
 
