@@ -223,6 +223,16 @@ impl Pattern {
         }
     }
 
+    /// Whether it looks at the bus's own topics, those that start with `$`: it starts with `$`
+    /// itself (a regular expression with `\$` or `^\$`).
+    #[must_use]
+    pub fn sees_reserved(&self) -> bool {
+        match self.dialect {
+            Dialect::Regex => regexp::is_reserved(self.body()),
+            _ => is_reserved(self.body()),
+        }
+    }
+
     /// The text after the dialect.
     pub(super) fn body(&self) -> &str {
         &self.text[self.start..]
@@ -234,14 +244,6 @@ impl Pattern {
 
     pub(super) fn tokens<'p>(&'p self, steps: &'p [Step]) -> Tokens<'p> {
         Tokens { body: self.body(), steps, separators: self.dialect.separators() }
-    }
-
-    /// Whether topics that start with `$` are looked at.
-    pub(super) fn sees_reserved(&self) -> bool {
-        match self.dialect {
-            Dialect::Regex => regexp::is_reserved(self.body()),
-            _ => is_reserved(self.body()),
-        }
     }
 }
 
