@@ -224,7 +224,7 @@ impl<T: Send> Mailbox<T> {
             overflow,
         };
         let stealable = overflow == Overflow::DropOldest;
-        let taker = Queue::new(capacity, start, stealable, desk);
+        let taker = Taker::new(capacity, start, stealable, desk);
         let addr = Addr::first(Arc::clone(taker.queue()));
         (addr, Self { taker, idle: Idle::new(Wait::default(), capacity) })
     }
