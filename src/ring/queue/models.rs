@@ -39,7 +39,9 @@ impl Drop for Payload {
 
 /// Explores `f`; after each run, with everything dropped, no payload may be left, nor missing.
 fn model(f: impl Fn() + Sync + Send + 'static) {
-    loom::model(move || {
+    let mut builder = loom::model::Builder::new();
+    builder.max_branches = 20_000; // the looks of a stealer that waits for another
+    builder.check(move || {
         LIVE.with(|live| live.set(0));
         f();
         assert_eq!(LIVE.with(Cell::get), 0, "each payload is dropped once");

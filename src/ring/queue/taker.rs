@@ -6,8 +6,8 @@
 
 use std::collections::VecDeque;
 
-use super::steal::Run;
 use super::slots::{CHUNK, State};
+use super::steal::Run;
 use super::{CLOSED, Queue, SLOW};
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
