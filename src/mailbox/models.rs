@@ -2,6 +2,7 @@
 //!
 //! A lost wake-up shows as a deadlock, which loom reports. Models that must fail either leave out
 //! a step that is the caller's duty, or restate a protocol with one step weakened.
+#![forbid(unsafe_code)]
 
 use std::cell::Cell;
 use std::future::poll_fn;

@@ -19,7 +19,17 @@
 //! *Not lock-free in the formal sense*: a thread that is suspended between claim and commit
 //! hides what was put in after it from the consumer (others go on putting until it is full).
 //!
-//! The labels of the ORDER comments are explained in `mailbox/mod.rs`.
+//! # Orderings
+//!
+//! | label | release side | acquire side | what it carries |
+//! |---|---|---|---|
+//! | `commit` | claimer stores the stamp | taker loads the stamp | the message |
+//! | `free` | taker stores `head`; a claimer passes it on in `cached_head` | claimer loads either | the places below are empty |
+//! | `chunk` | who needs the chunk first sets its pointer | everybody loads it | the chunk's stamps |
+//! | `close` | the closer's RMW on `tail` | who finds the flag | what the closer did before; the final tail |
+//!
+//! Everything else is Relaxed and says why. What wakes a sleeping side is the mailbox's business,
+//! and so are the fences that go with it.
 #![allow(unsafe_code)]
 
 mod slots;
