@@ -11,14 +11,12 @@
 //!    +---- wakes <---- Space <---- fence, freed ----+           "there is room" (Block only)
 //! ```
 //!
-//! # Orderings of ring/queue and mailbox
+//! # Orderings
+//!
+//! Those of the queue are in `ring/queue/mod.rs`.
 //!
 //! | label | release side | acquire side | what it carries |
 //! |---|---|---|---|
-//! | `commit` | claimer stores the stamp | taker loads the stamp | the message |
-//! | `free` | taker stores `head`; a claimer passes it on in `cached_head` | claimer loads either | the places below are empty |
-//! | `chunk` | who needs the chunk first sets its pointer | everybody loads it | the chunk's stamps |
-//! | `close` | the closer's RMW on `tail` | who finds the flag | what the closer did before; final tail |
 //! | `senders` | an address's drop | the last address's drop | all that the others put in |
 //! | `wake` | receiver sets `parked` | the waker's swap of `parked` | the sleeper's waker |
 //! | `bell` | fence(SeqCst) between write and look | the same on the other side | who comes second sees the first |
@@ -39,6 +37,8 @@ pub(crate) mod wait;
 
 #[cfg(all(test, ringpost_loom))]
 mod models;
+#[cfg(all(test, not(ringpost_loom)))]
+mod stress;
 #[cfg(all(test, not(ringpost_loom)))]
 mod tests;
 
@@ -225,7 +225,7 @@ impl<T: Send> Mailbox<T> {
             overflow,
         };
         let stealable = overflow == Overflow::DropOldest;
-        let taker = Queue::new(capacity, start, stealable, desk);
+        let taker = Taker::new(capacity, start, stealable, desk);
         let addr = Addr::first(Arc::clone(taker.queue()));
         (addr, Self { taker, idle: Idle::new(Wait::default(), capacity) })
     }

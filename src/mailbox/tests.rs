@@ -1,21 +1,14 @@
-//! Mailboxes on real threads and executors: policies, waiting, closing, and accounts that balance
-//! under load. Interleavings are in `models.rs`.
+//! What each policy, wait and close does. Load is in `stress.rs`, interleavings in `models.rs`.
+#![forbid(unsafe_code)]
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use super::blocking::block_on;
 use super::*;
 
 const LONG: Duration = Duration::from_secs(60);
-
-/// Heavy tests are short unless told: `RINGPOST_STRESS=20` makes them twenty times as long.
-fn scale(count: u64) -> u64 {
-    let factor = std::env::var("RINGPOST_STRESS").ok().and_then(|v| v.parse::<u64>().ok());
-    count * factor.unwrap_or(1)
-}
 
 /// Counts wakes.
 #[derive(Default)]
@@ -308,4 +301,27 @@ fn a_panicking_drop_does_not_stop_a_mailbox_from_going() {
     drop(mailbox);
     assert_eq!(drops.load(Ordering::SeqCst), 8);
     assert!(addr.is_closed() && addr.is_empty());
+}
+
+#[test]
+fn a_receive_with_a_timeout_gives_up() {
+    let (addr, mut mailbox) = Mailbox::new(1, Overflow::block());
+    assert_eq!(mailbox.recv_timeout(Duration::from_millis(1)), Ok(None));
+    addr.offer(1).unwrap();
+    assert_eq!(mailbox.recv_timeout(LONG), Ok(Some(1)));
+    drop(addr);
+    assert_eq!(mailbox.recv_timeout(LONG), Err(RecvError::Closed));
+}
+
+#[test]
+fn handles_cross_threads_and_errors_speak() {
+    fn crosses<T: Send + Sync>(_: &T) {}
+    let (addr, mailbox) = Mailbox::<std::cell::Cell<u8>>::new(1, Overflow::default());
+    crosses(&addr);
+    fn moves<T: Send>(_: &T) {}
+    moves(&mailbox);
+    assert_eq!(OfferError::Full(()).to_string(), "the mailbox is full");
+    assert_eq!(format!("{:?}", OfferError::Closed(addr)), "Closed(..)");
+    assert_eq!(TryRecvError::Empty.to_string(), "the mailbox is empty");
+    assert_eq!(TryRecvError::Closed.to_string(), RecvError::Closed.to_string());
 }

@@ -6,7 +6,9 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
+use super::slots::CHUNK;
 use super::*;
+use crate::sync::Arc;
 
 /// Starts around which something inside wraps: an index, a chunk, 32 bits, 48 bits, and the last
 /// position there is.
@@ -47,7 +49,7 @@ impl Drops {
 }
 
 fn queue<T>(capacity: usize, start: u64, stealable: bool) -> Taker<T> {
-    Queue::new(capacity, start, stealable, ())
+    Taker::new(capacity, start, stealable, ())
 }
 
 fn take<T>(taker: &mut Taker<T>, max: usize) -> Vec<T> {

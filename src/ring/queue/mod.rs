@@ -19,7 +19,17 @@
 //! *Not lock-free in the formal sense*: a thread that is suspended between claim and commit
 //! hides what was put in after it from the consumer (others go on putting until it is full).
 //!
-//! The labels of the ORDER comments are explained in `mailbox/mod.rs`.
+//! # Orderings
+//!
+//! | label | release side | acquire side | what it carries |
+//! |---|---|---|---|
+//! | `commit` | claimer stores the stamp | taker loads the stamp | the message |
+//! | `free` | taker stores `head`; a claimer passes it on in `cached_head` | claimer loads either | the places below are empty |
+//! | `chunk` | who needs the chunk first sets its pointer | everybody loads it | the chunk's stamps |
+//! | `close` | the closer's RMW on `tail` | who finds the flag | what the closer did before; the final tail |
+//!
+//! Everything else is Relaxed and says why. What wakes a sleeping side is the mailbox's business,
+//! and so are the fences that go with it.
 #![allow(unsafe_code)]
 
 mod slots;
@@ -35,9 +45,9 @@ use std::panic::{self, AssertUnwindSafe};
 
 pub(crate) use self::taker::{Busy, Taken, Taker};
 
-use self::slots::{CHUNK, Slots, State};
+use self::slots::{Slots, State};
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{Arc, CachePadded, unique};
+use crate::sync::{CachePadded, unique};
 
 /// Bit of `tail`: no claim succeeds any more.
 const CLOSED: u64 = 1 << 63;
@@ -117,28 +127,12 @@ pub(crate) struct Queue<T, B = ()> {
 }
 
 impl<T, B> Queue<T, B> {
-    /// A queue for exactly `capacity` values, whose first position is `start`, and its one
-    /// consumer.
-    ///
-    /// # Panics
-    ///
-    /// If `capacity` is 0 or above 2^31, or `start` is not below [`LIMIT`].
-    pub(crate) fn new(capacity: usize, start: u64, stealable: bool, beside: B) -> Taker<T, B> {
-        Self::with_chunk(capacity, start, stealable, beside, CHUNK)
-    }
-
-    fn with_chunk(
-        capacity: usize,
-        start: u64,
-        stealable: bool,
-        beside: B,
-        chunk: usize,
-    ) -> Taker<T, B> {
+    fn new(capacity: usize, start: u64, stealable: bool, beside: B, chunk: usize) -> Self {
         assert!(capacity >= 1, "a mailbox has room for at least one message");
         assert!(capacity <= 1 << 31, "a mailbox has room for at most 2^31 messages");
         assert!(start < LIMIT, "positions are below 2^61");
         let slots = capacity.next_power_of_two();
-        Taker::new(Arc::new(Self {
+        Self {
             ends: CachePadded::new(Ends {
                 tail: AtomicU64::new(start),
                 cached_head: AtomicU64::new(start),
@@ -157,7 +151,7 @@ impl<T, B> Queue<T, B> {
             stealable,
             number: unique(),
             beside,
-        }))
+        }
     }
 
     /// What the owner keeps here.
@@ -186,10 +180,7 @@ impl<T, B> Queue<T, B> {
             // as we know, and the exchange below fails. A flag makes `used` enormous.
             let mut room = self.capacity.saturating_sub(tail.saturating_sub(head));
             if room < most {
-                room = match self.room(tail, head) {
-                    Ok(room) => room,
-                    Err(refused) => return Err(refused),
-                };
+                room = self.room(tail, head)?;
                 if room < least {
                     // ORDER: Relaxed; only compared with the number in hand.
                     let now = ends.tail.load(Ordering::Relaxed);
