@@ -214,8 +214,8 @@ pub struct WorkersStats {
     pub threads: usize,
     /// Workers asleep for want of work.
     pub parked: usize,
-    /// Workers that were replaced and have not moved since: each is inside a handler that blocks
-    /// or computes for long.
+    /// Workers that kept others waiting and have not moved since: each is inside a handler that
+    /// blocks or computes for long.
     pub stuck: usize,
     /// How often a stuck worker was replaced.
     pub replaced: u64,
