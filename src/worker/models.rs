@@ -371,11 +371,17 @@ fn a_rung_task_passes_from_worker_to_worker() {
         let ready = Ready::new();
         ready.lot.call();
         let (mut own, drops) = Own::new();
-        drop(task::spawn(&ready, Lane::Normal, async move {
-            own.touch();
-            yield_now().await;
-            own.touch();
-        }));
+        let mut polled = false;
+        drop(task::spawn(
+            &ready,
+            Lane::Normal,
+            poll_fn(move |cx| {
+                // Touched after the wake, so that it is not the wake that hands it over.
+                cx.waker().wake_by_ref();
+                own.touch();
+                if std::mem::replace(&mut polled, true) { Poll::Ready(()) } else { Poll::Pending }
+            }),
+        ));
         let first = ready.lanes.pop(&mut Turn::default()).unwrap();
         let hand = StdArc::new(std::sync::Mutex::new(None));
         let passed = Arc::new(AtomicU32::new(0));

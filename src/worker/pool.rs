@@ -109,7 +109,6 @@ impl Workers {
     }
 
     /// A pool with settings.
-    #[must_use]
     pub fn builder() -> WorkersBuilder {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let threads = cores.saturating_sub(1).max(1);
