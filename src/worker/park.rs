@@ -183,8 +183,8 @@ impl Lot {
     ) -> Rose {
         let mut beds = self.lock();
         beds.parked.push(Arc::clone(sleeper));
-        // ORDER: Relaxed; the fence below orders it. One step, so that no pusher can see this
-        // worker neither searching nor parked.
+        // ORDER: Relaxed; the fence below orders it. One step, so that no pusher rings for the
+        // spare because it sees this worker neither searching nor parked.
         self.word.fetch_add(if search { PARKED - SEARCHING } else { PARKED }, Relaxed);
         // ORDER(ready-push): SeqCst fence between "parked" and the look at the queue; pairs
         // with ORDER(ready-push) in `call`. Carries "parked" one way, or the push the other way.

@@ -109,7 +109,6 @@ impl Workers {
     }
 
     /// A pool with settings.
-    #[must_use]
     pub fn builder() -> WorkersBuilder {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let threads = cores.saturating_sub(1).max(1);
@@ -214,8 +213,8 @@ pub struct WorkersStats {
     pub threads: usize,
     /// Workers asleep for want of work.
     pub parked: usize,
-    /// Workers that were replaced and have not moved since: each is inside a handler that blocks
-    /// or computes for long.
+    /// Workers that kept others waiting and have not moved since: each is inside a handler that
+    /// blocks or computes for long.
     pub stuck: usize,
     /// How often a stuck worker was replaced.
     pub replaced: u64,

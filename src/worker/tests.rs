@@ -450,7 +450,7 @@ fn block_on_sees_what_its_wakers_wrote() {
         loop {
             poll_fn(|cx| {
                 *waker.lock().unwrap() = Some(cx.waker().clone());
-                if round.load(Relaxed) % 2 == 0 { Poll::Ready(()) } else { Poll::Pending }
+                if round.load(Relaxed).is_multiple_of(2) { Poll::Ready(()) } else { Poll::Pending }
             })
             .await;
             if round.load(Relaxed) >= ROUNDS {
