@@ -9,6 +9,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::digits;
+
 const NANOS: i128 = 1_000_000_000;
 const DAY: i64 = 86_400;
 /// The first second of the year 0 and the last one of the year 9999: what four digits can say.
@@ -78,13 +80,13 @@ impl Timestamp {
         let mut text = *b"0000-00-00T00:00:00.000000000Z";
         let (year, month, day) = date_of(self.seconds.div_euclid(DAY));
         let second = self.seconds.rem_euclid(DAY) as u32;
-        digits(&mut text[0..4], year);
-        digits(&mut text[5..7], month);
-        digits(&mut text[8..10], day);
-        digits(&mut text[11..13], second / 3600);
-        digits(&mut text[14..16], second / 60 % 60);
-        digits(&mut text[17..19], second % 60);
-        digits(&mut text[20..29], self.nanos);
+        digits::write(&mut text[0..4], year);
+        digits::write(&mut text[5..7], month);
+        digits::write(&mut text[8..10], day);
+        digits::write(&mut text[11..13], second / 3600);
+        digits::write(&mut text[14..16], second / 60 % 60);
+        digits::write(&mut text[17..19], second % 60);
+        digits::write(&mut text[20..29], self.nanos);
         text
     }
 
@@ -97,15 +99,6 @@ impl Timestamp {
     /// years 0 to 9999.
     pub fn parse(text: &str) -> Result<Self, TimeError> {
         read(text.as_bytes()).ok_or(TimeError)
-    }
-}
-
-/// Writes `value` right-aligned over all of `into`.
-#[inline]
-fn digits(into: &mut [u8], mut value: u32) {
-    for place in into.iter_mut().rev() {
-        *place = b'0' + (value % 10) as u8;
-        value /= 10;
     }
 }
 
