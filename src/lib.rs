@@ -43,7 +43,7 @@ pub use bus::{
 #[cfg(not(ringpost_loom))]
 pub use event::{Event, EventBuilder, EventError};
 #[cfg(not(ringpost_loom))]
-pub use event_bus::{EventBus, PublishEventError};
+pub use event_bus::{EventBus, History, PublishEventError};
 pub use loss::{DropReason, Gap};
 pub use mailbox::{
     Addr, Counts, Mailbox, OfferError, Offered, Overflow, RecvError, TryRecvError, Wait,
