@@ -26,8 +26,8 @@ const SHORTEST: u32 = 16;
 /// Who was called back within so many searches, about a search and a wake, should have searched
 /// longer: the next search is a full one.
 const SHORT_NIGHT: u32 = 4;
-/// Pauses between two looks at the clock.
-const PAUSES: u32 = 16;
+/// Looks at the queue, two pauses each, between two looks at the clock.
+const LOOKS: u32 = 8;
 /// Polls of a task that is alone before its worker offers the core.
 const REPOLLS: u32 = 64;
 /// Yields at the end of a search.
@@ -243,12 +243,13 @@ impl Crew {
         self.searches.fetch_add(1, Relaxed);
         let began = Instant::now();
         while began.elapsed() < *search_for {
-            for _ in 0..PAUSES {
+            for _ in 0..LOOKS {
                 hint::spin_loop();
-            }
-            if !self.ready.lanes.is_empty() {
-                *search_for = self.settings.search;
-                return true;
+                hint::spin_loop();
+                if !self.ready.lanes.is_empty() {
+                    *search_for = self.settings.search;
+                    return true;
+                }
             }
         }
         *search_for = (*search_for / 2).max(self.settings.search / SHORTEST);

@@ -1,7 +1,10 @@
 //! Tasks on real threads. Every wait is for a condition, under a watchdog.
 #![forbid(unsafe_code)]
 
-use std::future::{Future, pending, poll_fn};
+mod ends;
+mod measure;
+
+use std::future::{pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Barrier, Mutex, Weak, mpsc};
 use std::task::{Poll, Waker};
@@ -9,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::crew::Crew;
 use super::{Lane, TaskRef, Workers, beat, block_on, on_worker, yield_now};
-use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use crate::sync::thread;
 
 const WATCHDOG: Duration = Duration::from_secs(60);
@@ -284,115 +287,6 @@ fn nothing_runs_before_the_first_spawn() {
 }
 
 #[test]
-fn the_last_handle_ends_the_threads_when_the_tasks_are_gone() {
-    let workers = Workers::new(2);
-    let crew = crew_of(&workers);
-    let (finished, is_finished) = Dropped::new();
-    let (unreachable, unreachable_dropped) = Dropped::new();
-    let (woken, woken_dropped) = Dropped::new();
-    let open = Arc::new(AtomicBool::new(false));
-    drop(workers.spawn(Lane::Normal, async move {
-        for _ in 0..1_000 {
-            yield_now().await;
-        }
-        drop(finished);
-    }));
-    drop(workers.spawn(Lane::Normal, async move {
-        pending::<()>().await;
-        drop(unreachable);
-    }));
-    let waits = {
-        let open = Arc::clone(&open);
-        workers.spawn(Lane::Normal, async move {
-            poll_fn(|_| if open.load(Acquire) { Poll::Ready(()) } else { Poll::Pending }).await;
-            drop(woken);
-        })
-    };
-    drop(workers);
-    until("a ready task runs to its end", is_finished);
-    until("a task that nobody can wake is dropped", unreachable_dropped);
-    assert!(!woken_dropped() && crew.strong_count() > 0, "a task that waits is kept");
-    open.store(true, Release);
-    waits.wake();
-    until("a task that waits is run when woken", woken_dropped);
-    until("the threads end", || crew.strong_count() == 0);
-}
-
-#[test]
-fn a_task_may_drop_the_last_handle() {
-    let workers = Workers::new(1);
-    let crew = crew_of(&workers);
-    let handle = workers.clone();
-    let task = workers.spawn(Lane::Normal, async move {
-        yield_now().await;
-        drop(handle);
-    });
-    drop(workers);
-    until_all_stopped(&[task]);
-    until("the threads end", || crew.strong_count() == 0);
-}
-
-#[test]
-fn stop_drops_a_waiting_future_at_once_and_a_running_one_after_its_poll() {
-    let workers = Workers::new(1);
-    let (waiting, waiting_dropped) = Dropped::new();
-    let (begin, begun) = mpsc::channel();
-    let waits = workers.spawn(Lane::Normal, async move {
-        let _waiting = waiting;
-        begin.send(()).unwrap();
-        pending::<()>().await;
-    });
-    begun.recv_timeout(WATCHDOG).unwrap();
-    until("it waits", || is_asleep(&workers));
-    waits.stop();
-    assert!(waits.is_stopped() && waiting_dropped(), "dropped by the stopper");
-
-    let (running, running_dropped) = Dropped::new();
-    let (begin, begun) = mpsc::channel();
-    let (send, receive) = mpsc::channel();
-    let runs = workers.spawn(Lane::Normal, async move {
-        let _running = running;
-        begin.send(()).unwrap();
-        receive.recv().unwrap();
-        pending::<()>().await;
-    });
-    begun.recv_timeout(WATCHDOG).unwrap();
-    runs.stop();
-    assert!(runs.is_stopped() && !running_dropped(), "its poll is still under way");
-    send.send(()).unwrap();
-    until("dropped by the worker", running_dropped);
-}
-
-#[test]
-fn stop_races_with_wakes_and_every_future_is_dropped_once() {
-    let workers = Workers::new(2);
-    let drops = Arc::new(AtomicUsize::new(0));
-    struct Counts(Arc<AtomicUsize>);
-    impl Drop for Counts {
-        fn drop(&mut self) {
-            self.0.fetch_add(1, Relaxed);
-        }
-    }
-    const TASKS: usize = 500;
-    for _ in 0..TASKS {
-        let counts = Counts(Arc::clone(&drops));
-        let task = workers.spawn(Lane::Normal, async move {
-            let _counts = counts;
-            pending::<()>().await;
-        });
-        std::thread::scope(|scope| {
-            scope.spawn(|| task.wake());
-            scope.spawn(|| task.stop());
-        });
-    }
-    until("all futures are dropped", || drops.load(Relaxed) == TASKS);
-    let crew = crew_of(&workers);
-    drop(workers);
-    until("the threads end", || crew.strong_count() == 0);
-    assert_eq!(drops.load(Relaxed), TASKS);
-}
-
-#[test]
 fn threads_have_names_and_numbers_and_know_that_they_are_workers() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let hook = {
@@ -482,113 +376,4 @@ fn block_on_is_not_fooled_by_a_token_of_others() {
     helper.join().unwrap();
     let panicked = catch_unwind(AssertUnwindSafe(|| block_on(async { panic!("on purpose") })));
     assert!(panicked.is_err(), "a panic goes to the caller");
-}
-
-/// What waking costs here; run by hand:
-/// `cargo test --release --lib worker -- --ignored --nocapture measure`.
-#[test]
-#[ignore = "a measurement"]
-fn measure_wake_ping_pong_and_yield() {
-    fn median(mut times: Vec<u128>) -> u128 {
-        times.sort_unstable();
-        times[times.len() / 2]
-    }
-    fn counting(hits: &Arc<AtomicU64>) -> impl Future<Output = ()> + Send + 'static {
-        let hits = Arc::clone(hits);
-        poll_fn(move |_| {
-            hits.fetch_add(1, Release);
-            Poll::Pending
-        })
-    }
-    for threads in [1, 2] {
-        let workers = Workers::new(threads);
-        let hits = Arc::new(AtomicU64::new(0));
-        let task = workers.spawn(Lane::Normal, counting(&hits));
-        let (mut call, mut arrival) = (Vec::new(), Vec::new());
-        for _ in 0..500 {
-            until("asleep", || is_asleep(&workers));
-            let seen = hits.load(Acquire);
-            let began = Instant::now();
-            task.wake();
-            call.push(began.elapsed().as_nanos());
-            while hits.load(Acquire) == seen {
-                std::hint::spin_loop();
-            }
-            arrival.push(began.elapsed().as_nanos());
-        }
-        println!(
-            "{threads} worker(s): wake of an idle pool: call {} ns, until the poll {} ns (medians)",
-            median(call),
-            median(arrival)
-        );
-        let (mut call, rounds) = (Vec::new(), 20_000);
-        for _ in 0..rounds {
-            let seen = hits.load(Acquire);
-            let began = Instant::now();
-            task.wake();
-            while hits.load(Acquire) == seen {
-                std::hint::spin_loop();
-            }
-            call.push(began.elapsed().as_nanos());
-        }
-        println!(
-            "{threads} worker(s): wake of a searching pool until the poll {} ns",
-            median(call)
-        );
-        task.stop();
-
-        const ROUNDS: u64 = 300_000;
-        let turn = Arc::new(AtomicU64::new(0));
-        let wakers: Arc<[Mutex<Option<Waker>>; 2]> = Arc::default();
-        let began = Instant::now();
-        let players: Vec<_> = (0..2)
-            .map(|me| {
-                let (turn, wakers) = (Arc::clone(&turn), Arc::clone(&wakers));
-                workers.spawn(
-                    Lane::Normal,
-                    poll_fn(move |cx| {
-                        wakers[me].lock().unwrap().get_or_insert_with(|| cx.waker().clone());
-                        if turn.load(Acquire) % 2 == me as u64 {
-                            turn.fetch_add(1, Release);
-                            if let Some(other) = &*wakers[1 - me].lock().unwrap() {
-                                other.wake_by_ref();
-                            }
-                        }
-                        let over = turn.load(Acquire) >= ROUNDS;
-                        if over { Poll::Ready(()) } else { Poll::Pending }
-                    }),
-                )
-            })
-            .collect();
-        until("ping-pong", || turn.load(Acquire) >= ROUNDS);
-        let each = began.elapsed().as_nanos() / u128::from(ROUNDS);
-        println!("{threads} worker(s): ping-pong between two tasks {each} ns a hop");
-        drop(players);
-        wakers.iter().for_each(|waker| drop(waker.lock().unwrap().take()));
-
-        for tasks in [1, 2, 16] {
-            const YIELDS: u128 = 1_000_000;
-            let began = Instant::now();
-            let yielders: Vec<_> = (0..tasks)
-                .map(|_| {
-                    workers.spawn(Lane::Normal, async {
-                        for _ in 0..YIELDS {
-                            yield_now().await;
-                        }
-                    })
-                })
-                .collect();
-            until_all_stopped(&yielders);
-            let each = began.elapsed().as_nanos() / (YIELDS * tasks);
-            println!("{threads} worker(s), {tasks} task(s): {each} ns a yield");
-        }
-    }
-    const BEATS: u128 = 10_000_000;
-    let (tell, told) = mpsc::channel();
-    drop(Workers::new(1).spawn(Lane::Normal, async move {
-        let began = Instant::now();
-        (0..BEATS).for_each(|_| beat());
-        tell.send(began.elapsed().as_nanos() * 100 / BEATS).unwrap();
-    }));
-    println!("a beat: {} ns / 100", told.recv().unwrap());
 }
