@@ -10,7 +10,7 @@ BEGIN {
   floor["actor"] = floor["worker"] = 3
   floor["bus"] = 4
   floor["store"] = 5
-  floor["docs"] = 6
+  floor["event_bus"] = floor["docs"] = 6
   # A run loop tells its worker that it is alive, and gives it back.
   also["actor worker"] = 1
   # Narrower than the floors: the event's envelope knows the ring's counted pointer alone.
