@@ -1,1 +1,111 @@
-//! `store`: not written yet.
+//! Where events stay: stores, the actor that feeds them, and the journal.
+//!
+//! A [`Store`] keeps [`Record`]s in the order of their sequences. The one that comes with
+//! ringpost is the [`journal`], a directory of JSON lines that people can read; [`MemoryStore`] is
+//! the reference that every store is tested against. [`Persistence`] runs a store on a thread of
+//! its own and feeds it from a bus, in sequence order, without losing anything silently.
+//!
+//! Three words, each with one meaning. A record is *written* once the store has taken it whole:
+//! it survives the death of this process. It is *durable* once it is on stable storage as far as
+//! the store can promise that: it survives a power cut. A *watermark* says up to which sequence
+//! either is true, and never goes back.
+#![forbid(unsafe_code)]
+
+mod batch;
+mod error;
+#[cfg(all(feature = "jsonl", unix))]
+pub mod journal;
+mod memory;
+mod persist;
+mod record;
+mod url;
+
+use std::time::Instant;
+
+pub use batch::Batching;
+pub use error::{StoreError, StoreErrorKind};
+pub use memory::MemoryStore;
+pub use persist::{
+    FlushError, PersistOptions, PersistReport, PersistStats, Persistence, Source, Taken, Trouble,
+};
+pub use record::Record;
+pub use url::{StoreUrl, StoreUrlError};
+
+use crate::Sequence;
+
+/// Records read from a store, oldest first.
+pub type Scan<'s> = Box<dyn Iterator<Item = Result<Record, StoreError>> + Send + 's>;
+
+/// How far a store is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Watermarks {
+    /// Every record up to here was written.
+    pub written: Option<Sequence>,
+    /// Every record up to here is durable. `None` before the first, and always with a store that
+    /// never promises it.
+    pub durable: Option<Sequence>,
+}
+
+/// A place for records.
+///
+/// One writer appends, in rising sequences. Calls may block on a disk or a network: they are made
+/// on the persistence actor's thread, never on a publisher's.
+pub trait Store: Send {
+    /// Stores the records of `batch`, whose sequences rise, from above the last one stored; they
+    /// need not be consecutive. On success all of them are written, or durable if the store's
+    /// settings say so.
+    ///
+    /// After an error some may be written. The same batch may be handed in again, and must be:
+    /// then each record is stored once.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::OutOfOrder`] if the sequences do not rise, [`StoreErrorKind::TooLarge`]
+    /// for a record that the store can never take: then nothing of the batch is stored. Otherwise why it could not be done.
+    fn append(&mut self, batch: &[Record]) -> Result<(), StoreError>;
+
+    /// Makes all that was appended as durable as this store's settings allow.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be done. The records are kept and the call may be made again.
+    fn flush(&mut self) -> Result<(), StoreError>;
+
+    /// How far things are. Neither mark ever goes back.
+    fn watermarks(&self) -> Watermarks;
+
+    /// The last sequence stored, by whomever: a bus that goes on with this store starts at the
+    /// next one.
+    fn last_sequence(&self) -> Option<Sequence> {
+        self.watermarks().written
+    }
+
+    /// The records from `from` on, inclusive, each once, in sequence order, up to what is written
+    /// when the scan gets there.
+    ///
+    /// # Errors
+    ///
+    /// Why the store cannot be read.
+    fn scan(&self, from: Sequence) -> Result<Scan<'_>, StoreError>;
+
+    /// The last `count` records, oldest first; fewer if there are fewer.
+    ///
+    /// # Errors
+    ///
+    /// Why the store cannot be read.
+    fn tail(&self, count: usize) -> Result<Vec<Record>, StoreError>;
+
+    /// When [`tend`](Self::tend) has something to do, if nothing is appended before.
+    fn due(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Does what is due, such as a sync at the end of an interval.
+    ///
+    /// # Errors
+    ///
+    /// As [`flush`](Self::flush).
+    fn tend(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}

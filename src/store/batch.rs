@@ -1,0 +1,119 @@
+//! How many records go to a store at once.
+//!
+//! Filled by the persistence actor, handed to [`Store::append`](super::Store::append) as a
+//! slice. One system call, one transaction or one round trip carries a batch.
+#![forbid(unsafe_code)]
+
+use std::time::{Duration, Instant};
+
+use super::{Record, Store, StoreError, StoreErrorKind};
+use crate::Sequence;
+
+/// When a batch goes out: at the first limit it reaches, and in any case as soon as nothing more
+/// is waiting. The limits cost no latency when little happens; they bound it, and the memory,
+/// when much does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batching {
+    /// Records in a batch: 1,024 unless said otherwise; at least 1.
+    pub events: usize,
+    /// Bytes in a batch, about: 256 KiB unless said otherwise. One record may be larger.
+    pub bytes: usize,
+    /// How long the first record of a batch waits at most: 5 ms unless said otherwise.
+    pub age: Duration,
+}
+
+impl Default for Batching {
+    fn default() -> Self {
+        Self { events: 1024, bytes: 256 * 1024, age: Duration::from_millis(5) }
+    }
+}
+
+/// Records on their way into a store.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    records: Vec<Record>,
+    bytes: usize,
+    since: Option<Instant>,
+    last: Option<Sequence>,
+    stored: usize,
+    refused: Vec<(Sequence, StoreError)>,
+}
+
+/// How often a batch that is being filled looks at the clock.
+const CLOCK_EVERY: usize = 32;
+
+impl Batch {
+    pub(super) fn push(&mut self, record: Record) {
+        self.since.get_or_insert_with(Instant::now);
+        self.bytes += record.weight();
+        self.last = Some(record.sequence);
+        self.records.push(record);
+    }
+
+    /// Whether a limit is reached.
+    pub(super) fn is_ready(&self, limits: &Batching) -> bool {
+        let count = self.records.len();
+        count >= limits.events.max(1)
+            || self.bytes >= limits.bytes
+            || (count % CLOCK_EVERY == 0
+                && self.since.is_some_and(|since| since.elapsed() >= limits.age))
+    }
+
+    /// Appends the records that the store has not taken yet. One that is too large for it is
+    /// set apart, because it would keep all others waiting for ever.
+    pub(super) fn append_to(&mut self, store: &mut impl Store) -> Result<(), StoreError> {
+        match store.append(&self.records) {
+            Ok(()) => {
+                self.stored += self.records.len();
+                self.records.clear();
+                Ok(())
+            }
+            Err(error) if error.kind() == StoreErrorKind::TooLarge => self.append_singly(store),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn append_singly(&mut self, store: &mut impl Store) -> Result<(), StoreError> {
+        let mut done = 0;
+        let mut result = Ok(());
+        for record in &self.records {
+            match store.append(std::slice::from_ref(record)) {
+                Ok(()) => self.stored += 1,
+                Err(error) if error.kind() == StoreErrorKind::TooLarge => {
+                    self.refused.push((record.sequence, error));
+                }
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+            done += 1;
+        }
+        self.records.drain(..done);
+        result
+    }
+
+    /// Records that no store has taken.
+    pub(super) fn waiting(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Ends the batch, whose records are all dealt with, and keeps the room for the next one.
+    pub(super) fn finish(&mut self) -> Finished {
+        debug_assert!(self.records.is_empty());
+        self.bytes = 0;
+        self.since = None;
+        Finished {
+            last: self.last.take(),
+            stored: std::mem::take(&mut self.stored),
+            refused: std::mem::take(&mut self.refused),
+        }
+    }
+}
+
+/// What became of a batch.
+pub(super) struct Finished {
+    pub(super) last: Option<Sequence>,
+    pub(super) stored: usize,
+    pub(super) refused: Vec<(Sequence, StoreError)>,
+}

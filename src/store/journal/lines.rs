@@ -1,0 +1,343 @@
+//! A file's lines, forward or backward, by blocks.
+//!
+//! [`Forward`] serves scans and followers, [`Backward`] recovery and `tail`: its cost depends on
+//! what is asked for, not on the file's size. Neither judges a line, and neither holds more than
+//! [`LONGEST`] bytes, whatever the file contains.
+#![forbid(unsafe_code)]
+
+use std::io;
+
+use super::storage::StoredFile;
+
+/// A longer line is no event: the largest event, in base64 and escaped, stays below.
+pub(super) const LONGEST: usize = 8 * 1024 * 1024;
+
+const BLOCK: usize = 64 * 1024;
+
+/// One line of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Line<'a> {
+    /// Where it begins.
+    pub(super) offset: u64,
+    /// How long it is, without its newline.
+    pub(super) length: u64,
+    /// Its bytes, without the newline; `None` where there are more than [`LONGEST`].
+    pub(super) bytes: Option<&'a [u8]>,
+    /// Whether its newline is there.
+    pub(super) ended: bool,
+}
+
+/// Where in a [`Forward`] the line last found is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    offset: u64,
+    dropped: u64,
+    begin: usize,
+    end: usize,
+}
+
+/// Reads lines from an offset on. At the end it can be asked again later.
+#[derive(Debug)]
+pub(super) struct Forward {
+    file: Box<dyn StoredFile>,
+    /// Bytes read; `[begin..]` of them not given out yet.
+    buffer: Vec<u8>,
+    begin: usize,
+    /// No newline in `[begin..searched]`.
+    searched: usize,
+    /// The file's offset of `buffer[begin]`.
+    offset: u64,
+    /// Bytes of an over-long line that were read and dropped; they end at `offset`.
+    dropped: u64,
+    longest: usize,
+}
+
+impl Forward {
+    pub(super) fn new(file: Box<dyn StoredFile>, offset: u64) -> Self {
+        Self {
+            file,
+            buffer: Vec::new(),
+            begin: 0,
+            searched: 0,
+            offset,
+            dropped: 0,
+            longest: LONGEST,
+        }
+    }
+
+    /// Finds the next whole line; `None` when there is none up to the file's present end.
+    pub(super) fn next(&mut self) -> io::Result<Option<Found>> {
+        loop {
+            if let Some(at) = memchr::memchr(b'\n', &self.buffer[self.searched..]) {
+                let end = self.searched + at;
+                let begin = self.begin;
+                let dropped = std::mem::take(&mut self.dropped);
+                let found = Found { offset: self.offset - dropped, dropped, begin, end };
+                self.offset += (end + 1 - begin) as u64;
+                self.begin = end + 1;
+                self.searched = end + 1;
+                return Ok(Some(found));
+            }
+            self.searched = self.buffer.len();
+            if self.searched - self.begin > self.longest {
+                let held = (self.searched - self.begin) as u64;
+                self.dropped += held;
+                self.offset += held;
+                self.begin = self.searched;
+            }
+            if self.fill()? == 0 {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The line last found.
+    pub(super) fn line(&self, found: Found) -> Line<'_> {
+        let Found { offset, dropped, begin, end } = found;
+        Line {
+            offset,
+            length: dropped + (end - begin) as u64,
+            bytes: (dropped == 0).then(|| &self.buffer[begin..end]),
+            ended: true,
+        }
+    }
+
+    /// What follows the last whole line, once [`next`](Self::next) gave `None`.
+    pub(super) fn unfinished(&self) -> Option<Line<'_>> {
+        let held = &self.buffer[self.begin..];
+        let length = self.dropped + held.len() as u64;
+        (length > 0).then(|| Line {
+            offset: self.offset - self.dropped,
+            length,
+            bytes: (self.dropped == 0).then_some(held),
+            ended: false,
+        })
+    }
+
+    /// Goes back to the beginning of a line, or forgets the one that is unfinished: its writer
+    /// may cut it off and write something else in its place.
+    pub(super) fn read_again_from(&mut self, offset: u64) {
+        self.buffer.clear();
+        self.begin = 0;
+        self.searched = 0;
+        self.dropped = 0;
+        self.offset = offset;
+    }
+
+    /// The file's length now.
+    pub(super) fn length(&self) -> io::Result<u64> {
+        self.file.length()
+    }
+
+    fn fill(&mut self) -> io::Result<usize> {
+        self.buffer.drain(..self.begin);
+        self.searched -= self.begin;
+        self.begin = 0;
+        let held = self.buffer.len();
+        let at = self.offset + held as u64;
+        self.buffer.resize(held + BLOCK.max(held), 0);
+        let read = retry(|| self.file.read_at(&mut self.buffer[held..], at));
+        self.buffer.truncate(held + *read.as_ref().unwrap_or(&0));
+        read
+    }
+}
+
+/// Reads a file's lines from the last to the first.
+#[derive(Debug)]
+pub(super) struct Backward<'f> {
+    file: &'f dyn StoredFile,
+    /// The file's offset of `buffer[0]`; everything before it is still to be read.
+    offset: u64,
+    /// Bytes not given out yet.
+    buffer: Vec<u8>,
+    /// Given out already, kept so that a line can be lent.
+    lent: usize,
+    longest: usize,
+}
+
+impl<'f> Backward<'f> {
+    /// The lines before `end`.
+    pub(super) fn new(file: &'f dyn StoredFile, end: u64) -> Self {
+        Self { file, offset: end, buffer: Vec::new(), lent: 0, longest: LONGEST }
+    }
+
+    /// The line before the last one given; first of all the unfinished one, if there is one.
+    pub(super) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+        self.buffer.truncate(self.buffer.len() - self.lent);
+        self.lent = 0;
+        if self.buffer.is_empty() && !self.read_before()? {
+            return Ok(None);
+        }
+        let ended = self.buffer.last() == Some(&b'\n');
+        // Bytes behind the buffer that were read and dropped, because the line is too long.
+        let mut dropped = 0_u64;
+        let mut search_to = self.buffer.len() - usize::from(ended);
+        let begin = loop {
+            if let Some(at) = memchr::memrchr(b'\n', &self.buffer[..search_to]) {
+                break at + 1;
+            }
+            if self.buffer.len() > self.longest {
+                dropped += self.buffer.len() as u64;
+                self.buffer.clear();
+            }
+            let held = self.buffer.len();
+            if !self.read_before()? {
+                break 0;
+            }
+            search_to = self.buffer.len() - held;
+        };
+        self.lent = self.buffer.len() - begin;
+        let newline = usize::from(ended);
+        let length = dropped + self.lent as u64 - newline as u64;
+        let bytes = (dropped == 0).then(|| &self.buffer[begin..self.buffer.len() - newline]);
+        Ok(Some(Line { offset: self.offset + begin as u64, length, bytes, ended }))
+    }
+
+    /// Puts the block before the buffer in front of it; false at the file's beginning.
+    fn read_before(&mut self) -> io::Result<bool> {
+        if self.offset == 0 {
+            return Ok(false);
+        }
+        let wanted = (BLOCK.max(self.buffer.len()) as u64).min(self.offset);
+        let from = self.offset - wanted;
+        #[expect(clippy::cast_possible_truncation, reason = "at most a few blocks")]
+        let mut block = vec![0; wanted as usize];
+        let mut read = 0;
+        while read < block.len() {
+            let at = from + read as u64;
+            match retry(|| self.file.read_at(&mut block[read..], at))? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                more => read += more,
+            }
+        }
+        block.append(&mut self.buffer);
+        self.buffer = block;
+        self.offset = from;
+        Ok(true)
+    }
+}
+
+fn retry(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match read() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Debug, Default)]
+    struct Bytes(Arc<Mutex<Vec<u8>>>);
+
+    impl StoredFile for Bytes {
+        fn append(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("no panic").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+            let held = self.0.lock().expect("no panic");
+            let rest = held.get(usize::try_from(offset).expect("small")..).unwrap_or(&[]);
+            // Reads are short on purpose: nobody may rely on full ones.
+            let count = rest.len().min(into.len()).min(7919);
+            into[..count].copy_from_slice(&rest[..count]);
+            Ok(count)
+        }
+        fn length(&self) -> io::Result<u64> {
+            Ok(self.0.lock().expect("no panic").len() as u64)
+        }
+        fn cut(&mut self, length: u64) -> io::Result<()> {
+            self.0.lock().expect("no panic").truncate(usize::try_from(length).expect("small"));
+            Ok(())
+        }
+        fn sync(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    type Lines = Vec<(u64, u64, Option<Vec<u8>>, bool)>;
+
+    fn found(line: Line<'_>) -> (u64, u64, Option<Vec<u8>>, bool) {
+        (line.offset, line.length, line.bytes.map(<[u8]>::to_vec), line.ended)
+    }
+
+    fn forward(bytes: &Bytes, longest: usize) -> Lines {
+        let mut lines = Forward { longest, ..Forward::new(Box::new(bytes.clone()), 0) };
+        let mut all = Vec::new();
+        while let Some(next) = lines.next().expect("readable") {
+            all.push(found(lines.line(next)));
+        }
+        all.extend(lines.unfinished().map(found));
+        all
+    }
+
+    fn backward(bytes: &Bytes, longest: usize) -> Lines {
+        let end = bytes.length().expect("known");
+        let mut lines = Backward { longest, ..Backward::new(bytes, end) };
+        let mut all = Vec::new();
+        while let Some(line) = lines.next().expect("readable") {
+            all.push(found(line));
+        }
+        all.reverse();
+        all
+    }
+
+    #[test]
+    fn both_directions_find_the_same_lines_whatever_their_lengths() {
+        let lengths = [0, 1, 5, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK, 0, 17];
+        for unfinished in [0, 9, 2 * BLOCK] {
+            let bytes = Bytes::default();
+            let mut expected = Vec::new();
+            let mut text = Vec::new();
+            for length in lengths {
+                expected.push((text.len() as u64, length as u64, Some(vec![b'x'; length]), true));
+                text.extend(std::iter::repeat_n(b'x', length));
+                text.push(b'\n');
+            }
+            if unfinished > 0 {
+                let rest = vec![b'y'; unfinished];
+                expected.push((text.len() as u64, unfinished as u64, Some(rest.clone()), false));
+                text.extend(rest);
+            }
+            bytes.clone().append(&text).expect("in memory");
+            assert_eq!(forward(&bytes, LONGEST), expected);
+            assert_eq!(backward(&bytes, LONGEST), expected);
+        }
+    }
+
+    #[test]
+    fn an_over_long_line_is_measured_but_not_held() {
+        let bytes = Bytes::default();
+        let long = 5 * BLOCK;
+        let text = [&b"a\n"[..], &vec![b'x'; long], b"\nb\n", &vec![b'y'; long]].concat();
+        bytes.clone().append(&text).expect("in memory");
+        let long = long as u64;
+        let expected = vec![
+            (0, 1, Some(b"a".to_vec()), true),
+            (2, long, None, true),
+            (long + 3, 1, Some(b"b".to_vec()), true),
+            (long + 5, long, None, false),
+        ];
+        assert_eq!(forward(&bytes, BLOCK), expected);
+        assert_eq!(backward(&bytes, BLOCK), expected);
+    }
+
+    #[test]
+    fn a_line_is_seen_only_when_its_newline_arrived() {
+        let bytes = Bytes::default();
+        let mut lines = Forward::new(Box::new(bytes.clone()), 0);
+        assert!(lines.next().expect("readable").is_none());
+        bytes.clone().append(b"on").expect("in memory");
+        assert!(lines.next().expect("readable").is_none());
+        bytes.clone().append(b"e\ntwo").expect("in memory");
+        let one = lines.next().expect("readable").expect("it is whole now");
+        assert_eq!(lines.line(one).bytes, Some(&b"one"[..]));
+        assert!(lines.next().expect("readable").is_none());
+        let two = lines.unfinished().expect("something is there");
+        assert_eq!((two.offset, two.bytes), (4, Some(&b"two"[..])));
+    }
+}

@@ -1,0 +1,261 @@
+//! The journal: a directory of JSON lines that people can read and any CloudEvents tool can use.
+//!
+//! [`Journal`] is the store that writes it; [`JournalReader`] reads it, from any process and at
+//! any time. A journal is a row of segments, files named by a rising number, each line one event
+//! with its sequence and a checksum. Nothing else has to agree with them: where to go on, what
+//! is durable, what is damaged, all of it is found in the segments.
+//!
+//! Reading order of the code: `storage` (what is asked of a disk), `writer` (append, sync,
+//! rotate), `recover` (what a crash leaves), `read` (whole records or nothing), `tail`, `verify`.
+#![forbid(unsafe_code)]
+
+mod lines;
+mod lock;
+mod read;
+mod recover;
+mod segment;
+mod storage;
+mod tail;
+mod verify;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use read::{Damage, Entry, JournalReader, Position, Records};
+pub use recover::{Recovery, TornTail};
+pub use tail::{Follow, Start, Tail};
+pub use verify::{JournalStats, SequenceRange, Verification};
+
+use self::lines::LONGEST;
+use self::lock::WriterLock;
+use self::segment::SegmentNumber;
+use self::storage::{Disk, Storage};
+use self::writer::{Encoded, Writer};
+use super::{Record, Scan, Store, StoreError, StoreErrorKind, Watermarks};
+use crate::Sequence;
+use crate::event::json::encode_record;
+use crate::ring::Shared;
+
+/// When a journal syncs what it wrote to the disk.
+///
+/// Whatever the setting, an event is written, and survives the death of the process, as soon as
+/// its batch was appended. The setting decides what survives a power cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fsync {
+    /// Never: the system writes back when it likes, and nothing is ever called durable.
+    Never,
+    /// At the latest this long after the first record that is not durable yet; the default, with
+    /// 1 s. A power cut costs at most that and the time of one sync.
+    Interval(Duration),
+    /// Once a batch: what was appended is durable.
+    Batch,
+    /// Once a record.
+    Always,
+}
+
+impl Default for Fsync {
+    fn default() -> Self {
+        Self::Interval(Duration::from_secs(1))
+    }
+}
+
+/// `never`, `interval`, `interval:500ms`, `interval:2s`, `batch`, `always`.
+impl FromStr for Fsync {
+    type Err = FsyncError;
+
+    fn from_str(text: &str) -> Result<Self, FsyncError> {
+        let (name, time) = text.split_once(':').map_or((text, None), |(n, t)| (n, Some(t)));
+        match (name, time) {
+            ("never", None) => Ok(Self::Never),
+            ("interval", None) => Ok(Self::default()),
+            ("interval", Some(time)) => parse_time(time).map(Self::Interval).ok_or(FsyncError),
+            ("batch", None) => Ok(Self::Batch),
+            ("always", None) => Ok(Self::Always),
+            _ => Err(FsyncError),
+        }
+    }
+}
+
+fn parse_time(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number = text[..digits].parse().ok()?;
+    match &text[digits..] {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "m" => number.checked_mul(60).map(Duration::from_secs),
+        _ => None,
+    }
+}
+
+/// A text that is no [`Fsync`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FsyncError;
+
+impl fmt::Display for FsyncError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not one of never, interval, interval:TIME (500ms, 2s, 1m), batch, always")
+    }
+}
+
+impl std::error::Error for FsyncError {}
+
+impl fmt::Display for Fsync {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Never => f.write_str("never"),
+            Self::Interval(time) => write!(f, "interval:{}ms", time.as_millis()),
+            Self::Batch => f.write_str("batch"),
+            Self::Always => f.write_str("always"),
+        }
+    }
+}
+
+/// Settings of a [`Journal`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JournalOptions {
+    /// When to sync.
+    pub fsync: Fsync,
+    /// The size at which a new segment begins: 64 MiB unless said otherwise. Only a single record
+    /// that is larger makes a larger segment.
+    pub segment_bytes: u64,
+}
+
+impl Default for JournalOptions {
+    fn default() -> Self {
+        Self { fsync: Fsync::default(), segment_bytes: 64 * 1024 * 1024 }
+    }
+}
+
+impl JournalOptions {
+    /// The same with another sync setting.
+    #[must_use]
+    pub fn with_fsync(self, fsync: Fsync) -> Self {
+        Self { fsync, ..self }
+    }
+
+    /// The same with another segment size.
+    #[must_use]
+    pub fn with_segment_bytes(self, segment_bytes: u64) -> Self {
+        Self { segment_bytes, ..self }
+    }
+}
+
+/// A journal opened for writing: the [`Store`] over a directory of segments.
+///
+/// There is one writer a directory; it gives the directory back when it is dropped or its process
+/// dies. Dropping it syncs nothing: call [`flush`](Store::flush) first.
+#[derive(Debug)]
+pub struct Journal {
+    storage: Arc<dyn Storage>,
+    recovery: Recovery,
+    writer: Writer,
+    /// Kept for its room.
+    encoded: Encoded,
+    _lock: WriterLock,
+}
+
+impl Journal {
+    /// Opens the journal in `directory`, which is made if it is missing, and mends its end.
+    ///
+    /// # Errors
+    ///
+    /// `Locked` if another writer has it; `Refused` if the directory, a segment or the lock is a
+    /// symbolic link or not a plain file; otherwise why it could not be read or written.
+    pub fn open(directory: impl AsRef<Path>, options: JournalOptions) -> Result<Self, StoreError> {
+        Self::on(Arc::new(Disk::new(directory.as_ref())), options)
+    }
+
+    fn on(storage: Arc<dyn Storage>, options: JournalOptions) -> Result<Self, StoreError> {
+        let made = storage.make_directory();
+        made.map_err(|error| io_failed(storage.place(), "make the journal", None, error))?;
+        let lock = WriterLock::take(&*storage)?;
+        let resume = recover::recover(&*storage)?;
+        let last = resume.recovery.last_sequence;
+        let mut writer = Writer::new(Arc::clone(&storage), options, resume.next, last);
+        if let Some((number, file, length)) = resume.last {
+            writer.go_on(number, file, length);
+        }
+        let encoded = Encoded::default();
+        Ok(Self { storage, recovery: resume.recovery, writer, encoded, _lock: lock })
+    }
+
+    /// What was found and mended when it was opened.
+    #[must_use]
+    pub fn recovery(&self) -> &Recovery {
+        &self.recovery
+    }
+
+    /// A reader of the same journal. It sees what is written.
+    #[must_use]
+    pub fn reader(&self) -> JournalReader {
+        JournalReader::of(Arc::clone(&self.storage))
+    }
+}
+
+impl Store for Journal {
+    fn append(&mut self, batch: &[Record]) -> Result<(), StoreError> {
+        self.encoded.clear();
+        for record in batch {
+            let start = self.encoded.bytes.len();
+            encode_record(&record.event, record.sequence, &mut self.encoded.bytes);
+            let length = self.encoded.bytes.len() - start;
+            if length > LONGEST {
+                let attempt = format!("append sequence {} of {length} bytes", record.sequence);
+                return Err(StoreError::new(StoreErrorKind::TooLarge, attempt));
+            }
+            self.encoded.end_line(record.sequence);
+        }
+        self.writer.append(&self.encoded)
+    }
+
+    fn flush(&mut self) -> Result<(), StoreError> {
+        self.writer.flush()
+    }
+
+    fn watermarks(&self) -> Watermarks {
+        self.writer.watermarks()
+    }
+
+    fn scan(&self, from: Sequence) -> Result<Scan<'_>, StoreError> {
+        let entries = self.reader().records_from(from)?;
+        Ok(Box::new(entries.filter_map(|entry| entry.map(stored).transpose())))
+    }
+
+    fn tail(&self, count: usize) -> Result<Vec<Record>, StoreError> {
+        let tail = self.reader().tail(count)?;
+        Ok(tail.entries.into_iter().filter_map(stored).collect())
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.writer.due()
+    }
+
+    fn tend(&mut self) -> Result<(), StoreError> {
+        self.writer.tend()
+    }
+}
+
+/// A foreign line has no sequence: it is no record of a bus.
+fn stored(entry: Entry) -> Option<Record> {
+    let sequence = entry.sequence?;
+    Some(Record { sequence, event: Shared::new(entry.event) })
+}
+
+fn io_failed(
+    place: &Path,
+    verb: &str,
+    number: Option<SegmentNumber>,
+    error: std::io::Error,
+) -> StoreError {
+    let place = number.map_or_else(|| place.to_owned(), |number| place.join(number.file_name()));
+    StoreError::from_io(format!("{verb} {}", place.display()), error)
+}

@@ -1,0 +1,430 @@
+//! Reading a journal, from this or any other process, while it is written or not.
+//!
+//! Scans, `tail`, `verify` and `stats` come through here. A reader opens segments for reading
+//! only, takes no lock that a writer could notice, and gives out whole records with a valid
+//! checksum or nothing: what is damaged is stepped over, counted and told with its place.
+#![forbid(unsafe_code)]
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::io_failed;
+use super::lines::{Forward, LONGEST};
+use super::segment::{Listing, SegmentNumber};
+use super::storage::{Access, Disk, Storage, StoredFile};
+use crate::Sequence;
+use crate::event::Event;
+use crate::event::json::{self, Checksum, Limits};
+use crate::store::{StoreError, StoreErrorKind};
+
+/// A place in a journal: bytes before it have been dealt with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// The segment's number; 0 in a plain file.
+    pub segment: u64,
+    /// The offset in it.
+    pub offset: u64,
+}
+
+/// A record as it was read.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Entry {
+    /// The event.
+    pub event: Event,
+    /// Its sequence; a foreign line may have none.
+    pub sequence: Option<Sequence>,
+    /// Whether the line has a checksum. In a journal's directory it is
+    /// [`Checksum::Missing`] only in a foreign line.
+    pub checksum: Checksum,
+    /// The line as it stands in the file, without its newline.
+    pub line: Vec<u8>,
+    /// Where the line begins.
+    pub position: Position,
+}
+
+/// A line that is no record, or a piece of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Damage {
+    /// The file.
+    pub file: PathBuf,
+    /// Where the line begins.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub length: u64,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// A journal, or one plain file of events, opened for reading.
+#[derive(Clone, Debug)]
+pub struct JournalReader {
+    pub(super) target: Target,
+}
+
+/// What is read.
+#[derive(Clone, Debug)]
+pub(super) enum Target {
+    Directory(Arc<dyn Storage>),
+    File(PathBuf),
+}
+
+impl Target {
+    /// The file of a segment, for messages.
+    pub(super) fn file_path(&self, number: SegmentNumber) -> PathBuf {
+        match self {
+            Self::Directory(storage) => storage.place().join(number.file_name()),
+            Self::File(path) => path.clone(),
+        }
+    }
+
+    /// The segments, oldest first. A plain file counts as one, with the number 0.
+    pub(super) fn segments(&self) -> Result<Vec<SegmentNumber>, StoreError> {
+        let Self::Directory(storage) = self else { return Ok(vec![SegmentNumber(0)]) };
+        let names = storage.names().map_err(|error| self.failed("list", None, error))?;
+        let listing = Listing::of(names.iter().map(String::as_str));
+        match listing.packed.first() {
+            None => Ok(listing.segments),
+            Some(packed) => {
+                let attempt = format!("read the compressed {}", self.file_path(*packed).display());
+                Err(StoreError::new(StoreErrorKind::Unsupported, attempt))
+            }
+        }
+    }
+
+    /// The segment, or none if it is gone.
+    pub(super) fn open(
+        &self,
+        number: SegmentNumber,
+    ) -> Result<Option<Box<dyn StoredFile>>, StoreError> {
+        let opened = match self {
+            Self::Directory(storage) => storage.open(&number.file_name(), Access::Read),
+            Self::File(path) => Disk::open_named(path),
+        };
+        match (opened, self) {
+            (Ok(file), _) => Ok(Some(file)),
+            (Err(error), Self::Directory(_)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            (Err(error), _) => Err(self.failed("open", Some(number), error)),
+        }
+    }
+
+    pub(super) fn failed(
+        &self,
+        verb: &str,
+        number: Option<SegmentNumber>,
+        error: io::Error,
+    ) -> StoreError {
+        match self {
+            Self::Directory(storage) => io_failed(storage.place(), verb, number, error),
+            Self::File(path) => StoreError::from_io(format!("{verb} {}", path.display()), error),
+        }
+    }
+
+    /// The record in a line, or what is wrong with it.
+    pub(super) fn judge(&self, line: Option<&[u8]>) -> Result<json::Record, String> {
+        let line = line.ok_or_else(|| format!("longer than {LONGEST} bytes"))?;
+        match self {
+            Self::Directory(_) => judge_stored(line),
+            Self::File(_) => judge_foreign(line),
+        }
+    }
+
+    /// Whether a sequence that does not rise is a record written again after a failed sync. In a
+    /// file of unknown origin it may be anything.
+    pub(super) fn hides_repeats(&self) -> bool {
+        matches!(self, Self::Directory(_))
+    }
+}
+
+/// What a line of a journal may be: as large as a line can be.
+pub(super) fn limits() -> Limits {
+    Limits::default().with_max_bytes(LONGEST)
+}
+
+fn judge_foreign(line: &[u8]) -> Result<json::Record, String> {
+    let record = json::decode_record(line, &limits()).map_err(|error| error.to_string())?;
+    match record.checksum {
+        Checksum::Mismatch => Err("the checksum does not match".into()),
+        _ => Ok(record),
+    }
+}
+
+/// In a journal every line has a checksum, so one with a sequence and none has lost it by
+/// damage. One without both was put there by somebody else.
+pub(super) fn judge_stored(line: &[u8]) -> Result<json::Record, String> {
+    let record = judge_foreign(line)?;
+    if record.checksum == Checksum::Missing && record.sequence.is_some() {
+        return Err("the checksum is missing".into());
+    }
+    Ok(record)
+}
+
+impl JournalReader {
+    /// Opens a journal's directory or a plain file. Creates and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// If there is nothing at `path`, or it cannot be read.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let path = path.as_ref();
+        let target = match std::fs::metadata(path) {
+            Ok(found) if found.is_dir() => Target::Directory(Arc::new(Disk::new(path))),
+            Ok(_) => Target::File(path.to_owned()),
+            Err(error) => {
+                return Err(StoreError::from_io(format!("read {}", path.display()), error));
+            }
+        };
+        let reader = Self { target };
+        // Whatever makes reading impossible is said now, not at the first record.
+        if let Some(&number) = reader.target.segments()?.first() {
+            reader.target.open(number)?;
+        }
+        Ok(reader)
+    }
+
+    pub(super) fn of(storage: Arc<dyn Storage>) -> Self {
+        Self { target: Target::Directory(storage) }
+    }
+
+    /// Every record, oldest first, each once.
+    ///
+    /// # Errors
+    ///
+    /// If the journal cannot be listed.
+    pub fn records(&self) -> Result<Records, StoreError> {
+        let segments = self.target.segments()?;
+        Ok(Records::new(Walk::new(self.target.clone(), segments), None))
+    }
+
+    /// The records from `from` on, inclusive. Records without a sequence are left out.
+    ///
+    /// Finds the segment where they begin by looking at few of them.
+    ///
+    /// # Errors
+    ///
+    /// If the journal cannot be listed or read.
+    pub fn records_from(&self, from: Sequence) -> Result<Records, StoreError> {
+        let mut segments = self.target.segments()?;
+        // The last segment that begins at or before `from`.
+        let (mut low, mut high) = (0, segments.len());
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            match self.first_sequence(&segments[middle..high])? {
+                Some(first) if first <= from => low = middle,
+                _ => high = middle,
+            }
+        }
+        segments.drain(..low);
+        Ok(Records::new(Walk::new(self.target.clone(), segments), Some(from)))
+    }
+
+    /// The first sequence in the first of these segments that has one.
+    fn first_sequence(&self, segments: &[SegmentNumber]) -> Result<Option<Sequence>, StoreError> {
+        let mut walk = Walk::new(self.target.clone(), segments.to_vec());
+        while walk.advance()? {
+            if let Piece::Record(Ok(record)) = walk.piece() {
+                if record.sequence.is_some() {
+                    return Ok(record.sequence);
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Records of a journal; an [`Iterator`] of [`Entry`].
+///
+/// It ends with the segments that were there when it was made. Damage is stepped over:
+/// [`damaged`](Self::damaged) and [`first_damage`](Self::first_damage) tell of it.
+#[derive(Debug)]
+pub struct Records {
+    walk: Walk,
+    from: Option<Sequence>,
+    last: Option<Sequence>,
+    repeated: u64,
+    damaged: u64,
+    first_damage: Option<Damage>,
+    over: bool,
+}
+
+impl Records {
+    fn new(walk: Walk, from: Option<Sequence>) -> Self {
+        Self { walk, from, last: None, repeated: 0, damaged: 0, first_damage: None, over: false }
+    }
+
+    /// Damaged lines so far.
+    #[must_use]
+    pub fn damaged(&self) -> u64 {
+        self.damaged
+    }
+
+    /// The first damage so far.
+    #[must_use]
+    pub fn first_damage(&self) -> Option<&Damage> {
+        self.first_damage.as_ref()
+    }
+
+    /// Records so far that had been written twice and were given out once.
+    #[must_use]
+    pub fn repeated(&self) -> u64 {
+        self.repeated
+    }
+
+    fn read(&mut self) -> Result<Option<Entry>, StoreError> {
+        while self.walk.advance()? {
+            let record = match self.walk.piece() {
+                Piece::Record(Ok(record)) => record,
+                Piece::Record(Err(reason)) => {
+                    self.damaged += 1;
+                    if self.first_damage.is_none() {
+                        self.first_damage = Some(self.walk.damage(reason));
+                    }
+                    continue;
+                }
+                Piece::Torn => continue,
+            };
+            if let Some(sequence) = record.sequence {
+                if self.walk.target.hides_repeats() && self.last >= Some(sequence) {
+                    self.repeated += 1;
+                    continue;
+                }
+                self.last = Some(sequence);
+            }
+            if self.from.is_some() && record.sequence < self.from {
+                continue;
+            }
+            return Ok(Some(self.walk.entry(record)));
+        }
+        Ok(None)
+    }
+}
+
+impl Iterator for Records {
+    type Item = Result<Entry, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.over {
+            return None;
+        }
+        let next = self.read().transpose();
+        // After an error nothing is known about where to go on.
+        self.over = !matches!(next, Some(Ok(_)));
+        next
+    }
+}
+
+/// What a line turned out to be.
+pub(super) enum Piece {
+    /// A record, or why it is none.
+    Record(Result<json::Record, String>),
+    /// The end of a segment without a newline, and no record.
+    Torn,
+}
+
+/// Goes over every line of some segments; the caller decides what to make of each.
+#[derive(Debug)]
+pub(super) struct Walk {
+    pub(super) target: Target,
+    segments: VecDeque<SegmentNumber>,
+    current: Option<(SegmentNumber, Forward)>,
+    at: Option<At>,
+}
+
+/// The line a [`Walk`] stands on.
+#[derive(Clone, Copy, Debug)]
+enum At {
+    Line(super::lines::Found),
+    Unfinished,
+}
+
+impl Walk {
+    pub(super) fn new(target: Target, segments: Vec<SegmentNumber>) -> Self {
+        Self { target, segments: segments.into(), current: None, at: None }
+    }
+
+    /// Goes to the next line that is not blank; false at the end.
+    pub(super) fn advance(&mut self) -> Result<bool, StoreError> {
+        loop {
+            if matches!(self.at.take(), Some(At::Unfinished)) {
+                self.current = None;
+            }
+            let Some((number, lines)) = &mut self.current else {
+                let Some(number) = self.segments.pop_front() else { return Ok(false) };
+                if let Some(file) = self.target.open(number)? {
+                    self.current = Some((number, Forward::new(file, 0)));
+                }
+                continue;
+            };
+            let number = *number;
+            match lines.next().map_err(|error| self.target.failed("read", Some(number), error))? {
+                Some(found) if is_blank(lines.line(found).bytes) => {}
+                Some(found) => {
+                    self.at = Some(At::Line(found));
+                    return Ok(true);
+                }
+                None if lines.unfinished().is_some() => {
+                    self.at = Some(At::Unfinished);
+                    return Ok(true);
+                }
+                None => self.current = None,
+            }
+        }
+    }
+
+    fn here(&self) -> Option<(SegmentNumber, super::lines::Line<'_>)> {
+        let (number, lines) = self.current.as_ref()?;
+        match self.at? {
+            At::Line(found) => Some((*number, lines.line(found))),
+            At::Unfinished => lines.unfinished().map(|line| (*number, line)),
+        }
+    }
+
+    /// What the line is.
+    pub(super) fn piece(&self) -> Piece {
+        let Some((_, line)) = self.here() else { return Piece::Torn };
+        match self.target.judge(line.bytes) {
+            Err(_) if !line.ended => Piece::Torn,
+            judged => Piece::Record(judged),
+        }
+    }
+
+    /// The segment of the line, and whether it is the last one.
+    pub(super) fn segment(&self) -> Option<(SegmentNumber, bool)> {
+        self.current.as_ref().map(|(number, _)| (*number, self.segments.is_empty()))
+    }
+
+    /// The line's length, without its newline.
+    pub(super) fn length(&self) -> u64 {
+        self.here().map_or(0, |(_, line)| line.length)
+    }
+
+    pub(super) fn entry(&self, record: json::Record) -> Entry {
+        let (segment, offset, line) = match self.here() {
+            Some((number, line)) => (number.0, line.offset, line.bytes.unwrap_or_default()),
+            None => (0, 0, &[][..]),
+        };
+        let position = Position { segment, offset };
+        entry(record, line.to_vec(), position)
+    }
+
+    pub(super) fn damage(&self, reason: String) -> Damage {
+        let (number, offset, length) = match self.here() {
+            Some((number, line)) => (number, line.offset, line.length),
+            None => (SegmentNumber(0), 0, 0),
+        };
+        Damage { file: self.target.file_path(number), offset, length, reason }
+    }
+}
+
+pub(super) fn entry(record: json::Record, line: Vec<u8>, position: Position) -> Entry {
+    let json::Record { event, sequence, checksum, .. } = record;
+    Entry { event, sequence, checksum, line, position }
+}
+
+/// Blank lines are neither records nor damage.
+pub(super) fn is_blank(line: Option<&[u8]>) -> bool {
+    line.is_some_and(|line| line.iter().all(u8::is_ascii_whitespace))
+}

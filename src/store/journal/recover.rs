@@ -1,0 +1,227 @@
+//! What opening a journal for writing does before the first append.
+//!
+//! Called under the directory's lock. It looks at the end of the last segment and leaves it
+//! ending in a whole line, whatever a crash left there; it finds the last sequence; it changes
+//! nothing else. A line is never deleted: a torn tail is copied aside before it is cut off, and
+//! each step is durable before the next, so that a crash in between, and any repetition, ends in
+//! the same state. Damage elsewhere is left alone: readers step over it.
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::path::PathBuf;
+
+use super::io_failed;
+use super::lines::Backward;
+use super::read::judge_stored;
+use super::segment::{Listing, SegmentNumber};
+use super::storage::{Access, Storage, StoredFile, append_all};
+use crate::Sequence;
+use crate::store::{StoreError, StoreErrorKind};
+
+/// What was found, and mended, when a journal was opened for writing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recovery {
+    /// Segments that are there.
+    pub segments: usize,
+    /// The last sequence found. The journal goes on behind it.
+    pub last_sequence: Option<Sequence>,
+    /// A tail that was cut off, because its record was not written to its end.
+    pub torn: Option<TornTail>,
+    /// Whether the last record was whole but for its newline, which was added.
+    pub newline_added: bool,
+    /// Damaged lines behind the last record.
+    pub damaged: u64,
+    /// Whether others than the owner may write into the directory: then they can replace what is
+    /// in it.
+    pub open_to_others: bool,
+}
+
+/// The unfinished end of a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TornTail {
+    /// The segment.
+    pub segment: PathBuf,
+    /// Where the tail began.
+    pub offset: u64,
+    /// Its length.
+    pub bytes: u64,
+    /// The file that keeps it.
+    pub kept_in: PathBuf,
+}
+
+/// Where the writer goes on.
+#[derive(Debug)]
+pub(super) struct Resume {
+    pub(super) recovery: Recovery,
+    /// The last segment and its length, now that it ends in a whole line.
+    pub(super) last: Option<(SegmentNumber, Box<dyn StoredFile>, u64)>,
+    /// A segment number that was never used.
+    pub(super) next: u64,
+}
+
+/// Mends the end of the journal and finds where it goes on.
+pub(super) fn recover(storage: &dyn Storage) -> Result<Resume, StoreError> {
+    let names = storage.names().map_err(|error| io_failed(storage.place(), "list", None, error))?;
+    let listing = Listing::of(names.iter().map(String::as_str));
+    if let Some(packed) = listing.packed.first() {
+        let attempt = format!("open {}", storage.place().join(format!("{packed}")).display());
+        return Err(StoreError::new(StoreErrorKind::Unsupported, attempt));
+    }
+    let mut recovery = Recovery {
+        segments: listing.segments.len(),
+        open_to_others: storage.is_open_to_others().unwrap_or(false),
+        ..Recovery::default()
+    };
+    let mut last = None;
+    for (age, &number) in listing.segments.iter().rev().enumerate() {
+        let access = if age == 0 { Access::Append } else { Access::Read };
+        let file = storage.open(&number.file_name(), access);
+        let mut file =
+            file.map_err(|error| io_failed(storage.place(), "open", Some(number), error))?;
+        let mut end = file
+            .length()
+            .map_err(|error| io_failed(storage.place(), "look at", Some(number), error))?;
+        if age == 0 {
+            end = mend(storage, number, &mut *file, end, &mut recovery)
+                .map_err(|error| io_failed(storage.place(), "recover", Some(number), error))?;
+        }
+        let found = last_sequence(&*file, end, &mut recovery.damaged)
+            .map_err(|error| io_failed(storage.place(), "read", Some(number), error))?;
+        if age == 0 {
+            last = Some((number, file, end));
+        }
+        if found.is_some() {
+            recovery.last_sequence = found;
+            break;
+        }
+    }
+    Ok(Resume { recovery, last, next: listing.next })
+}
+
+/// Makes the segment end in a newline, or be empty; its length then.
+fn mend(
+    storage: &dyn Storage,
+    number: SegmentNumber,
+    file: &mut dyn StoredFile,
+    end: u64,
+    recovery: &mut Recovery,
+) -> io::Result<u64> {
+    let mut lines = Backward::new(file, end);
+    let Some(tail) = lines.next()?.filter(|line| !line.ended) else { return Ok(end) };
+    let (offset, bytes) = (tail.offset, tail.length);
+    if tail.bytes.is_some_and(|bytes| judge_stored(bytes).is_ok()) {
+        written(append_all(file, b"\n"))?;
+        file.sync()?;
+        recovery.newline_added = true;
+        return Ok(end + 1);
+    }
+    let kept_in = set_aside(storage, number, file, offset, end)?;
+    // The copy and its name are durable: only now may the original go.
+    file.cut(offset)?;
+    file.sync()?;
+    let place = storage.place();
+    recovery.torn = Some(TornTail {
+        segment: place.join(number.file_name()),
+        offset,
+        bytes,
+        kept_in: place.join(kept_in),
+    });
+    Ok(offset)
+}
+
+/// Copies `offset..end` into a `.torn` file; its name.
+fn set_aside(
+    storage: &dyn Storage,
+    number: SegmentNumber,
+    file: &dyn StoredFile,
+    offset: u64,
+    end: u64,
+) -> io::Result<String> {
+    for nth in 1..=u32::MAX {
+        let name = number.torn_name(nth);
+        let mut copy = match storage.create(&name) {
+            Ok(copy) => copy,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // A crash in the middle of an earlier copy leaves a beginning of this tail,
+                // which is completed; anything else is an older tail, which is kept.
+                match storage.open(&name, Access::Append) {
+                    Ok(copy) if begins_with(file, offset, end, &*copy)? => copy,
+                    _ => continue,
+                }
+            }
+            Err(error) => return Err(error),
+        };
+        let mut at = offset + copy.length()?;
+        let mut block = vec![0; 64 * 1024];
+        while at < end {
+            let read = file.read_at(&mut block, at)?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            written(append_all(&mut *copy, &block[..read]))?;
+            at += read as u64;
+        }
+        copy.sync()?;
+        storage.sync_directory()?;
+        return Ok(name);
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// Whether `copy` holds a beginning of `file`'s bytes `offset..end`.
+fn begins_with(
+    file: &dyn StoredFile,
+    offset: u64,
+    end: u64,
+    copy: &dyn StoredFile,
+) -> io::Result<bool> {
+    let length = copy.length()?;
+    if length > end - offset {
+        return Ok(false);
+    }
+    let (mut theirs, mut ours) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
+    let mut at = 0;
+    while at < length {
+        let read = copy.read_at(&mut theirs, at)?;
+        let mut same = 0;
+        while same < read {
+            match file.read_at(&mut ours[same..read], offset + at + same as u64)? {
+                0 => return Ok(false),
+                more => same += more,
+            }
+        }
+        if read == 0 || theirs[..read] != ours[..read] {
+            return Ok(false);
+        }
+        at += read as u64;
+    }
+    Ok(true)
+}
+
+fn last_sequence(
+    file: &dyn StoredFile,
+    end: u64,
+    damaged: &mut u64,
+) -> io::Result<Option<Sequence>> {
+    let mut lines = Backward::new(file, end);
+    while let Some(line) = lines.next()? {
+        if line.length == 0 {
+            continue;
+        }
+        match line.bytes.map(|bytes| judge_stored(bytes)) {
+            Some(Ok(record)) => {
+                if record.sequence.is_some() {
+                    return Ok(record.sequence);
+                }
+            }
+            _ => *damaged += 1,
+        }
+    }
+    Ok(None)
+}
+
+fn written((_, refusal): (usize, Option<io::Error>)) -> io::Result<()> {
+    refusal.map_or(Ok(()), Err)
+}

@@ -1,0 +1,109 @@
+//! The names of a journal's files.
+//!
+//! Used by whoever looks into a journal's directory. A segment is known by its number alone,
+//! never by an inode or a time, and a number is never used twice.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+
+/// A segment's number: 20 decimal digits in its file's name, counted from 1.
+///
+/// It says nothing about the sequences inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct SegmentNumber(pub(crate) u64);
+
+const DIGITS: usize = 20;
+const PLAIN: &str = ".jsonl";
+const PACKED: &str = ".jsonl.zst";
+
+impl SegmentNumber {
+    /// The segment's file name.
+    pub(crate) fn file_name(self) -> String {
+        format!("{self}{PLAIN}")
+    }
+
+    /// The name under which the `nth` torn tail of this segment is kept, counted from 1.
+    pub(crate) fn torn_name(self, nth: u32) -> String {
+        if nth == 1 { format!("{self}.torn") } else { format!("{self}.{nth}.torn") }
+    }
+
+    /// The number at the start of any of a segment's files, whatever they hold.
+    fn of_any(name: &str) -> Option<Self> {
+        let digits = name.get(..DIGITS)?;
+        if !name[DIGITS..].starts_with('.') || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        digits.parse().ok().map(Self)
+    }
+}
+
+impl fmt::Display for SegmentNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:0DIGITS$}", self.0)
+    }
+}
+
+/// What a journal's directory holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Listing {
+    /// Segments, oldest first.
+    pub(crate) segments: Vec<SegmentNumber>,
+    /// Sealed and compressed segments, which this build cannot read.
+    pub(crate) packed: Vec<SegmentNumber>,
+    /// A number that no file here has had.
+    pub(crate) next: u64,
+}
+
+impl Listing {
+    /// Sorts out a directory's names; those that are no journal's are ignored.
+    pub(crate) fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut listing = Self { next: 1, ..Self::default() };
+        for name in names {
+            let Some(number) = SegmentNumber::of_any(name) else { continue };
+            match &name[DIGITS..] {
+                PLAIN => listing.segments.push(number),
+                PACKED => listing.packed.push(number),
+                _ => {}
+            }
+            listing.next = listing.next.max(number.0.saturating_add(1));
+        }
+        listing.segments.sort_unstable();
+        listing.packed.sort_unstable();
+        listing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_sorted_into_segments_and_the_rest() {
+        let names = [
+            "lock",
+            "00000000000000000010.jsonl",
+            "00000000000000000009.jsonl",
+            "00000000000000000001.jsonl.zst",
+            "00000000000000000012.torn",
+            "notes.jsonl",
+            "1.jsonl",
+            "0000000000000000001x.jsonl",
+            "00000000000000000003.jsonl.tmp",
+            "ééééééééééé.jsonl",
+        ];
+        let listing = Listing::of(names);
+        assert_eq!(listing.segments, [SegmentNumber(9), SegmentNumber(10)]);
+        assert_eq!(listing.packed, [SegmentNumber(1)]);
+        assert_eq!(listing.next, 13, "the number of a torn tail is not used again");
+        assert_eq!(Listing::of([]).next, 1);
+    }
+
+    #[test]
+    fn names_come_back_as_the_numbers_they_were_made_from() {
+        let number = SegmentNumber(u64::MAX);
+        assert_eq!(number.file_name(), "18446744073709551615.jsonl");
+        assert_eq!(Listing::of([&*number.file_name()]).segments, [number]);
+        assert_eq!(SegmentNumber(3).torn_name(1), "00000000000000000003.torn");
+        assert_eq!(SegmentNumber(3).torn_name(2), "00000000000000000003.2.torn");
+    }
+}

@@ -1,0 +1,257 @@
+//! What the journal asks of a disk, and nothing more.
+//!
+//! The writer, recovery and every reader reach files through [`Storage`] only, so that a test can
+//! own the disk: fail the n-th call, forget what was not synced, tear the last write. [`Disk`] is
+//! the real one. Files are never renamed, and a name that exists is never created again.
+#![forbid(unsafe_code)]
+
+use std::fmt::Debug;
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// What a file is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Reading; works on a directory that belongs to somebody else.
+    Read,
+    /// Reading, appending and cutting: the writer's own.
+    Append,
+}
+
+/// One directory of files.
+///
+/// Contract: a file made by [`create`](Self::create) is found again after a crash only once
+/// [`sync_directory`](Self::sync_directory) returned; bytes only once [`StoredFile::sync`] did.
+pub(crate) trait Storage: Send + Sync + Debug {
+    /// Where this is, for messages.
+    fn place(&self) -> &Path;
+    /// Makes the directory for its owner alone if it is missing; refuses a symbolic link.
+    fn make_directory(&self) -> io::Result<()>;
+    /// Whether anybody but the owner may put files here.
+    fn is_open_to_others(&self) -> io::Result<bool>;
+    /// The names in the directory, in no order; those that are not UTF-8 are left out.
+    fn names(&self) -> io::Result<Vec<String>>;
+    /// A new empty file for its owner alone, opened for appending.
+    fn create(&self, name: &str) -> io::Result<Box<dyn StoredFile>>;
+    /// An existing plain file. Never follows a symbolic link and never waits, as on a pipe.
+    fn open(&self, name: &str, access: Access) -> io::Result<Box<dyn StoredFile>>;
+    /// Makes the directory's entries durable.
+    fn sync_directory(&self) -> io::Result<()>;
+    /// Takes the one lock of `name`, made if missing, with `note` written into it for people.
+    /// It is given back when the result is dropped and when the process dies, however it dies.
+    /// `WouldBlock` while another holds it.
+    fn lock(&self, name: &str, note: &str) -> io::Result<Box<dyn Held>>;
+    /// Whether somebody holds the lock of `name` now. Leaves no trace.
+    fn is_locked(&self, name: &str) -> io::Result<bool>;
+}
+
+/// A lock that is held until dropped.
+pub(crate) trait Held: Send + Debug {}
+
+/// One open file.
+pub(crate) trait StoredFile: Send + Debug {
+    /// Appends as much as one system call takes, possibly less than all.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<usize>;
+    /// Reads at an offset without moving anything; 0 at the end.
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// The length now.
+    fn length(&self) -> io::Result<u64>;
+    /// Cuts the file to `length`.
+    fn cut(&mut self, length: u64) -> io::Result<()>;
+    /// Makes the contents durable. After an error nothing is known about what was written since
+    /// the last success, and a later success does not change that.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// Appends until all is taken or the system refuses; how much was taken, and the refusal.
+pub(crate) fn append_all(file: &mut dyn StoredFile, bytes: &[u8]) -> (usize, Option<io::Error>) {
+    let mut taken = 0;
+    while taken < bytes.len() {
+        match file.append(&bytes[taken..]) {
+            Ok(0) => return (taken, Some(io::ErrorKind::WriteZero.into())),
+            Ok(more) => taken += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (taken, Some(error)),
+        }
+    }
+    (taken, None)
+}
+
+/// A directory of the real file system.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    directory: PathBuf,
+}
+
+impl Disk {
+    /// Names the directory; touches nothing.
+    pub(crate) fn new(directory: impl Into<PathBuf>) -> Self {
+        Self { directory: directory.into() }
+    }
+
+    /// A plain file that a person named: links are followed, only reading is possible.
+    pub(crate) fn open_named(path: &Path) -> io::Result<Box<dyn StoredFile>> {
+        let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+        Ok(Box::new(DiskFile::plain(file)?))
+    }
+
+    fn options(access: Access) -> OpenOptions {
+        let mut options = OpenOptions::new();
+        // O_NONBLOCK changes nothing for a plain file; on a pipe planted under a segment's
+        // name it turns an endless wait into a refusal.
+        options.read(true).mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+        options.append(access == Access::Append);
+        options
+    }
+}
+
+impl Storage for Disk {
+    fn place(&self) -> &Path {
+        &self.directory
+    }
+
+    fn make_directory(&self) -> io::Result<()> {
+        if let Some(parent) = self.directory.parent() {
+            if !parent.as_os_str().is_empty() {
+                fs::create_dir_all(parent)?;
+            }
+        }
+        match DirBuilder::new().mode(0o700).create(&self.directory) {
+            // The mode given at creation is narrowed by the umask; this one is not.
+            Ok(()) => {
+                fs::set_permissions(&self.directory, Permissions::from_mode(0o700))?;
+                // The new directory's own entry lives in its parent.
+                let parent = match self.directory.parent() {
+                    Some(parent) if !parent.as_os_str().is_empty() => parent,
+                    _ => Path::new("."),
+                };
+                File::open(parent)?.sync_all()
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let found = fs::symlink_metadata(&self.directory)?;
+                if found.is_dir() { Ok(()) } else { Err(refused("it is not a plain directory")) }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn is_open_to_others(&self) -> io::Result<bool> {
+        Ok(fs::metadata(&self.directory)?.mode() & 0o022 != 0)
+    }
+
+    fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.directory)? {
+            if let Ok(name) = entry?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn StoredFile>> {
+        let file =
+            Self::options(Access::Append).create_new(true).open(self.directory.join(name))?;
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        Ok(Box::new(DiskFile { file }))
+    }
+
+    fn open(&self, name: &str, access: Access) -> io::Result<Box<dyn StoredFile>> {
+        let path = self.directory.join(name);
+        let file = Self::options(access).open(path).map_err(explain_link)?;
+        let file = DiskFile::plain(file)?;
+        // A second name would let a write here change a file elsewhere.
+        if access == Access::Append && file.file.metadata()?.nlink() != 1 {
+            return Err(refused("the file has more than one name"));
+        }
+        Ok(Box::new(file))
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        File::open(&self.directory)?.sync_all()
+    }
+
+    fn lock(&self, name: &str, note: &str) -> io::Result<Box<dyn Held>> {
+        let path = self.directory.join(name);
+        let file = Self::options(Access::Append).create(true).open(path).map_err(explain_link)?;
+        let file = DiskFile::plain(file)?.file;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        // The note is a courtesy: on a full disk the lock is as good without it.
+        let _ = file.set_len(0).and_then(|()| io::Write::write(&mut &file, note.as_bytes()));
+        Ok(Box::new(DiskLock { _file: file }))
+    }
+
+    fn is_locked(&self, name: &str) -> io::Result<bool> {
+        let file = match Self::options(Access::Read).open(self.directory.join(name)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(explain_link(error)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+/// The open lock file: closing it, also by dying, is what gives the lock back.
+#[derive(Debug)]
+struct DiskLock {
+    _file: File,
+}
+
+impl Held for DiskLock {}
+
+#[derive(Debug)]
+struct DiskFile {
+    file: File,
+}
+
+impl DiskFile {
+    fn plain(file: File) -> io::Result<Self> {
+        if file.metadata()?.is_file() {
+            Ok(Self { file })
+        } else {
+            Err(refused("it is not a plain file"))
+        }
+    }
+}
+
+impl StoredFile for DiskFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        io::Write::write(&mut self.file, bytes)
+    }
+
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(into, offset)
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
+fn refused(why: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, why)
+}
+
+/// O_NOFOLLOW reports a link as ELOOP, which nobody would understand.
+fn explain_link(error: io::Error) -> io::Error {
+    if error.raw_os_error() == Some(libc::ELOOP) { refused("it is a symbolic link") } else { error }
+}

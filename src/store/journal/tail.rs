@@ -1,0 +1,313 @@
+//! The end of a journal: its last records, and those that come.
+//!
+//! `tail` reads backwards by blocks, so that it costs the same at the end of any journal.
+//! [`Follow`] is asked again and again; it remembers a segment's number and an offset, never an
+//! inode or a time, and it never does anything that a writer could notice.
+#![forbid(unsafe_code)]
+
+use super::lines::{Backward, Forward, Line};
+use super::read::{Damage, Entry, JournalReader, Position, Target, entry, is_blank};
+use super::segment::SegmentNumber;
+use crate::Sequence;
+use crate::store::StoreError;
+
+/// The last records of a journal.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Tail {
+    /// The records, oldest first.
+    pub entries: Vec<Entry>,
+    /// Where the next record will begin: see [`Tail::end`].
+    pub next: Position,
+    /// Damaged lines among them.
+    pub damaged: u64,
+}
+
+impl Tail {
+    /// Where to follow on, so that nothing is missed and nothing comes twice.
+    #[must_use]
+    pub fn end(&self) -> Start {
+        let last = self.entries.iter().rev().find_map(|entry| entry.sequence);
+        Start::At { position: self.next, last }
+    }
+}
+
+/// Where to begin following.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Start {
+    /// With the first record there is.
+    First,
+    /// With the first record that comes.
+    End,
+    /// With this sequence. Records without a sequence are left out before the first one with it.
+    Sequence(Sequence),
+    /// At a place, hiding records up to `last`, which were seen already.
+    At {
+        /// The place.
+        position: Position,
+        /// The last sequence that was seen.
+        last: Option<Sequence>,
+    },
+}
+
+impl JournalReader {
+    /// The last `count` records, oldest first, each once; fewer if there are fewer.
+    ///
+    /// # Errors
+    ///
+    /// If the journal cannot be read.
+    pub fn tail(&self, count: usize) -> Result<Tail, StoreError> {
+        let target = &self.target;
+        let mut tail = Tail::default();
+        let mut first: Option<Sequence> = None;
+        let segments = target.segments()?;
+        for (age, &number) in segments.iter().rev().enumerate() {
+            let Some(file) = target.open(number)? else { continue };
+            let failed = |error| target.failed("read", Some(number), error);
+            let end = file.length().map_err(failed)?;
+            let mut lines = Backward::new(&*file, end);
+            if age == 0 {
+                tail.next = Position { segment: number.0, offset: end };
+            }
+            while let Some(line) = lines.next().map_err(failed)? {
+                let unfinished = !line.ended;
+                if !unfinished && tail.entries.len() == count {
+                    break;
+                }
+                if is_blank(line.bytes) {
+                    continue;
+                }
+                match target.judge(line.bytes) {
+                    Ok(record) => {
+                        if tail.entries.len() == count {
+                            // The end was asked for alone: a record without its newline counts.
+                            break;
+                        }
+                        if target.hides_repeats() && record.sequence.is_some() {
+                            // Going backwards, the copy that was written again comes first.
+                            if first.is_some_and(|first| record.sequence >= Some(first)) {
+                                continue;
+                            }
+                            first = record.sequence;
+                        }
+                        let position = Position { segment: number.0, offset: line.offset };
+                        let bytes = line.bytes.unwrap_or_default().to_vec();
+                        tail.entries.push(entry(record, bytes, position));
+                    }
+                    // Not written to its end yet, or never to be.
+                    Err(_) if unfinished => {
+                        if age == 0 {
+                            tail.next.offset = line.offset;
+                        }
+                    }
+                    Err(_) => tail.damaged += 1,
+                }
+            }
+            if tail.entries.len() == count {
+                break;
+            }
+        }
+        tail.entries.reverse();
+        Ok(tail)
+    }
+
+    /// Follows the journal from `start` on.
+    ///
+    /// # Errors
+    ///
+    /// If the journal cannot be read.
+    pub fn follow(&self, start: Start) -> Result<Follow, StoreError> {
+        let mut follow = Follow {
+            target: self.target.clone(),
+            current: None,
+            next: Position::default(),
+            last: None,
+            from: None,
+            doubted: None,
+            looked_again: false,
+            damaged: 0,
+            first_damage: None,
+        };
+        match start {
+            Start::First => {}
+            Start::End => follow.next = self.tail(0)?.next,
+            Start::Sequence(from) => {
+                follow.from = Some(from);
+                if let Some(entry) = self.records_from(from)?.next() {
+                    follow.next = entry?.position;
+                }
+            }
+            Start::At { position, last } => {
+                follow.next = position;
+                follow.last = last;
+            }
+        }
+        Ok(follow)
+    }
+}
+
+/// A journal, or a growing plain file, being followed.
+///
+/// [`poll`](Self::poll) never waits: the caller decides how often it asks.
+#[derive(Debug)]
+pub struct Follow {
+    target: Target,
+    current: Option<(SegmentNumber, Forward)>,
+    next: Position,
+    last: Option<Sequence>,
+    from: Option<Sequence>,
+    /// A line that was no record when it was read first.
+    doubted: Option<Position>,
+    /// The present segment was read to its end after a newer one had been seen.
+    looked_again: bool,
+    damaged: u64,
+    first_damage: Option<Damage>,
+}
+
+impl Follow {
+    /// The next record that is written to its end; `None` if there is none yet. May be called
+    /// again after either, and after an error.
+    ///
+    /// # Errors
+    ///
+    /// If the journal cannot be read.
+    pub fn poll(&mut self) -> Result<Option<Entry>, StoreError> {
+        loop {
+            let Some(number) = self.open()? else { return Ok(None) };
+            let Some((_, lines)) = &mut self.current else { return Ok(None) };
+            let found = lines.next();
+            let found = found.map_err(|error| self.target.failed("read", Some(number), error))?;
+            if let Some(found) = found {
+                let line = lines.line(found);
+                let position = Position { segment: number.0, offset: line.offset };
+                let next = Position { offset: line.offset + line.length + 1, ..position };
+                match take(&self.target, line, position) {
+                    Ok(entry) => {
+                        self.next = next;
+                        if let Some(entry) = entry.filter(|entry| self.is_new(entry)) {
+                            return Ok(Some(entry));
+                        }
+                    }
+                    // The line may have been put together from a piece that was cut off and
+                    // what was written in its place.
+                    Err(_) if self.doubted != Some(position) => {
+                        self.doubted = Some(position);
+                        lines.read_again_from(position.offset);
+                    }
+                    Err(damage) => {
+                        self.next = next;
+                        self.note(damage);
+                    }
+                }
+            } else if !self.turn_page(number)? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Where the next record will begin, as far as is known.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.next
+    }
+
+    /// Damaged lines so far.
+    #[must_use]
+    pub fn damaged(&self) -> u64 {
+        self.damaged
+    }
+
+    /// The first damage so far.
+    #[must_use]
+    pub fn first_damage(&self) -> Option<&Damage> {
+        self.first_damage.as_ref()
+    }
+
+    /// Opens the segment to be read, if none is open; its number.
+    fn open(&mut self) -> Result<Option<SegmentNumber>, StoreError> {
+        if let Some((number, _)) = self.current {
+            return Ok(Some(number));
+        }
+        let segments = self.target.segments()?;
+        let Some(&number) = segments.iter().find(|number| number.0 >= self.next.segment) else {
+            return Ok(None);
+        };
+        let Some(file) = self.target.open(number)? else { return Ok(None) };
+        if number.0 != self.next.segment {
+            self.next = Position { segment: number.0, offset: 0 };
+        }
+        self.looked_again = false;
+        self.current = Some((number, Forward::new(file, self.next.offset)));
+        Ok(Some(number))
+    }
+
+    /// At the end of a segment: goes on to the next one, if there is one and this one is surely
+    /// read to its end.
+    fn turn_page(&mut self, number: SegmentNumber) -> Result<bool, StoreError> {
+        let Some((_, lines)) = &mut self.current else { return Ok(false) };
+        let newer = self.target.segments()?.iter().any(|other| *other > number);
+        if !newer {
+            let length = lines.length();
+            let length =
+                length.map_err(|error| self.target.failed("look at", Some(number), error))?;
+            // Only somebody else than a writer cuts off whole lines.
+            let cut = self.next.offset.checked_sub(length).filter(|missing| *missing > 0);
+            let offset = self.next.offset.min(length);
+            lines.read_again_from(offset);
+            if let Some(missing) = cut {
+                self.next.offset = offset;
+                let file = self.target.file_path(number);
+                let reason = "cut off after it had been read".into();
+                self.note(Damage { file, offset, length: missing, reason });
+            }
+            return Ok(false);
+        }
+        if !self.looked_again {
+            // The writer was done with this segment before it began the newer one, which was
+            // seen just now: what this one holds from here on is all it will ever hold.
+            self.looked_again = true;
+            lines.read_again_from(self.next.offset);
+            return Ok(true);
+        }
+        // An unfinished line left here was written again in the newer segment.
+        self.current = None;
+        self.next = Position { segment: number.0 + 1, offset: 0 };
+        Ok(true)
+    }
+
+    fn is_new(&mut self, entry: &Entry) -> bool {
+        let Some(sequence) = entry.sequence else { return self.from.is_none() };
+        if self.target.hides_repeats() && self.last >= Some(sequence) {
+            return false;
+        }
+        self.last = Some(sequence);
+        if self.from.is_some_and(|from| sequence < from) {
+            return false;
+        }
+        self.from = None;
+        true
+    }
+
+    fn note(&mut self, damage: Damage) {
+        self.damaged += 1;
+        self.first_damage.get_or_insert(damage);
+    }
+}
+
+/// The record in a line, none in a blank one.
+fn take(target: &Target, line: Line<'_>, position: Position) -> Result<Option<Entry>, Damage> {
+    if is_blank(line.bytes) {
+        return Ok(None);
+    }
+    match target.judge(line.bytes) {
+        Ok(record) => {
+            let bytes = line.bytes.unwrap_or_default().to_vec();
+            Ok(Some(entry(record, bytes, position)))
+        }
+        Err(reason) => {
+            let file = target.file_path(SegmentNumber(position.segment));
+            Err(Damage { file, offset: line.offset, length: line.length, reason })
+        }
+    }
+}

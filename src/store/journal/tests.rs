@@ -1,0 +1,617 @@
+//! The journal on a disk that fails and forgets: every call of a run is made the failing one, and
+//! the one at which the power goes.
+//!
+//! The disk keeps what a program sees and what would survive a power cut apart. A failed sync
+//! loses what it should have saved, and later ones succeed all the same, as real ones do.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::lock::LOCK;
+use super::storage::{Access, Held, Storage, StoredFile};
+use super::*;
+use crate::event::Event;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
+enum Call {
+    Names,
+    Create,
+    Open,
+    SyncDirectory,
+    Append,
+    Read,
+    Length,
+    Cut,
+    Sync,
+}
+
+/// What the disk does instead of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    None,
+    Fails,
+    /// An append takes this many bytes, and the one after it fails.
+    Short(usize),
+}
+
+type Plan = Box<dyn FnMut(usize, Call) -> Fault + Send>;
+
+#[derive(Debug, Default)]
+struct Inode {
+    bytes: Vec<u8>,
+    /// Up to here a sync was told to have succeeded.
+    synced: usize,
+    /// Parts of that which a failed sync lost.
+    holes: Vec<(usize, usize)>,
+}
+
+#[derive(Default)]
+struct Ground {
+    files: BTreeMap<String, Arc<Mutex<Inode>>>,
+    /// Names that survive a power cut.
+    named: Vec<String>,
+    locked: bool,
+    calls: usize,
+    plan: Option<Plan>,
+    fail_next_append: bool,
+    read_bytes: u64,
+}
+
+#[derive(Clone, Default)]
+struct TestDisk(Arc<Mutex<Ground>>);
+
+impl fmt::Debug for TestDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TestDisk")
+    }
+}
+
+impl TestDisk {
+    fn ground(&self) -> MutexGuard<'_, Ground> {
+        self.0.lock().expect("no panic under the lock")
+    }
+
+    fn plan(&self, plan: impl FnMut(usize, Call) -> Fault + Send + 'static) {
+        let mut ground = self.ground();
+        ground.calls = 0;
+        ground.plan = Some(Box::new(plan));
+    }
+
+    fn heal(&self) {
+        let mut ground = self.ground();
+        ground.plan = None;
+        ground.fail_next_append = false;
+    }
+
+    fn ask(&self, call: Call) -> io::Result<Fault> {
+        let mut ground = self.ground();
+        ground.calls += 1;
+        let number = ground.calls;
+        if call == Call::Append && std::mem::take(&mut ground.fail_next_append) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let fault = ground.plan.as_mut().map_or(Fault::None, |plan| plan(number, call));
+        match fault {
+            Fault::Fails if call == Call::Append => Err(io::ErrorKind::StorageFull.into()),
+            Fault::Fails => Err(io::Error::from_raw_os_error(libc::EIO)),
+            Fault::Short(_) if call == Call::Append => {
+                ground.fail_next_append = true;
+                Ok(fault)
+            }
+            _ => Ok(Fault::None),
+        }
+    }
+
+    /// The disk after a power cut: what was synced, and `more` bytes of what was not.
+    fn after_power_cut(&self, more: usize) -> Self {
+        let ground = self.ground();
+        let survivor = Self::default();
+        for (name, inode) in ground.files.iter().filter(|(name, _)| ground.named.contains(name)) {
+            let inode = inode.lock().expect("no panic under the lock");
+            let kept = (inode.synced + more).min(inode.bytes.len());
+            let mut bytes = inode.bytes[..kept].to_vec();
+            for &(from, to) in &inode.holes {
+                let kept = bytes.len();
+                bytes[from.min(kept)..to.min(kept)].fill(0);
+            }
+            let inode = Inode { synced: bytes.len(), bytes, holes: Vec::new() };
+            let mut after = survivor.ground();
+            after.files.insert(name.clone(), Arc::new(Mutex::new(inode)));
+            after.named.push(name.clone());
+        }
+        survivor
+    }
+}
+
+impl Storage for TestDisk {
+    fn place(&self) -> &Path {
+        Path::new("test-disk")
+    }
+    fn make_directory(&self) -> io::Result<()> {
+        Ok(())
+    }
+    fn is_open_to_others(&self) -> io::Result<bool> {
+        Ok(false)
+    }
+    fn names(&self) -> io::Result<Vec<String>> {
+        self.ask(Call::Names)?;
+        Ok(self.ground().files.keys().cloned().collect())
+    }
+    fn create(&self, name: &str) -> io::Result<Box<dyn StoredFile>> {
+        self.ask(Call::Create)?;
+        let mut ground = self.ground();
+        if ground.files.contains_key(name) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let inode = Arc::<Mutex<Inode>>::default();
+        ground.files.insert(name.to_owned(), Arc::clone(&inode));
+        Ok(Box::new(TestFile { disk: self.clone(), inode }))
+    }
+    fn open(&self, name: &str, _: Access) -> io::Result<Box<dyn StoredFile>> {
+        self.ask(Call::Open)?;
+        let found = self.ground().files.get(name).cloned();
+        let inode = found.ok_or(io::ErrorKind::NotFound)?;
+        Ok(Box::new(TestFile { disk: self.clone(), inode }))
+    }
+    fn sync_directory(&self) -> io::Result<()> {
+        self.ask(Call::SyncDirectory)?;
+        let mut ground = self.ground();
+        ground.named = ground.files.keys().cloned().collect();
+        Ok(())
+    }
+    fn lock(&self, name: &str, _: &str) -> io::Result<Box<dyn Held>> {
+        assert_eq!(name, LOCK);
+        if std::mem::replace(&mut self.ground().locked, true) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(Box::new(TestLock(self.clone())))
+    }
+    fn is_locked(&self, _: &str) -> io::Result<bool> {
+        Ok(self.ground().locked)
+    }
+}
+
+#[derive(Debug)]
+struct TestLock(TestDisk);
+
+impl Held for TestLock {}
+
+impl Drop for TestLock {
+    fn drop(&mut self) {
+        self.0.ground().locked = false;
+    }
+}
+
+#[derive(Debug)]
+struct TestFile {
+    disk: TestDisk,
+    inode: Arc<Mutex<Inode>>,
+}
+
+impl TestFile {
+    fn inode(&self) -> MutexGuard<'_, Inode> {
+        self.inode.lock().expect("no panic under the lock")
+    }
+}
+
+impl StoredFile for TestFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = match self.disk.ask(Call::Append)? {
+            Fault::Short(most) => most.min(bytes.len()),
+            _ => bytes.len(),
+        };
+        self.inode().bytes.extend_from_slice(&bytes[..taken]);
+        Ok(taken)
+    }
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.disk.ask(Call::Read)?;
+        let inode = self.inode();
+        let rest = inode.bytes.get(usize::try_from(offset).expect("small")..).unwrap_or(&[]);
+        let count = rest.len().min(into.len());
+        into[..count].copy_from_slice(&rest[..count]);
+        self.disk.ground().read_bytes += count as u64;
+        Ok(count)
+    }
+    fn length(&self) -> io::Result<u64> {
+        self.disk.ask(Call::Length)?;
+        Ok(self.inode().bytes.len() as u64)
+    }
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.disk.ask(Call::Cut)?;
+        let mut inode = self.inode();
+        let length = usize::try_from(length).expect("small");
+        inode.bytes.truncate(length);
+        inode.synced = inode.synced.min(length);
+        Ok(())
+    }
+    fn sync(&mut self) -> io::Result<()> {
+        let asked = self.disk.ask(Call::Sync);
+        let mut inode = self.inode();
+        let (from, to) = (inode.synced, inode.bytes.len());
+        inode.synced = to;
+        if asked.is_err() {
+            // The pages are dropped and marked clean: nobody will ever write them.
+            inode.holes.push((from, to));
+        }
+        asked.map(drop)
+    }
+}
+
+fn record(sequence: u64) -> Record {
+    let event = Event::builder("fault").id(format!("{sequence}")).source("s").build();
+    Record { sequence: Sequence::new(sequence), event: Shared::new(event.expect("an event")) }
+}
+
+fn records(sequences: impl IntoIterator<Item = u64>) -> Vec<Record> {
+    sequences.into_iter().map(record).collect()
+}
+
+fn on(disk: &TestDisk, fsync: Fsync, segment_bytes: u64) -> Result<Journal, StoreError> {
+    let options = JournalOptions { fsync, segment_bytes };
+    Journal::on(Arc::new(disk.clone()), options)
+}
+
+fn stored(disk: &TestDisk) -> Vec<u64> {
+    let reader = JournalReader::of(Arc::new(disk.clone()));
+    let entries = reader.records().expect("records");
+    entries.map(|entry| entry.expect("readable").sequence.expect("a sequence").get()).collect()
+}
+
+fn number(mark: Option<Sequence>) -> u64 {
+    mark.map_or(0, Sequence::get)
+}
+
+const POLICIES: [Fsync; 5] = [
+    Fsync::Never,
+    Fsync::Interval(Duration::ZERO),
+    Fsync::Interval(Duration::from_secs(3600)),
+    Fsync::Batch,
+    Fsync::Always,
+];
+
+const BATCHES: u64 = 6;
+const BATCH: u64 = 5;
+
+/// Appends six batches, each until it succeeds or has failed `tries` times, and flushes. Returns
+/// the watermarks, which are checked at every step.
+fn run(disk: &TestDisk, fsync: Fsync, tries: usize) -> Result<Watermarks, StoreError> {
+    let mut journal = on(disk, fsync, 1200)?;
+    let mut marks = Watermarks::default();
+    let mut check = |now: Watermarks| {
+        assert!(now.written >= marks.written && now.durable >= marks.durable, "{marks:?} {now:?}");
+        assert!(now.durable <= now.written);
+        if now.durable == marks.durable {
+            marks = now;
+            return now;
+        }
+        // The claim is tested where it counts: against a power cut at this very moment.
+        let survivors = stored(&disk.after_power_cut(0));
+        let durable = number(now.durable);
+        assert!((1..=durable).all(|one| survivors.contains(&one)), "{durable}: {survivors:?}");
+        marks = now;
+        now
+    };
+    for batch in 0..BATCHES {
+        let batch = records(batch * BATCH + 1..=(batch + 1) * BATCH);
+        let mut failed = 0;
+        while let Err(error) = journal.append(&batch) {
+            check(journal.watermarks());
+            assert!(error.is_transient(), "{error:?}");
+            failed += 1;
+            if failed == tries {
+                return Ok(marks);
+            }
+        }
+        check(journal.watermarks());
+    }
+    for _ in 0..tries {
+        if journal.flush().is_ok() {
+            let now = check(journal.watermarks());
+            if fsync != Fsync::Never {
+                assert_eq!(now.durable, now.written, "that is what a flush is for");
+            }
+            break;
+        }
+        check(journal.watermarks());
+    }
+    Ok(check(journal.watermarks()))
+}
+
+/// The calls that a run makes when nothing fails.
+fn calls_of(fsync: Fsync) -> Vec<Call> {
+    let disk = TestDisk::default();
+    let calls = Arc::<Mutex<Vec<Call>>>::default();
+    let noted = Arc::clone(&calls);
+    disk.plan(move |_, call| {
+        noted.lock().expect("no panic under the lock").push(call);
+        Fault::None
+    });
+    run_without_power_cuts(&disk, fsync);
+    calls.lock().expect("no panic under the lock").clone()
+}
+
+fn run_without_power_cuts(disk: &TestDisk, fsync: Fsync) {
+    let mut journal = on(disk, fsync, 1200).expect("it opens");
+    for batch in 0..BATCHES {
+        journal.append(&records(batch * BATCH + 1..=(batch + 1) * BATCH)).expect("appended");
+    }
+    journal.flush().expect("flushed");
+}
+
+fn all() -> Vec<u64> {
+    (1..=BATCHES * BATCH).collect()
+}
+
+#[test]
+fn whichever_call_fails_once_every_record_is_stored_once() {
+    for fsync in POLICIES {
+        for (call, failing) in calls_of(fsync).into_iter().zip(1..) {
+            let faults = [Fault::Fails, Fault::Short(0), Fault::Short(1), Fault::Short(400)];
+            // Only an append can be short.
+            let kinds = if call == Call::Append { 4 } else { 1 };
+            for fault in faults.into_iter().take(kinds) {
+                let disk = TestDisk::default();
+                disk.plan(move |call, _| if call == failing { fault } else { Fault::None });
+                let Ok(marks) = run(&disk, fsync, 3) else {
+                    // Opening met the fault, and there was nothing to lose yet.
+                    disk.heal();
+                    assert!(stored(&disk).is_empty());
+                    continue;
+                };
+                disk.heal();
+                assert_eq!(number(marks.written), BATCHES * BATCH, "{fsync:?} {failing} {fault:?}");
+                assert_eq!(stored(&disk), all(), "{fsync:?} {failing} {fault:?}");
+                let check = JournalReader::of(Arc::new(disk)).verify().expect("verified");
+                assert_eq!((check.damaged, check.gaps.len()), (0, 0));
+                assert_eq!(check.duplicates, check.rewritten);
+            }
+        }
+    }
+}
+
+#[test]
+fn whichever_two_kinds_of_calls_fail_together_nothing_is_lost_when_they_work_again() {
+    use Call::{Append, Create, Cut, Sync, SyncDirectory};
+    let kinds = [Append, Create, Cut, Sync, SyncDirectory];
+    for fsync in POLICIES {
+        for (first, second) in
+            kinds.iter().flat_map(|a| kinds.map(|b| (*a, b))).filter(|(a, b)| a <= b)
+        {
+            for from in [6, 20] {
+                let disk = TestDisk::default();
+                disk.plan(move |call, kind| match kind {
+                    _ if call < from || call > from + 12 => Fault::None,
+                    Append if first == Append || second == Append => Fault::Short(150),
+                    kind if kind == first || kind == second => Fault::Fails,
+                    _ => Fault::None,
+                });
+                let marks = run(&disk, fsync, 40).expect("it opened before that");
+                disk.heal();
+                assert_eq!(stored(&disk), all(), "{fsync:?} {first:?} {second:?} {from}");
+                assert_eq!(number(marks.written), BATCHES * BATCH);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_power_cut_at_any_call_costs_nothing_that_was_called_durable() {
+    for fsync in POLICIES {
+        for failing in 1..=calls_of(fsync).len() {
+            let disk = TestDisk::default();
+            // From that call on nothing works any more.
+            disk.plan(move |call, _| if call >= failing { Fault::Fails } else { Fault::None });
+            let marks = run_until_dead(&disk, fsync);
+            disk.heal();
+            for more in [0, 1, 60, 500, usize::MAX / 2] {
+                let after = disk.after_power_cut(more);
+                let found = stored(&after);
+                assert_eq!(found, (1..=found.len() as u64).collect::<Vec<_>>(), "no hole");
+                assert!(found.len() as u64 >= number(marks.durable), "{fsync:?} {failing} {more}");
+
+                let mut journal = on(&after, fsync, 1200).expect("it opens after any crash");
+                assert_eq!(number(journal.last_sequence()), found.len() as u64);
+                let next = found.len() as u64 + 1;
+                journal.append(&records([next])).expect("appended");
+                assert_eq!(stored(&after), (1..=next).collect::<Vec<_>>());
+            }
+        }
+    }
+}
+
+fn run_until_dead(disk: &TestDisk, fsync: Fsync) -> Watermarks {
+    let Ok(mut journal) = on(disk, fsync, 1200) else { return Watermarks::default() };
+    for batch in 0..BATCHES {
+        if journal.append(&records(batch * BATCH + 1..=(batch + 1) * BATCH)).is_err() {
+            break;
+        }
+    }
+    let _ = journal.flush();
+    journal.watermarks()
+}
+
+#[test]
+fn the_death_of_the_process_costs_nothing_that_was_written() {
+    for fsync in POLICIES {
+        for failing in 1..=calls_of(fsync).len() {
+            let disk = TestDisk::default();
+            disk.plan(move |call, _| if call >= failing { Fault::Fails } else { Fault::None });
+            let marks = run_until_dead(&disk, fsync);
+            disk.heal();
+            let found = stored(&disk);
+            assert!(found.len() as u64 >= number(marks.written), "{fsync:?} {failing}");
+            let mut journal = on(&disk, fsync, 1200).expect("it opens again");
+            let next = number(journal.last_sequence()) + 1;
+            assert_eq!(next, found.len() as u64 + 1);
+            journal.append(&records([next])).expect("appended");
+            assert_eq!(stored(&disk), (1..=next).collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
+fn recovery_that_dies_at_any_call_is_finished_by_the_next_one() {
+    for torn in [1, 40, 170] {
+        let made = TestDisk::default();
+        run_without_power_cuts(&made, Fsync::Batch);
+        {
+            let ground = made.ground();
+            let last = ground.files.values().next_back().expect("a segment");
+            let mut inode = last.lock().expect("no panic under the lock");
+            let length = inode.bytes.len() - torn;
+            inode.bytes.truncate(length);
+            inode.synced = length;
+        }
+        let before = stored(&made);
+        for failing in 1.. {
+            let disk = made.after_power_cut(0);
+            disk.plan(move |call, _| if call >= failing { Fault::Fails } else { Fault::None });
+            let opened = on(&disk, Fsync::Batch, 1200).map(drop);
+            disk.heal();
+            for (power_cut, disk) in [(true, disk.after_power_cut(0)), (false, disk)] {
+                let mut journal = on(&disk, Fsync::Batch, 1200).expect("it opens");
+                let found = stored(&disk);
+                assert!(before.starts_with(&found));
+                // A newline that a failed sync lost and a power cut took may cost its record,
+                // which had not been durable.
+                let lost = before.len() - found.len();
+                assert!(lost <= usize::from(power_cut && torn == 1), "{torn} {failing}");
+                journal.append(&records([found.len() as u64 + 1])).expect("appended");
+                assert_eq!(stored(&disk).len(), found.len() + 1);
+            }
+            if opened.is_ok() {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_failed_sync_finishes_the_file_and_its_records_are_durable_in_the_next() {
+    let disk = TestDisk::default();
+    let mut journal =
+        on(&disk, Fsync::Interval(Duration::from_secs(3600)), 1 << 20).expect("opens");
+    journal.append(&records(1..=3)).expect("appended");
+    journal.flush().expect("flushed");
+    journal.append(&records(4..=6)).expect("appended");
+    // One failure: the call succeeds, because the records became durable elsewhere.
+    let mut syncs = 0;
+    disk.plan(move |_, call| {
+        syncs += usize::from(call == Call::Sync);
+        if call == Call::Sync && syncs == 1 { Fault::Fails } else { Fault::None }
+    });
+    journal.flush().expect("saved in a new segment");
+    disk.heal();
+    assert_eq!(number(journal.watermarks().durable), 6);
+    assert_eq!(stored(&disk.after_power_cut(0)), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(disk.ground().files.len(), 2);
+    assert_eq!(stored(&disk), [1, 2, 3, 4, 5, 6], "the repeated records are hidden");
+    let tail = journal.tail(4).expect("a tail");
+    assert_eq!(tail.iter().map(|r| r.sequence.get()).collect::<Vec<_>>(), [3, 4, 5, 6]);
+    let check = journal.reader().verify().expect("verified");
+    assert_eq!((check.duplicates, check.rewritten), (3, 3));
+    assert!(check.is_clean());
+}
+
+#[test]
+fn nothing_is_called_durable_while_no_sync_succeeds_and_all_is_once_one_does() {
+    let disk = TestDisk::default();
+    let mut journal = on(&disk, Fsync::Batch, 1 << 20).expect("opens");
+    journal.append(&records(1..=3)).expect("appended");
+    disk.plan(|_, call| if call == Call::Sync { Fault::Fails } else { Fault::None });
+    let batch = records(4..=6);
+    for _ in 0..5 {
+        let error = journal.append(&batch).expect_err("not durable");
+        assert!(error.is_transient());
+        assert_eq!(number(journal.watermarks().durable), 3);
+    }
+    disk.heal();
+    journal.append(&batch).expect("durable now");
+    assert_eq!(number(journal.watermarks().durable), 6);
+    assert_eq!(stored(&disk.after_power_cut(0)), [1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn a_new_segment_is_not_durable_before_its_name_is() {
+    let disk = TestDisk::default();
+    let mut journal = on(&disk, Fsync::Batch, 1 << 20).expect("opens");
+    disk.plan(|_, call| if call == Call::SyncDirectory { Fault::Fails } else { Fault::None });
+    journal.append(&records([1])).expect_err("the name is not durable");
+    assert_eq!(journal.watermarks().durable, None);
+    assert!(stored(&disk.after_power_cut(0)).is_empty());
+    disk.heal();
+    journal.append(&records([1])).expect("durable now");
+    assert_eq!(stored(&disk.after_power_cut(0)), [1]);
+}
+
+#[test]
+fn a_full_disk_gets_one_new_segment_and_not_one_a_try() {
+    let disk = TestDisk::default();
+    let mut journal = on(&disk, Fsync::Batch, 1 << 20).expect("opens");
+    journal.append(&records(1..=3)).expect("appended");
+    let batch = records(4..=6);
+    // The sync fails, and from then on the disk is full.
+    let mut syncs = 0;
+    disk.plan(move |_, call| match call {
+        Call::Sync => {
+            syncs += 1;
+            if syncs == 1 { Fault::Fails } else { Fault::None }
+        }
+        Call::Append if syncs > 0 => Fault::Short(10),
+        _ => Fault::None,
+    });
+    for _ in 0..10 {
+        journal.append(&batch).expect_err("full");
+    }
+    assert_eq!(disk.ground().files.len(), 2);
+    disk.heal();
+    journal.append(&batch).expect("room again");
+    assert_eq!(stored(&disk), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(disk.ground().files.len(), 2);
+}
+
+#[test]
+fn an_interval_is_due_from_the_first_record_that_is_not_durable() {
+    let disk = TestDisk::default();
+    let hour = Duration::from_secs(3600);
+    let mut journal = on(&disk, Fsync::Interval(hour), 1 << 20).expect("opens");
+    assert_eq!(journal.due(), None);
+    let before = Instant::now();
+    journal.append(&records([1])).expect("appended");
+    let due = journal.due().expect("something is not durable");
+    assert!(due >= before + hour);
+    journal.append(&records([2])).expect("appended");
+    assert_eq!(journal.due(), Some(due), "later records do not put it off");
+    journal.tend().expect("too early");
+    assert_eq!(journal.watermarks().durable, None);
+    journal.flush().expect("flushed");
+    assert_eq!(journal.due(), None);
+    assert_eq!(number(journal.watermarks().durable), 2);
+
+    let mut eager =
+        on(&TestDisk::default(), Fsync::Interval(Duration::ZERO), 1 << 20).expect("opens");
+    eager.append(&records([1])).expect("appended");
+    assert_eq!(number(eager.watermarks().durable), 1, "a batch that finds it due syncs at once");
+}
+
+#[test]
+fn a_tail_costs_the_same_however_long_the_journal_is() {
+    let disk = TestDisk::default();
+    let mut journal = on(&disk, Fsync::Never, 1 << 30).expect("opens");
+    for first in (1..20_000).step_by(1000) {
+        journal.append(&records(first..first + 1000)).expect("appended");
+    }
+    let reads = |disk: &TestDisk| std::mem::take(&mut disk.ground().read_bytes);
+    reads(&disk);
+    assert_eq!(journal.tail(10).expect("a tail").len(), 10);
+    let of_tail = reads(&disk);
+    drop(journal);
+    on(&disk, Fsync::Never, 1 << 30).expect("opens");
+    let of_opening = reads(&disk);
+    let size = disk.ground().files.values().next().expect("one").lock().expect("free").bytes.len();
+    assert!(size > 2_000_000);
+    assert!(of_tail <= 64 * 1024 && of_opening <= 192 * 1024, "{of_tail} {of_opening}");
+}

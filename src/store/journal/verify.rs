@@ -1,0 +1,212 @@
+//! Looking at every line of a journal: is it whole, and what is in it?
+//!
+//! Behind the command line's `verify` and `stats`. Reads only.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+
+use super::lock::WriterLock;
+use super::read::{Damage, JournalReader, Piece, Target, Walk};
+use crate::Sequence;
+use crate::event::Timestamp;
+use crate::event::json::{self, Checksum};
+use crate::store::StoreError;
+
+/// Sequences from one to another, both inclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SequenceRange {
+    /// The first.
+    pub from: Sequence,
+    /// The last.
+    pub to: Sequence,
+}
+
+/// What a check of every line found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verification {
+    /// Lines that are not blank: `valid + unchecked + damaged`.
+    pub records: u64,
+    /// Records with a valid checksum.
+    pub valid: u64,
+    /// Records without a checksum: foreign lines.
+    pub unchecked: u64,
+    /// Lines that are no records.
+    pub damaged: u64,
+    /// Bytes at the ends of segments that were not written to their end. The line that a living
+    /// writer is just writing is not among them.
+    pub torn_bytes: u64,
+    /// Sequences that are missing between two that are there.
+    pub gaps: Vec<SequenceRange>,
+    /// Records whose sequence does not rise above the one before. Readers of a journal hide them.
+    pub duplicates: u64,
+    /// Those of them that begin a segment: records written again after a failed sync, as they
+    /// should be.
+    pub rewritten: u64,
+    /// The first damages, at most [`Verification::DAMAGES_KEPT`].
+    pub damages: Vec<Damage>,
+}
+
+impl Verification {
+    /// How many damages are told one by one.
+    pub const DAMAGES_KEPT: usize = 100;
+
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.damaged == 0
+            && self.torn_bytes == 0
+            && self.gaps.is_empty()
+            && self.duplicates == self.rewritten
+    }
+}
+
+/// What is in a journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JournalStats {
+    /// Records, each counted once.
+    pub events: u64,
+    /// Bytes of all segments.
+    pub bytes: u64,
+    /// Segments.
+    pub segments: u64,
+    /// The earliest time: of each event its own, else when it was recorded.
+    pub first: Option<Timestamp>,
+    /// The latest time.
+    pub last: Option<Timestamp>,
+    /// The lowest sequence.
+    pub first_sequence: Option<Sequence>,
+    /// The highest sequence.
+    pub last_sequence: Option<Sequence>,
+    /// Events by type.
+    pub types: BTreeMap<String, u64>,
+    /// Events by topic.
+    pub topics: BTreeMap<String, u64>,
+    /// Events by source.
+    pub sources: BTreeMap<String, u64>,
+    /// Lines that are no records.
+    pub damaged: u64,
+}
+
+impl JournalReader {
+    /// Checks every line.
+    ///
+    /// # Errors
+    ///
+    /// If the journal cannot be read; damage is no error.
+    pub fn verify(&self) -> Result<Verification, StoreError> {
+        let mut found = Verification::default();
+        let mut last: Option<Sequence> = None;
+        // Whether the segment has had a sequence above all before it.
+        let mut rising_in = None;
+        let mut walk = Walk::new(self.target.clone(), self.target.segments()?);
+        while walk.advance()? {
+            let (segment, is_last) = walk.segment().unzip();
+            let record = match walk.piece() {
+                Piece::Torn => {
+                    if !(is_last == Some(true) && self.is_being_written()) {
+                        found.torn_bytes += walk.length();
+                    }
+                    continue;
+                }
+                Piece::Record(Err(reason)) => {
+                    found.records += 1;
+                    found.damaged += 1;
+                    if found.damages.len() < Verification::DAMAGES_KEPT {
+                        found.damages.push(walk.damage(reason));
+                    }
+                    continue;
+                }
+                Piece::Record(Ok(record)) => record,
+            };
+            found.records += 1;
+            match record.checksum {
+                Checksum::Valid => found.valid += 1,
+                _ => found.unchecked += 1,
+            }
+            let Some(sequence) = record.sequence else { continue };
+            match last {
+                Some(last) if sequence <= last => {
+                    found.duplicates += 1;
+                    found.rewritten += u64::from(rising_in != segment);
+                    continue;
+                }
+                Some(last) if sequence.get() > last.get() + 1 => {
+                    let from = Sequence::new(last.get() + 1);
+                    found.gaps.push(SequenceRange { from, to: Sequence::new(sequence.get() - 1) });
+                }
+                _ => {}
+            }
+            last = Some(sequence);
+            rising_in = segment;
+        }
+        Ok(found)
+    }
+
+    /// Counts what is there.
+    ///
+    /// # Errors
+    ///
+    /// If the journal cannot be read.
+    pub fn stats(&self) -> Result<JournalStats, StoreError> {
+        let mut stats = JournalStats::default();
+        let segments = self.target.segments()?;
+        for &number in &segments {
+            if let Some(file) = self.target.open(number)? {
+                let length = file.length();
+                stats.bytes +=
+                    length.map_err(|error| self.target.failed("look at", Some(number), error))?;
+                stats.segments += 1;
+            }
+        }
+        let mut walk = Walk::new(self.target.clone(), segments);
+        while walk.advance()? {
+            match walk.piece() {
+                Piece::Torn => {}
+                Piece::Record(Err(_)) => stats.damaged += 1,
+                Piece::Record(Ok(record)) => stats.count(&record, self.target.hides_repeats()),
+            }
+        }
+        Ok(stats)
+    }
+
+    fn is_being_written(&self) -> bool {
+        match &self.target {
+            Target::Directory(storage) => WriterLock::is_taken(&**storage),
+            Target::File(_) => false,
+        }
+    }
+}
+
+impl JournalStats {
+    fn count(&mut self, record: &json::Record, hides_repeats: bool) {
+        if let Some(sequence) = record.sequence {
+            if hides_repeats && self.last_sequence >= Some(sequence) {
+                return;
+            }
+            let first = self.first_sequence.map_or(sequence, |first| first.min(sequence));
+            self.first_sequence = Some(first);
+            self.last_sequence = self.last_sequence.max(Some(sequence));
+        }
+        self.events += 1;
+        let event = &record.event;
+        if let Some(time) = event.time().or(event.recorded_at()) {
+            self.first = Some(self.first.map_or(time, |first| first.min(time)));
+            self.last = Some(self.last.map_or(time, |last| last.max(time)));
+        }
+        add_one(&mut self.types, event.kind());
+        add_one(&mut self.topics, event.topic());
+        add_one(&mut self.sources, event.source());
+    }
+}
+
+/// Most names have been seen: no text is made for those.
+fn add_one(counts: &mut BTreeMap<String, u64>, name: &str) {
+    match counts.get_mut(name) {
+        Some(count) => *count += 1,
+        None => {
+            counts.insert(name.to_owned(), 1);
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! The end of the journal: appends whole lines, makes them durable, begins new segments.
+//!
+//! Called by [`Journal`](super::Journal) alone, on one thread, under the directory's lock. It
+//! works on bytes and sequences and never looks into a line. It must never append behind an
+//! unfinished line, never try a failed sync again on the same file, and never raise a watermark
+//! before what it stands for is true.
+//!
+//! Three states a record goes through: handed in, *written* (the whole line was taken by the
+//! system) and *durable* (a sync that covers it succeeded, and the segment's name is durable
+//! too). Lines that are written but not durable are kept in memory: when a sync fails, the pages
+//! may be gone although the next sync says otherwise (the lesson of PostgreSQL's "fsyncgate",
+//! 2018), so that file is finished and the kept lines are written again into a new segment.
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+use std::time::Instant;
+use std::{io, mem};
+
+use super::segment::SegmentNumber;
+use super::storage::{Storage, StoredFile, append_all};
+use super::{Fsync, JournalOptions, io_failed};
+use crate::Sequence;
+use crate::store::{StoreError, StoreErrorKind, Watermarks};
+
+/// Above this much that is not durable yet, an interval is cut short: these bytes are held in
+/// memory.
+const UNDURABLE_LIMIT: usize = 32 * 1024 * 1024;
+
+/// Encoded lines, each ending in a newline, with rising sequences.
+#[derive(Debug, Default)]
+pub(super) struct Encoded {
+    pub(super) bytes: Vec<u8>,
+    ends: Vec<(usize, u64)>,
+}
+
+impl Encoded {
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    /// Says that the bytes added since the last call are the line of `sequence`.
+    pub(super) fn end_line(&mut self, sequence: Sequence) {
+        debug_assert_eq!(self.bytes.last(), Some(&b'\n'));
+        self.ends.push((self.bytes.len(), sequence.get()));
+    }
+
+    fn start(&self, line: usize) -> usize {
+        line.checked_sub(1).map_or(0, |before| self.ends[before].0)
+    }
+}
+
+#[derive(Debug)]
+struct Active {
+    number: SegmentNumber,
+    file: Box<dyn StoredFile>,
+    /// Bytes of whole lines; the file holds nothing else between calls.
+    length: u64,
+}
+
+/// Lines written since the last sync that succeeded.
+#[derive(Debug, Default)]
+struct Undurable {
+    bytes: Vec<u8>,
+    last: u64,
+    since: Option<Instant>,
+    /// The file that holds them is finished: they must be written again elsewhere.
+    stranded: bool,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Writer {
+    storage: Arc<dyn Storage>,
+    options: JournalOptions,
+    active: Option<Active>,
+    next: u64,
+    /// Whether the active segment's name is durable.
+    name_synced: bool,
+    undurable: Undurable,
+    /// Up to here every append that was handed in succeeded as a whole.
+    accepted: u64,
+    written: u64,
+    durable: u64,
+}
+
+impl Writer {
+    /// A writer that goes on behind `last`, in a new segment unless [`go_on`](Self::go_on).
+    pub(super) fn new(
+        storage: Arc<dyn Storage>,
+        options: JournalOptions,
+        next: u64,
+        last: Option<Sequence>,
+    ) -> Self {
+        let last = last.map_or(0, Sequence::get);
+        Self {
+            storage,
+            options,
+            active: None,
+            next,
+            name_synced: false,
+            undurable: Undurable::default(),
+            accepted: last,
+            written: last,
+            durable: 0,
+        }
+    }
+
+    /// Goes on in an existing segment that ends in a whole line.
+    pub(super) fn go_on(&mut self, number: SegmentNumber, file: Box<dyn StoredFile>, length: u64) {
+        self.active = Some(Active { number, file, length });
+    }
+
+    /// How far things are. What an earlier process wrote counts as written; as durable it counts
+    /// from this writer's first sync on, which covers the files it goes on in.
+    pub(super) fn watermarks(&self) -> Watermarks {
+        let mark = |number: u64| (number > 0).then(|| Sequence::new(number));
+        Watermarks { written: mark(self.written), durable: mark(self.durable) }
+    }
+
+    /// When [`tend`](Self::tend) has something to do.
+    pub(super) fn due(&self) -> Option<Instant> {
+        match self.options.fsync {
+            Fsync::Interval(every) => {
+                self.undurable.since.and_then(|since| since.checked_add(every))
+            }
+            _ => None,
+        }
+    }
+
+    /// Appends all lines, or says how it failed; then the same lines may be handed in again, and
+    /// those that were written are not written twice.
+    pub(super) fn append(&mut self, lines: &Encoded) -> Result<(), StoreError> {
+        let Some(&(_, last)) = lines.ends.last() else { return Ok(()) };
+        let mut before = self.accepted;
+        for &(_, sequence) in &lines.ends {
+            if sequence <= before {
+                let attempt = format!("append sequence {sequence} after {before}");
+                return Err(StoreError::new(StoreErrorKind::OutOfOrder, attempt));
+            }
+            before = sequence;
+        }
+        self.land()?;
+        let mut line = lines.ends.partition_point(|&(_, sequence)| sequence <= self.written);
+        while line < lines.ends.len() {
+            let most = if self.options.fsync == Fsync::Always { line + 1 } else { usize::MAX };
+            line = self.append_some(lines, line, most)?;
+            if self.options.fsync == Fsync::Always {
+                self.sync()?;
+            }
+        }
+        if self.must_sync_now() {
+            self.sync()?;
+        }
+        self.accepted = last;
+        Ok(())
+    }
+
+    /// Makes durable what is due.
+    pub(super) fn tend(&mut self) -> Result<(), StoreError> {
+        self.land()?;
+        if self.must_sync_now() { self.sync() } else { Ok(()) }
+    }
+
+    /// Makes everything written durable, unless the policy is never to.
+    pub(super) fn flush(&mut self) -> Result<(), StoreError> {
+        self.land()?;
+        if self.options.fsync == Fsync::Never { Ok(()) } else { self.sync() }
+    }
+
+    fn must_sync_now(&self) -> bool {
+        match self.options.fsync {
+            Fsync::Never => false,
+            Fsync::Batch | Fsync::Always => true,
+            Fsync::Interval(every) => {
+                self.undurable.since.is_some_and(|since| since.elapsed() >= every)
+                    || self.undurable.bytes.len() >= UNDURABLE_LIMIT
+            }
+        }
+    }
+
+    /// Writes whole lines from `line` on, at most up to `most`, with one system call unless it
+    /// is a short one. Returns the first line not written.
+    fn append_some(
+        &mut self,
+        lines: &Encoded,
+        line: usize,
+        most: usize,
+    ) -> Result<usize, StoreError> {
+        let start = lines.start(line);
+        let first = lines.ends[line].0 - start;
+        self.make_room(first as u64)?;
+        let active = match self.active.as_mut() {
+            Some(active) => active,
+            None => {
+                let made = create(&*self.storage, &mut self.next)?;
+                self.name_synced = false;
+                self.active.insert(made)
+            }
+        };
+        let room = self.options.segment_bytes.saturating_sub(active.length);
+        let mut until = line + 1;
+        while until < lines.ends.len().min(most) && (lines.ends[until].0 - start) as u64 <= room {
+            until += 1;
+        }
+
+        let bytes = &lines.bytes[start..lines.ends[until - 1].0];
+        let (taken, failure) = append_all(&mut *active.file, bytes);
+        let stop = start + taken;
+        let whole = lines.ends.partition_point(|&(end, _)| end <= stop);
+        let kept = lines.start(whole) - start;
+        active.length += kept as u64;
+        let length = active.length;
+        if kept > 0 {
+            self.written = lines.ends[whole - 1].1;
+            self.keep(&bytes[..kept]);
+        }
+        let Some(error) = failure else { return Ok(whole) };
+
+        // Only whole lines may stay. Where even the cut fails, nothing may follow in this file.
+        let sealed = taken > kept
+            && self.active.as_mut().is_some_and(|active| active.file.cut(length).is_err());
+        let too_large = error.kind() == io::ErrorKind::FileTooLarge && length > 0;
+        if sealed {
+            self.give_up_segment();
+        } else if too_large {
+            // A limit on the size of one file: the next one has room.
+            self.begin_new_segment()?;
+        }
+        if too_large { Ok(whole) } else { Err(self.failed("append to", error)) }
+    }
+
+    /// Begins a new segment where `bytes` more would make the active one too large.
+    fn make_room(&mut self, bytes: u64) -> Result<(), StoreError> {
+        match &self.active {
+            Some(active)
+                if active.length > 0
+                    && active.length.saturating_add(bytes) > self.options.segment_bytes =>
+            {
+                self.begin_new_segment()
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Leaves the active segment for good, with nothing in it that a later sync would miss.
+    fn begin_new_segment(&mut self) -> Result<(), StoreError> {
+        let leaving = self.active.as_ref().map(|active| active.number);
+        if self.options.fsync != Fsync::Never {
+            self.sync()?;
+        }
+        // A failed sync has begun a new segment already.
+        if self.active.as_ref().map(|active| active.number) == leaving {
+            self.active = None;
+        }
+        Ok(())
+    }
+
+    /// Remembers lines that were written until they are durable.
+    fn keep(&mut self, bytes: &[u8]) {
+        if self.options.fsync == Fsync::Never {
+            return;
+        }
+        self.undurable.bytes.extend_from_slice(bytes);
+        self.undurable.last = self.written;
+        self.undurable.since.get_or_insert_with(Instant::now);
+    }
+
+    /// Finishes a file that cannot be trusted any more. What it held and was not durable has to
+    /// be written again.
+    fn give_up_segment(&mut self) {
+        self.active = None;
+        self.undurable.stranded = !self.undurable.bytes.is_empty();
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        if self.undurable.bytes.is_empty() {
+            return Ok(());
+        }
+        let Some(active) = self.active.as_mut() else { return self.land() };
+        if sync_all(&*self.storage, active, &mut self.name_synced).is_err() {
+            self.give_up_segment();
+            // The first failure is not the caller's business if this succeeds.
+            return self.land();
+        }
+        self.became_durable();
+        Ok(())
+    }
+
+    /// Writes stranded lines again into a new segment and makes them durable there.
+    fn land(&mut self) -> Result<(), StoreError> {
+        if !self.undurable.stranded {
+            return Ok(());
+        }
+        // An active segment is one that an earlier try left empty.
+        let mut active = match self.active.take() {
+            Some(active) => active,
+            None => {
+                self.name_synced = false;
+                create(&*self.storage, &mut self.next)?
+            }
+        };
+        if let (_, Some(error)) = append_all(&mut *active.file, &self.undurable.bytes) {
+            let error =
+                io_failed(self.storage.place(), "write again in", Some(active.number), error);
+            // An empty file is as good as new; another would only be litter.
+            if active.file.cut(0).is_ok() {
+                self.active = Some(active);
+            }
+            return Err(error);
+        }
+        active.length = self.undurable.bytes.len() as u64;
+        if let Err(error) = sync_all(&*self.storage, &mut active, &mut self.name_synced) {
+            return Err(io_failed(self.storage.place(), "sync", Some(active.number), error));
+        }
+        self.active = Some(active);
+        self.became_durable();
+        Ok(())
+    }
+
+    fn became_durable(&mut self) {
+        self.durable = self.durable.max(self.undurable.last);
+        let mut bytes = mem::take(&mut self.undurable.bytes);
+        bytes.clear();
+        // One slow second must not hold its memory for ever.
+        bytes.shrink_to(1024 * 1024);
+        self.undurable = Undurable { bytes, ..Undurable::default() };
+    }
+
+    fn failed(&self, verb: &str, error: io::Error) -> StoreError {
+        let number = self.active.as_ref().map(|active| active.number);
+        io_failed(self.storage.place(), verb, number, error)
+    }
+}
+
+/// Makes a new segment under a number that is used up even if this fails.
+fn create(storage: &dyn Storage, next: &mut u64) -> Result<Active, StoreError> {
+    let number = SegmentNumber(*next);
+    *next += 1;
+    match storage.create(&number.file_name()) {
+        Ok(file) => Ok(Active { number, file, length: 0 }),
+        Err(error) => Err(io_failed(storage.place(), "make", Some(number), error)),
+    }
+}
+
+/// The segment's bytes, and once its name: only both together survive a power cut.
+fn sync_all(storage: &dyn Storage, active: &mut Active, name_synced: &mut bool) -> io::Result<()> {
+    active.file.sync()?;
+    if !*name_synced {
+        storage.sync_directory()?;
+        *name_synced = true;
+    }
+    Ok(())
+}

@@ -1,0 +1,343 @@
+//! The persistence actor: takes records from a source in sequence order and puts them into a
+//! store, on a thread of its own.
+//!
+//! Started by whoever gives a bus a store. The story of a record: the source lends it, the actor
+//! batches it, the store appends it, and only then the source is told that it may forget it. So a
+//! source that holds publishers back until then (a required tap) loses nothing: a store that
+//! fails keeps its batch, the actor tries again with growing pauses, and a ring that fills up
+//! meanwhile says `Full` to publishers. Nothing is dropped without being counted, and a stop
+//! never lasts longer than its deadline, whatever the store does.
+#![forbid(unsafe_code)]
+
+mod desk;
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+use std::{fmt, io, thread};
+
+use self::desk::{Desk, Ended};
+pub use self::desk::{FlushError, PersistReport, PersistStats};
+use super::batch::{Batch, Finished};
+use super::{Batching, Record, Store, StoreError};
+use crate::{Gap, Sequence};
+
+/// Where the persistence actor's records come from.
+pub trait Source: Send + 'static {
+    /// The next record. Does not wait: when there is none yet, `cx`'s waker is kept and woken
+    /// when there is.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Taken>;
+
+    /// Everything given out so far is stored: the source need not hold it any longer. Called
+    /// once a batch.
+    fn acknowledge(&mut self);
+}
+
+/// What a [`Source`] gives.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Taken {
+    /// The next record, above all before it.
+    Record(Record),
+    /// Records that a source which may lose some has lost. A required tap never says this.
+    Gap(Gap),
+    /// There will be no more.
+    Closed,
+}
+
+/// Something that whoever runs a store wants to hear of.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Trouble {
+    /// The store failed; the batch is kept and tried again.
+    Failed {
+        /// What it said.
+        error: StoreError,
+        /// How often in a row by now.
+        times: u64,
+    },
+    /// The store works again.
+    Recovered {
+        /// How often it had failed.
+        times: u64,
+    },
+    /// One record is larger than the store takes. It is counted as lost; the others are stored.
+    Refused {
+        /// The record.
+        sequence: Sequence,
+        /// What the store said.
+        error: StoreError,
+    },
+    /// The source lost records before the store saw them.
+    Lost(Gap),
+    /// The actor stopped with records in hand that the store did not take.
+    GaveUp {
+        /// How many.
+        unwritten: u64,
+    },
+}
+
+/// Settings of a [`Persistence`].
+pub struct PersistOptions {
+    /// How records are batched.
+    pub batching: Batching,
+    /// The pause after a store's first failure: 10 ms unless said otherwise. It doubles with each
+    /// failure in a row.
+    pub first_pause: Duration,
+    /// The longest such pause: 1 s unless said otherwise.
+    pub longest_pause: Duration,
+    /// Told of trouble, on the actor's thread. It should not take long: the store waits for it.
+    pub observer: Option<Box<dyn FnMut(&Trouble) + Send>>,
+}
+
+impl Default for PersistOptions {
+    fn default() -> Self {
+        Self {
+            batching: Batching::default(),
+            first_pause: Duration::from_millis(10),
+            longest_pause: Duration::from_secs(1),
+            observer: None,
+        }
+    }
+}
+
+impl fmt::Debug for PersistOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PersistOptions")
+            .field("batching", &self.batching)
+            .field("first_pause", &self.first_pause)
+            .field("longest_pause", &self.longest_pause)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A store being fed on its own thread, named `ringpost-journal`.
+///
+/// Dropping it asks the thread to write what is at hand and end, without waiting for that; call
+/// [`stop`](Self::stop) to wait and to hear how it went.
+#[derive(Debug)]
+#[must_use = "dropping it ends the persistence"]
+pub struct Persistence {
+    desk: Arc<Desk>,
+}
+
+/// How long a dropped persistence may go on trying to write what it has.
+const PATIENCE_WHEN_DROPPED: Duration = Duration::from_secs(5);
+
+impl Persistence {
+    /// Starts the thread, which takes from `source` until it is closed.
+    ///
+    /// # Errors
+    ///
+    /// If the system gives no thread.
+    pub fn start(
+        store: impl Store + 'static,
+        source: impl Source,
+        options: PersistOptions,
+    ) -> io::Result<Self> {
+        let desk = Arc::new(Desk::new(store.watermarks()));
+        let mut actor = Actor {
+            desk: Arc::clone(&desk),
+            store,
+            source,
+            batch: Batch::default(),
+            appended: None,
+            options,
+        };
+        actor.appended = actor.store.last_sequence();
+        thread::Builder::new().name("ringpost-journal".into()).spawn(move || {
+            // Told also when the store or the source panics: nobody may wait for ever.
+            let ended = Ended::of(Arc::clone(&actor.desk));
+            actor.run();
+            // The store gives its lock back before anybody hears that it ended.
+            drop(actor);
+            drop(ended);
+        })?;
+        Ok(Self { desk })
+    }
+
+    /// Counters and watermarks, as they were after the last batch.
+    #[must_use]
+    pub fn stats(&self) -> PersistStats {
+        self.desk.stats()
+    }
+
+    /// Waits until every record up to `upto` is stored and the store was flushed after it.
+    ///
+    /// How durable that is depends on the store's settings: the statistics' watermarks say.
+    ///
+    /// # Errors
+    ///
+    /// [`FlushError::Failed`] with the store's last error if it did not recover within `timeout`;
+    /// [`FlushError::Timeout`] if `upto` did not come by then; [`FlushError::Ended`] if the actor
+    /// ended without having stored it.
+    pub fn flush(&self, upto: Sequence, timeout: Duration) -> Result<(), FlushError> {
+        self.desk.flush(upto, timeout)
+    }
+
+    /// As [`flush`](Self::flush), for whoever must not keep it alive; true if there is nothing
+    /// left to flush.
+    pub(crate) fn flusher(&self) -> impl Fn(Sequence, Duration) -> bool + Send + Sync + use<> {
+        let desk = Arc::downgrade(&self.desk);
+        move |upto, timeout| match desk.upgrade() {
+            Some(desk) => desk.flush(upto, timeout).is_ok(),
+            None => true,
+        }
+    }
+
+    /// Takes what the source has ready, stores and flushes it, and ends; after `timeout` it
+    /// returns in any case and says what was not stored. A thread that is stuck in a system call
+    /// is left behind.
+    #[must_use = "the report says what was not stored"]
+    pub fn stop(self, timeout: Duration) -> PersistReport {
+        self.desk.stop(timeout)
+    }
+}
+
+impl Drop for Persistence {
+    fn drop(&mut self) {
+        self.desk.ask_to_stop(PATIENCE_WHEN_DROPPED);
+    }
+}
+
+/// Why a batch went out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// A limit was reached: there may be more.
+    Enough,
+    /// The source has nothing more now.
+    Nothing,
+    /// The source is closed.
+    Closed,
+}
+
+struct Actor<St, So> {
+    desk: Arc<Desk>,
+    store: St,
+    source: So,
+    batch: Batch,
+    /// The last sequence that is stored.
+    appended: Option<Sequence>,
+    options: PersistOptions,
+}
+
+impl<St: Store, So: Source> Actor<St, So> {
+    fn run(&mut self) {
+        let waker = Waker::from(Arc::clone(&self.desk));
+        let mut cx = Context::from_waker(&waker);
+        let mut gathered = false;
+        loop {
+            let found = self.collect(&mut cx);
+            if self.batch.waiting() > 0 {
+                gathered = true;
+                if !self.append() {
+                    return self.give_up();
+                }
+            }
+            self.source.acknowledge();
+            let last = match self.desk.stop_by() {
+                Some(by) if found == Found::Enough && by <= Instant::now() => {
+                    return self.give_up();
+                }
+                stop => found == Found::Closed || (found == Found::Nothing && stop.is_some()),
+            };
+            if !self.keep_durable(last) {
+                return self.give_up();
+            }
+            if last {
+                return self.desk.complete();
+            }
+            if found == Found::Nothing {
+                self.desk.rest(self.store.due(), std::mem::take(&mut gathered));
+            }
+        }
+    }
+
+    /// Fills the batch as far as it goes without waiting.
+    fn collect(&mut self, cx: &mut Context<'_>) -> Found {
+        loop {
+            match self.source.poll_next(cx) {
+                Poll::Ready(Taken::Record(record)) => {
+                    self.batch.push(record);
+                    if self.batch.is_ready(&self.options.batching) {
+                        return Found::Enough;
+                    }
+                }
+                Poll::Ready(Taken::Gap(gap)) => {
+                    self.desk.lost(gap.count);
+                    self.tell(&Trouble::Lost(gap));
+                }
+                Poll::Ready(Taken::Closed) => return Found::Closed,
+                Poll::Pending => return Found::Nothing,
+            }
+        }
+    }
+
+    /// Appends the batch; false if it was given up.
+    fn append(&mut self) -> bool {
+        self.desk.holding(self.batch.waiting());
+        if !self.insist(|store, batch| batch.append_to(store)) {
+            return false;
+        }
+        let Finished { last, stored, refused } = self.batch.finish();
+        self.appended = last;
+        self.desk.appended(stored, refused.len(), self.store.watermarks());
+        for (sequence, error) in refused {
+            self.tell(&Trouble::Refused { sequence, error });
+        }
+        true
+    }
+
+    /// Flushes if somebody waits for it or this is the end, else does what is due.
+    fn keep_durable(&mut self, last: bool) -> bool {
+        let wanted = self.desk.wanted_flush();
+        if last || wanted.is_some_and(|wanted| Some(wanted) <= self.appended) {
+            if !self.insist(|store, _| store.flush()) {
+                return false;
+            }
+            self.desk.flushed(self.appended, self.store.watermarks());
+        } else if self.store.due().is_some_and(|due| due <= Instant::now()) {
+            if !self.insist(|store, _| store.tend()) {
+                return false;
+            }
+            self.desk.marked(self.store.watermarks());
+        }
+        true
+    }
+
+    /// Calls the store until it succeeds; false once a stop's deadline is over.
+    fn insist(
+        &mut self,
+        mut call: impl FnMut(&mut St, &mut Batch) -> Result<(), StoreError>,
+    ) -> bool {
+        let mut times = 0;
+        let mut pause = self.options.first_pause;
+        loop {
+            let Err(error) = call(&mut self.store, &mut self.batch) else { break };
+            times += 1;
+            self.desk.failed(&error, self.store.watermarks());
+            let worth = error.is_transient();
+            self.tell(&Trouble::Failed { error, times });
+            if !self.desk.pause(pause, worth) {
+                return false;
+            }
+            pause = (pause * 2).min(self.options.longest_pause);
+        }
+        if times > 0 {
+            self.desk.recovered();
+            self.tell(&Trouble::Recovered { times });
+        }
+        true
+    }
+
+    fn give_up(&mut self) {
+        let unwritten = self.batch.waiting() as u64;
+        self.tell(&Trouble::GaveUp { unwritten });
+    }
+
+    fn tell(&mut self, trouble: &Trouble) {
+        if let Some(observer) = &mut self.options.observer {
+            observer(trouble);
+        }
+    }
+}

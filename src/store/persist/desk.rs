@@ -1,0 +1,348 @@
+//! Where the persistence actor and everybody else meet: its doorbell, requests and statistics.
+//!
+//! One mutex, held for a few instructions, taken by the actor once a batch and by others when
+//! they ask or ring. A publisher meets it only when it rings for an actor that sleeps.
+#![forbid(unsafe_code)]
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Wake;
+use std::time::{Duration, Instant};
+use std::{error, fmt, thread};
+
+use crate::Sequence;
+use crate::store::{StoreError, Watermarks};
+
+/// What a persistence has done so far.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct PersistStats {
+    /// Records that the store took, since the start.
+    pub journaled: u64,
+    /// How far the store is, records of earlier runs included.
+    pub watermarks: Watermarks,
+    /// Batches that the store took.
+    pub batches: u64,
+    /// Failed calls of the store.
+    pub errors: u64,
+    /// Records that the source lost before the store saw them, or that are too large for it.
+    pub lost: u64,
+    /// Records in hand that the store has not taken yet.
+    pub held: u64,
+    /// The store's last error, as long as it has not worked since.
+    pub degraded: Option<StoreError>,
+    /// Whether the thread has ended.
+    pub ended: bool,
+}
+
+/// How a persistence ended.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+#[must_use = "it says what was not stored"]
+pub struct PersistReport {
+    /// The last statistics.
+    pub stats: PersistStats,
+    /// Records taken from the source that the store did not take.
+    pub unwritten: u64,
+    /// Whether everything was stored and flushed and the thread ended before the deadline.
+    pub complete: bool,
+}
+
+/// Why a flush did not happen in time.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum FlushError {
+    /// The sequence did not reach the store, or the store did not answer, in time.
+    Timeout(Watermarks),
+    /// The store was failing until the time was over.
+    Failed(StoreError),
+    /// The actor ended first.
+    Ended,
+}
+
+impl fmt::Display for FlushError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timeout(marks) => match marks.written {
+                Some(written) => write!(f, "not flushed in time, written up to {written}"),
+                None => f.write_str("not flushed in time, nothing written"),
+            },
+            Self::Failed(_) => f.write_str("not flushed, the store is failing"),
+            Self::Ended => f.write_str("not flushed, the persistence has ended"),
+        }
+    }
+}
+
+impl error::Error for FlushError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Failed(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// After some work the actor looks the other way for this long before it lets itself be woken:
+/// waking a thread costs the publisher that does it as much as hundreds of events.
+const NAP: Duration = Duration::from_micros(100);
+
+#[derive(Debug, Default)]
+struct State {
+    /// The source rang since the actor last looked at it.
+    rung: bool,
+    /// The actor sleeps and the source's ring is to wake it.
+    listening: bool,
+    /// Somebody asked for something since the actor last looked.
+    asked: bool,
+    flush_to: Option<Sequence>,
+    flushed_to: Option<Sequence>,
+    /// Everything was stored and flushed at the end.
+    complete: bool,
+    stop_by: Option<Instant>,
+    stats: PersistStats,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Desk {
+    state: Mutex<State>,
+    /// For the actor.
+    actor: Condvar,
+    /// For those who wait for the actor.
+    others: Condvar,
+}
+
+impl Desk {
+    pub(super) fn new(watermarks: Watermarks) -> Self {
+        let stats = PersistStats { watermarks, ..PersistStats::default() };
+        Self {
+            state: Mutex::new(State { stats, ..State::default() }),
+            actor: Condvar::new(),
+            others: Condvar::new(),
+        }
+    }
+
+    /// No code of anybody else runs under the lock, so its state is whole even if poisoned.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn stats(&self) -> PersistStats {
+        self.state().stats.clone()
+    }
+
+    pub(super) fn flush(&self, upto: Sequence, timeout: Duration) -> Result<(), FlushError> {
+        let deadline = Instant::now().checked_add(timeout);
+        let mut state = self.state();
+        state.flush_to = state.flush_to.max(Some(upto));
+        state.asked = true;
+        self.actor.notify_one();
+        loop {
+            if state.flushed_to >= Some(upto) {
+                return Ok(());
+            }
+            if state.stats.ended {
+                return Err(FlushError::Ended);
+            }
+            match self.wait(&self.others, state, deadline) {
+                Ok(woken) => state = woken,
+                Err(late) => {
+                    return Err(match late.stats.degraded.clone() {
+                        Some(error) => FlushError::Failed(error),
+                        None => FlushError::Timeout(late.stats.watermarks),
+                    });
+                }
+            }
+        }
+    }
+
+    pub(super) fn ask_to_stop(&self, patience: Duration) {
+        let mut state = self.state();
+        let by = Instant::now() + patience;
+        state.stop_by = Some(state.stop_by.map_or(by, |earlier| earlier.min(by)));
+        state.asked = true;
+        self.actor.notify_one();
+    }
+
+    pub(super) fn stop(&self, timeout: Duration) -> PersistReport {
+        let deadline = Instant::now() + timeout;
+        self.ask_to_stop(timeout);
+        let mut state = self.state();
+        while !state.stats.ended {
+            match self.wait(&self.others, state, Some(deadline)) {
+                Ok(woken) => state = woken,
+                Err(late) => {
+                    state = late;
+                    break;
+                }
+            }
+        }
+        PersistReport {
+            unwritten: state.stats.held,
+            complete: state.complete && state.stats.ended,
+            stats: state.stats.clone(),
+        }
+    }
+
+    /// Waits for a change; `Err` once the deadline is over.
+    fn wait<'s>(
+        &self,
+        bell: &Condvar,
+        state: MutexGuard<'s, State>,
+        deadline: Option<Instant>,
+    ) -> Result<MutexGuard<'s, State>, MutexGuard<'s, State>> {
+        let Some(deadline) = deadline else {
+            return Ok(bell.wait(state).unwrap_or_else(PoisonError::into_inner));
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(state);
+        }
+        Ok(bell.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0)
+    }
+
+    // What follows is for the actor.
+
+    /// The deadline of a stop, once one was asked for.
+    pub(super) fn stop_by(&self) -> Option<Instant> {
+        self.state().stop_by
+    }
+
+    /// The highest sequence that somebody waits for, unless that flush has been done.
+    pub(super) fn wanted_flush(&self) -> Option<Sequence> {
+        let state = self.state();
+        state.flush_to.filter(|wanted| state.flushed_to < Some(*wanted))
+    }
+
+    /// Sleeps until the source rings, somebody asks or `due` comes.
+    pub(super) fn rest(&self, due: Option<Instant>, worked: bool) {
+        let mut state = self.state();
+        if worked {
+            let nap = Some(Instant::now() + NAP);
+            while !state.asked {
+                match self.wait(&self.actor, state, nap) {
+                    Ok(woken) => state = woken,
+                    Err(rested) => {
+                        state = rested;
+                        break;
+                    }
+                }
+            }
+        }
+        state.listening = true;
+        while !state.rung && !state.asked {
+            match self.wait(&self.actor, state, due) {
+                Ok(woken) => state = woken,
+                Err(late) => {
+                    state = late;
+                    break;
+                }
+            }
+        }
+        state.listening = false;
+        // Cleared before the source is polled again: a ring after this is not lost.
+        state.rung = false;
+        state.asked = false;
+    }
+
+    /// Sleeps after a failure; false when a stop's deadline is over, or when there is a stop and
+    /// trying again is not `worth` it.
+    pub(super) fn pause(&self, pause: Duration, worth: bool) -> bool {
+        let until = Instant::now() + pause;
+        let mut state = self.state();
+        loop {
+            let mut wake = until;
+            if let Some(by) = state.stop_by {
+                if !worth || by <= Instant::now() {
+                    return false;
+                }
+                wake = until.min(by);
+            }
+            match self.wait(&self.actor, state, Some(wake)) {
+                Ok(woken) => state = woken,
+                Err(rested) => {
+                    state = rested;
+                    if Instant::now() >= until {
+                        return true;
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn lost(&self, count: u64) {
+        self.state().stats.lost += count;
+    }
+
+    pub(super) fn holding(&self, records: usize) {
+        self.state().stats.held = records as u64;
+    }
+
+    pub(super) fn appended(&self, stored: usize, refused: usize, watermarks: Watermarks) {
+        let mut state = self.state();
+        state.stats.journaled += stored as u64;
+        state.stats.lost += refused as u64;
+        state.stats.batches += 1;
+        state.stats.held = 0;
+        state.stats.watermarks = watermarks;
+    }
+
+    pub(super) fn marked(&self, watermarks: Watermarks) {
+        self.state().stats.watermarks = watermarks;
+    }
+
+    pub(super) fn flushed(&self, upto: Option<Sequence>, watermarks: Watermarks) {
+        let mut state = self.state();
+        state.flushed_to = state.flushed_to.max(upto);
+        state.stats.watermarks = watermarks;
+        self.others.notify_all();
+    }
+
+    pub(super) fn failed(&self, error: &StoreError, watermarks: Watermarks) {
+        let mut state = self.state();
+        state.stats.errors += 1;
+        state.stats.watermarks = watermarks;
+        state.stats.degraded = Some(error.clone());
+    }
+
+    pub(super) fn recovered(&self) {
+        self.state().stats.degraded = None;
+    }
+
+    pub(super) fn complete(&self) {
+        self.state().complete = true;
+    }
+}
+
+impl Wake for Desk {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let mut state = self.state();
+        state.rung = true;
+        let listening = state.listening;
+        drop(state);
+        if listening {
+            self.actor.notify_one();
+        }
+    }
+}
+
+/// Says that the thread is over when it is dropped, also by a panic.
+pub(super) struct Ended(Arc<Desk>);
+
+impl Ended {
+    pub(super) fn of(desk: Arc<Desk>) -> Self {
+        Self(desk)
+    }
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.stats.ended = true;
+        state.complete &= !thread::panicking();
+        self.0.others.notify_all();
+    }
+}
