@@ -102,10 +102,6 @@ impl Crew {
         })
     }
 
-    pub(super) fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
     /// Starts the workers and the spare. Called once.
     ///
     /// # Errors

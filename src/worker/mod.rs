@@ -69,9 +69,9 @@ mod tests;
 
 pub(crate) use block_on::block_on;
 pub(crate) use queue::Lane;
-pub(crate) use task::{TaskRef, yield_now};
+pub(crate) use task::yield_now;
 
 #[cfg(not(ringpost_loom))]
 pub use pool::{Workers, WorkersBuilder, WorkersStats};
 #[cfg(not(ringpost_loom))]
-pub(crate) use seat::{beat, on_worker};
+pub(crate) use seat::beat;

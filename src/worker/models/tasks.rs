@@ -103,7 +103,7 @@ fn a_wake_at_the_end_of_a_poll_is_not_lost() {
         let flag = Arc::new(AtomicU32::new(0));
         let task = {
             let flag = flag.clone();
-            task::spawn(
+            task::spawn_ref(
                 &pool.ready,
                 Lane::Normal,
                 poll_fn(move |_| {
@@ -125,7 +125,7 @@ fn a_wake_at_the_end_of_a_poll_is_not_lost() {
 fn a_stop_at_any_moment_drops_the_future_once() {
     loom::model(|| {
         let (pool, mut own) = Pool::new();
-        let task = task::spawn(&pool.ready, Lane::Normal, async move {
+        let task = task::spawn_ref(&pool.ready, Lane::Normal, async move {
             own.touch();
             yield_now().await;
             own.touch();
@@ -144,7 +144,7 @@ fn a_stop_against_a_wake_drops_the_future_once() {
         let ready = Ready::new();
         ready.lot.call();
         let (mut own, drops) = Own::new();
-        let task = task::spawn(&ready, Lane::Normal, async move {
+        let task = task::spawn_ref(&ready, Lane::Normal, async move {
             own.touch();
             std::future::pending::<()>().await;
         });
@@ -168,7 +168,7 @@ fn a_stop_against_a_wake_drops_the_future_once() {
 fn a_stop_against_a_wake_leaves_nothing_queued() {
     loom::model(|| {
         let (pool, mut own) = Pool::new();
-        let task = task::spawn(&pool.ready, Lane::Normal, async move {
+        let task = task::spawn_ref(&pool.ready, Lane::Normal, async move {
             own.touch();
             std::future::pending::<()>().await;
         });
@@ -193,7 +193,7 @@ fn a_rung_task_passes_from_worker_to_worker() {
         ready.lot.call();
         let (mut own, drops) = Own::new();
         let mut polled = false;
-        drop(task::spawn(
+        drop(task::spawn_ref(
             &ready,
             Lane::Normal,
             poll_fn(move |cx| {
@@ -230,7 +230,7 @@ fn a_rung_task_passes_from_worker_to_worker() {
 fn a_panic_in_a_poll_against_a_wake_ends_the_task() {
     loom::model(|| {
         let (pool, mut own) = Pool::new();
-        let task = task::spawn(
+        let task = task::spawn_ref(
             &pool.ready,
             Lane::Normal,
             poll_fn(move |_| {
@@ -268,7 +268,7 @@ fn two_wakers_and_two_workers_run_one_task_one_at_a_time() {
         let task: TaskRef = {
             let (written, polls) = (written.clone(), polls.clone());
             let (mut own, _) = Own::new();
-            task::spawn(
+            task::spawn_ref(
                 &ready,
                 Lane::Normal,
                 poll_fn(move |_| {

@@ -17,19 +17,19 @@ fn the_last_handle_ends_the_threads_when_the_tasks_are_gone() {
     let (unreachable, unreachable_dropped) = Dropped::new();
     let (woken, woken_dropped) = Dropped::new();
     let open = Arc::new(AtomicBool::new(false));
-    drop(workers.spawn(Lane::Normal, async move {
+    drop(workers.spawn_ref(Lane::Normal, async move {
         for _ in 0..1_000 {
             yield_now().await;
         }
         drop(finished);
     }));
-    drop(workers.spawn(Lane::Normal, async move {
+    drop(workers.spawn_ref(Lane::Normal, async move {
         pending::<()>().await;
         drop(unreachable);
     }));
     let waits = {
         let open = Arc::clone(&open);
-        workers.spawn(Lane::Normal, async move {
+        workers.spawn_ref(Lane::Normal, async move {
             poll_fn(|_| if open.load(Acquire) { Poll::Ready(()) } else { Poll::Pending }).await;
             drop(woken);
         })
@@ -49,7 +49,7 @@ fn a_task_may_drop_the_last_handle() {
     let workers = Workers::new(1);
     let crew = crew_of(&workers);
     let handle = workers.clone();
-    let task = workers.spawn(Lane::Normal, async move {
+    let task = workers.spawn_ref(Lane::Normal, async move {
         yield_now().await;
         drop(handle);
     });
@@ -63,7 +63,7 @@ fn stop_drops_a_waiting_future_at_once_and_a_running_one_after_its_poll() {
     let workers = Workers::new(1);
     let (waiting, waiting_dropped) = Dropped::new();
     let (begin, begun) = mpsc::channel();
-    let waits = workers.spawn(Lane::Normal, async move {
+    let waits = workers.spawn_ref(Lane::Normal, async move {
         let _waiting = waiting;
         begin.send(()).unwrap();
         pending::<()>().await;
@@ -76,7 +76,7 @@ fn stop_drops_a_waiting_future_at_once_and_a_running_one_after_its_poll() {
     let (running, running_dropped) = Dropped::new();
     let (begin, begun) = mpsc::channel();
     let (send, receive) = mpsc::channel();
-    let runs = workers.spawn(Lane::Normal, async move {
+    let runs = workers.spawn_ref(Lane::Normal, async move {
         let _running = running;
         begin.send(()).unwrap();
         receive.recv().unwrap();
@@ -102,7 +102,7 @@ fn stop_races_with_wakes_and_every_future_is_dropped_once() {
     const TASKS: usize = 500;
     for _ in 0..TASKS {
         let counts = Counts(Arc::clone(&drops));
-        let task = workers.spawn(Lane::Normal, async move {
+        let task = workers.spawn_ref(Lane::Normal, async move {
             let _counts = counts;
             pending::<()>().await;
         });

@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 mod ends;
-mod measure;
 
 use std::future::{pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,7 +10,9 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::crew::Crew;
-use super::{Lane, TaskRef, Workers, beat, block_on, on_worker, yield_now};
+use super::seat::on_worker;
+use super::task::TaskRef;
+use super::{Lane, Workers, beat, block_on, yield_now};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use crate::sync::thread;
 
@@ -56,7 +57,7 @@ fn is_asleep(workers: &Workers) -> bool {
     let stats = workers.stats();
     stats.threads > 0
         && stats.parked == stats.threads
-        && workers.handle.crew.ready.lot.counts().spare_rests
+        && workers.handle.crew.ready.lot.spare_rests()
 }
 
 #[test]
@@ -74,7 +75,7 @@ fn no_wake_is_lost_and_no_task_is_polled_by_two_at_once() {
             let (sent, polls) = (Arc::clone(sent), Arc::clone(&polls));
             let inside = AtomicBool::new(false);
             let lane = if i % 2 == 0 { Lane::Urgent } else { Lane::Normal };
-            workers.spawn(
+            workers.spawn_ref(
                 lane,
                 poll_fn(move |_| {
                     assert!(!inside.swap(true, Relaxed), "two polls at once");
@@ -112,7 +113,7 @@ fn a_task_that_wakes_itself_is_polled_again() {
     let tasks: Vec<_> = (0..3)
         .map(|_| {
             let polls = Arc::clone(&polls);
-            workers.spawn(Lane::Normal, async move {
+            workers.spawn_ref(Lane::Normal, async move {
                 for _ in 0..1_000 {
                     polls.fetch_add(1, Relaxed);
                     beat();
@@ -132,7 +133,7 @@ fn a_wake_after_the_end_does_nothing() {
     let polls = Arc::new(AtomicU64::new(0));
     let task = {
         let (waker, polls) = (Arc::clone(&waker), Arc::clone(&polls));
-        workers.spawn(
+        workers.spawn_ref(
             Lane::Normal,
             poll_fn(move |cx| {
                 *waker.lock().unwrap() = Some(cx.waker().clone());
@@ -146,7 +147,7 @@ fn a_wake_after_the_end_does_nothing() {
     waker.lock().unwrap().take().unwrap().wake();
     task.stop();
     // First in, first out on one worker: whatever those wakes had queued would run before this.
-    until_all_stopped(&[workers.spawn(Lane::Normal, async {})]);
+    until_all_stopped(&[workers.spawn_ref(Lane::Normal, async {})]);
     assert_eq!(polls.load(Relaxed), 1);
 }
 
@@ -160,19 +161,19 @@ fn a_panic_ends_its_task_and_not_the_worker() {
     }
     let workers = Workers::new(1);
     let (dropped, is_dropped) = Dropped::new();
-    let bad = workers.spawn(Lane::Normal, async move {
+    let bad = workers.spawn_ref(Lane::Normal, async move {
         let _dropped = dropped;
         yield_now().await;
         panic!("on purpose, in a poll");
     });
-    let payload = workers.spawn(Lane::Normal, async { std::panic::panic_any(PanicsInDrop) });
+    let payload = workers.spawn_ref(Lane::Normal, async { std::panic::panic_any(PanicsInDrop) });
     let bomb = PanicsInDrop;
-    let drops = workers.spawn(Lane::Normal, async move {
+    let drops = workers.spawn_ref(Lane::Normal, async move {
         let _bomb = &bomb;
         pending::<()>().await;
     });
     drops.stop();
-    let good = workers.spawn(Lane::Normal, yield_now());
+    let good = workers.spawn_ref(Lane::Normal, yield_now());
     until_all_stopped(&[bad, payload, drops, good]);
     until("the future of a panicked task is dropped", is_dropped);
     until("all are counted", || workers.stats().panicked == 3);
@@ -187,7 +188,7 @@ fn busy_urgent_tasks_do_not_starve_a_normal_one() {
     let mut tasks: Vec<_> = (0..4)
         .map(|_| {
             let done = Arc::clone(&done);
-            workers.spawn(Lane::Urgent, async move {
+            workers.spawn_ref(Lane::Urgent, async move {
                 while !done.load(Relaxed) {
                     beat();
                     yield_now().await;
@@ -195,7 +196,7 @@ fn busy_urgent_tasks_do_not_starve_a_normal_one() {
             })
         })
         .collect();
-    tasks.push(workers.spawn(Lane::Normal, async move {
+    tasks.push(workers.spawn_ref(Lane::Normal, async move {
         for _ in 0..100 {
             yield_now().await;
         }
@@ -209,7 +210,7 @@ fn a_task_that_blocks_the_only_worker_does_not_stop_the_others() {
     let workers = Workers::new(1);
     let (begin, begun) = mpsc::channel();
     let (send, receive) = mpsc::channel();
-    let blocked = workers.spawn(Lane::Normal, async move {
+    let blocked = workers.spawn_ref(Lane::Normal, async move {
         begin.send(()).unwrap();
         receive.recv().unwrap();
     });
@@ -217,7 +218,7 @@ fn a_task_that_blocks_the_only_worker_does_not_stop_the_others() {
     let (tell, told) = mpsc::channel();
     let other = {
         let workers = workers.clone();
-        workers.clone().spawn(Lane::Normal, async move {
+        workers.clone().spawn_ref(Lane::Normal, async move {
             tell.send(workers.stats()).unwrap();
         })
     };
@@ -240,19 +241,19 @@ fn several_stuck_workers_are_all_replaced_and_the_surplus_ends() {
     let mut tasks: Vec<_> = (0..STUCK)
         .map(|_| {
             let gate = Arc::clone(&gate);
-            workers.spawn(Lane::Normal, async move {
+            workers.spawn_ref(Lane::Normal, async move {
                 gate.wait();
             })
         })
         .collect();
     let (tell, told) = mpsc::channel();
-    tasks.push(workers.spawn(Lane::Normal, async move { tell.send(()).unwrap() }));
+    tasks.push(workers.spawn_ref(Lane::Normal, async move { tell.send(()).unwrap() }));
     told.recv_timeout(WATCHDOG).expect("not enough replacements");
     gate.wait();
     until_all_stopped(&tasks);
     until("the surplus ends", || workers.stats().threads == 2);
     // The two that are left, and their spare, work as before.
-    let again = workers.spawn(Lane::Normal, yield_now());
+    let again = workers.spawn_ref(Lane::Normal, yield_now());
     until_all_stopped(&[again]);
 }
 
@@ -261,7 +262,7 @@ fn a_pool_without_work_sleeps() {
     let workers = Workers::new(2);
     let busy: Vec<_> = (0..8)
         .map(|_| {
-            workers.spawn(Lane::Normal, async {
+            workers.spawn_ref(Lane::Normal, async {
                 for _ in 0..100 {
                     yield_now().await;
                 }
@@ -275,14 +276,14 @@ fn a_pool_without_work_sleeps() {
     a_task_that_blocks_the_only_worker_does_not_stop_the_others();
     assert_eq!(workers.stats(), before, "no search, no tick");
     // And it wakes up.
-    until_all_stopped(&[workers.spawn(Lane::Normal, yield_now())]);
+    until_all_stopped(&[workers.spawn_ref(Lane::Normal, yield_now())]);
 }
 
 #[test]
 fn nothing_runs_before_the_first_spawn() {
     let workers = Workers::new(0);
     assert_eq!(workers.stats(), super::WorkersStats::default());
-    until_all_stopped(&[workers.spawn(Lane::Normal, async {})]);
+    until_all_stopped(&[workers.spawn_ref(Lane::Normal, async {})]);
     assert_eq!(workers.stats().threads, 1);
 }
 
@@ -299,7 +300,7 @@ fn threads_have_names_and_numbers_and_know_that_they_are_workers() {
     };
     let workers = Workers::builder().threads(2).on_thread_start(hook).build();
     let (tell, told) = mpsc::channel();
-    drop(workers.spawn(Lane::Normal, async move { tell.send(on_worker()).unwrap() }));
+    drop(workers.spawn_ref(Lane::Normal, async move { tell.send(on_worker()).unwrap() }));
     assert!(told.recv_timeout(WATCHDOG).unwrap());
     assert!(!on_worker());
     // Two workers and the spare.
@@ -315,7 +316,7 @@ fn threads_have_names_and_numbers_and_know_that_they_are_workers() {
 fn the_global_pool_is_one() {
     let (first, second) = (Workers::global(), Workers::global());
     assert!(Arc::ptr_eq(&first.handle, &second.handle));
-    until_all_stopped(&[first.spawn(Lane::Urgent, yield_now())]);
+    until_all_stopped(&[first.spawn_ref(Lane::Urgent, yield_now())]);
     assert!(second.stats().threads >= 1);
 }
 
@@ -327,7 +328,7 @@ fn block_on_sees_what_its_wakers_wrote() {
     let waker = Arc::new(Mutex::new(None::<Waker>));
     let pong = {
         let (round, waker) = (Arc::clone(&round), Arc::clone(&waker));
-        workers.spawn(Lane::Normal, async move {
+        workers.spawn_ref(Lane::Normal, async move {
             while round.load(Relaxed) < ROUNDS {
                 beat();
                 if round.load(Relaxed) % 2 == 1 {
