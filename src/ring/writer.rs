@@ -141,7 +141,7 @@ impl<T: Send + Sync + 'static> Pen<'_, T> {
     }
 
     #[cold]
-    fn reclaim_some(&mut self) {
+    pub(super) fn reclaim_some(&mut self) {
         struct Reclaiming;
         impl Drop for Reclaiming {
             fn drop(&mut self) {
