@@ -1,6 +1,6 @@
 //! Faults planted in the ring to prove that the models can find them.
 //!
-//! Called by `block` and `writer` at the few places whose removal a model must notice. Outside of
+//! Called by `block`, `cell`, `log` and `writer` at the few places whose removal a model must notice. Outside of
 //! a model `planted` is constantly false; it must never decide anything else.
 #![forbid(unsafe_code)]
 

@@ -198,9 +198,9 @@ fn evictor_and_transient_reader_recycle_once() {
     transient_reader();
 }
 
-/// The same without the CAS: the block is in limbo twice, or its count is lost.
+/// The same without the CAS: the block is in limbo twice, which makes a circle of the list.
 #[test]
-#[should_panic]
+#[should_panic(expected = "exceeded maximum number of branches")]
 fn recycling_without_the_cas_is_found() {
     plant(Fault::RecycleWithoutCas);
     transient_reader();
@@ -228,7 +228,7 @@ fn a_lapped_writer_keeps_its_place_and_its_block() {
 
 /// The same without the word in the cell: the write meets the next lap's.
 #[test]
-#[should_panic]
+#[should_panic(expected = "Concurrent write accesses")]
 fn a_writer_that_does_not_announce_itself_is_found() {
     plant(Fault::SilentWriter);
     stalled_writer();
@@ -265,7 +265,7 @@ fn a_batch_over_a_boundary_is_protected_in_both_blocks() {
 
 /// The same, the cell speaking for the first block only.
 #[test]
-#[should_panic]
+#[should_panic(expected = "Concurrent write accesses")]
 fn a_cell_that_names_one_block_only_is_found() {
     plant(Fault::NameOneBlock);
     stalled_batch();
@@ -306,7 +306,7 @@ fn a_reader_enters_while_the_block_is_evicted_and_used_again() {
 
 /// The same, the reader not looking at the directory again after it was counted.
 #[test]
-#[should_panic]
+#[should_panic(expected = "something was published")]
 fn entering_without_a_second_look_is_found() {
     plant(Fault::EnterWithoutLook);
     entering_reader();
@@ -346,7 +346,7 @@ fn a_batch_over_a_boundary_does_not_overrun_a_required_reader() {
 
 /// The same, comparing the limit with where the batch begins.
 #[test]
-#[should_panic]
+#[should_panic(expected = "further than the window")]
 fn a_limit_without_the_batch_is_found() {
     plant(Fault::LimitWithoutBatch);
     batch_and_required_reader();

@@ -207,10 +207,10 @@ fn claim<'a, T: Send + Sync + 'static>(
                 if !planted(Fault::SilentWriter) {
                     cell.announce(number);
                 }
-                // ORDER(claim): AcqRel, on failure Acquire; pairs with itself: the chain of RMWs on
-                // the tail. Carries the cell's word to whoever evicts the block, whose claim comes
-                // later. The same chain is ORDER(join) with `Log::join`: it carries what the
-                // joiner did before; and ORDER(close) with `Log::close`.
+                // ORDER(claim, join, close): AcqRel, on failure Acquire; pairs with itself and with
+                // `Log::join` and `Log::close`: the chain of RMWs on the tail. Carries the cell's
+                // word to whoever evicts the block, whose claim comes later; and what a joiner or
+                // closer did before.
                 match log.tail.compare_exchange_weak(
                     tail,
                     tail + k,
