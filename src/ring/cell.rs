@@ -22,7 +22,7 @@ const A_CHUNK: usize = if cfg!(ringpost_loom) { 1 } else { 16 };
 
 thread_local! {
     /// Which cell this thread borrowed last: nobody else is likely to use it.
-    static HINT: PlainCell<usize> = PlainCell::new(spread() % A_CHUNK);
+    static HINT: PlainCell<usize> = PlainCell::new(spread() & (A_CHUNK - 1));
 }
 
 /// What a publisher remembers from one publish to the next.

@@ -15,6 +15,8 @@ pub(super) enum Fault {
     NameOneBlock,
     /// The limit is compared with the first position of a batch, not with its end.
     LimitWithoutBatch,
+    /// A publisher trusts the limit that it remembers, whoever has registered since.
+    OldLimit,
     /// A reader that counted itself in does not look at the directory again.
     EnterWithoutLook,
 }

@@ -71,6 +71,17 @@
 //! another publisher. But a publisher that is suspended between claim and commit holds up what all
 //! readers see, until it goes on or the ring has come round.
 //!
+//! # Sources
+//!
+//! Sequences, stamps beside the values and the gating cursors of required readers are those of the
+//! LMAX Disruptor (M. Thompson and others, "Disruptor: High performance alternative to bounded
+//! queues", 2011). A cell is a hazard pointer (M. M. Michael, "Hazard Pointers: Safe Memory
+//! Reclamation for Lock-Free Objects", IEEE TPDS 15(6), 2004) that names a range of the sequence
+//! instead of an address, and needs no fence and no second look, because the claim that follows is
+//! an RMW on the word that every evictor has to move as well: it succeeds only from the very tail
+//! that was announced. The pool is a Treiber stack (see `pool`). New, as far as we know, is the
+//! whole: blocks that are written once a lap, so that a stalled reader keeps one and not the ring.
+//!
 //! # Orderings
 //!
 //! Everything else is Relaxed and says so.

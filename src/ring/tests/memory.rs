@@ -226,10 +226,10 @@ fn a_publisher_without_a_block_is_refused_and_may_come_again() {
     let log = Log::with_shape(Shape { block: 2, blocks: 2, most: 3, tag: 0 }, 2);
     let mut writer = Log::writer(&log);
     let mut readers = [2, 4].map(|from| Log::reader(&log, from));
-    (0..4).for_each(|n| drop(publish(&mut writer, n)));
+    publish_all(&mut writer, 0..4);
     // Both blocks are held; the third one is all that is left.
     assert!(readers.iter_mut().all(|reader| matches!(reader.next(), Next::Item(..))));
-    (0..2).for_each(|n| drop(publish(&mut writer, n)));
+    publish_all(&mut writer, 0..2);
     assert_eq!(writer.claim(1).unwrap_err(), Refused::Full);
     assert_eq!(log.tail(), 8, "nothing was claimed");
     readers[0].release();

@@ -21,10 +21,20 @@ fn publish<T: Send + Sync + 'static>(writer: &mut Writer<T>, value: T) -> u64 {
     position
 }
 
+fn publish_all<T: Send + Sync + 'static>(
+    writer: &mut Writer<T>,
+    values: impl IntoIterator<Item = T>,
+) {
+    for value in values {
+        publish(writer, value);
+    }
+}
+
+/// Items with their positions, and gaps.
+type Seen<T> = (Vec<(u64, T)>, Vec<(u64, u64)>);
+
 /// Reads to the end: the values with their positions, and all gaps.
-fn read<T: Copy + Send + Sync + 'static>(
-    reader: &mut Reader<T>,
-) -> (Vec<(u64, T)>, Vec<(u64, u64)>) {
+fn read<T: Copy + Send + Sync + 'static>(reader: &mut Reader<T>) -> Seen<T> {
     let (mut items, mut gaps) = (Vec::new(), Vec::new());
     loop {
         match reader.next() {
@@ -220,23 +230,23 @@ fn a_required_reader_that_leaves_makes_room() {
     let log = tiny(4, 2, 1);
     let mut writer = Log::writer(&log);
     let (near, far) = (Log::required(&log, 2), Log::required(&log, 4));
-    (0..2).for_each(|n| drop(publish(&mut writer, n)));
+    publish_all(&mut writer, 0..2);
     assert_eq!(writer.claim(1).unwrap_err(), Refused::Full);
     drop(near);
-    (0..2).for_each(|n| drop(publish(&mut writer, n)));
+    publish_all(&mut writer, 0..2);
     assert_eq!(writer.claim(1).unwrap_err(), Refused::Full);
     drop(far);
-    (0..50).for_each(|n| drop(publish(&mut writer, n)));
+    publish_all(&mut writer, 0..50);
 }
 
 #[test]
 fn a_publisher_notices_a_reader_that_registers_late() {
     let log = tiny(4, 4, 1);
     let mut writer = Log::writer(&log);
-    (0..100).for_each(|n| drop(publish(&mut writer, n)));
+    publish_all(&mut writer, 0..100);
     let mut reader = Log::required(&log, 3);
     assert_eq!(reader.position(), 101);
-    (0..3).for_each(|n| drop(publish(&mut writer, n)));
+    publish_all(&mut writer, 0..3);
     assert_eq!(writer.claim(1).unwrap_err(), Refused::Full);
     assert_eq!(read(&mut reader).0, [(101, 0), (102, 1), (103, 2)]);
 }
@@ -352,10 +362,11 @@ macro_rules! assert_not {
 
 #[test]
 fn a_ring_crosses_threads_only_with_messages_that_may_be_shared() {
-    fn may<T: Send + Sync>() -> bool {
-        true
-    }
-    assert!(may::<Log<u8>>() && may::<Writer<u8>>() && may::<Reader<u8>>());
+    fn may<T: Send + Sync>(_: &T) {}
+    let log = tiny::<u8>(4, 2, 1);
+    may(&log);
+    may(&Log::writer(&log));
+    may(&Log::reader(&log, 1));
     assert_not!(Send: Log<std::cell::Cell<u8>>, Log<std::sync::MutexGuard<'static, u8>>);
     assert_not!(Sync: Log<std::cell::Cell<u8>>, Log<std::rc::Rc<u8>>);
     assert_not!(Send: Pen<'static, u8>, Claim<'static, u8>);
