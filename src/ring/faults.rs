@@ -11,6 +11,8 @@ pub(super) enum Fault {
     RecycleWithoutCas,
     /// A publisher does not say which block it writes into.
     SilentWriter,
+    /// A claim carries nothing to later claims.
+    RelaxedClaim,
     /// A cell speaks for its block only, not for the next one, which a batch may reach into.
     NameOneBlock,
     /// The limit is compared with the first position of a batch, not with its end.

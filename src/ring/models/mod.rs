@@ -273,6 +273,41 @@ fn a_cell_that_names_one_block_only_is_found() {
     stalled_batch();
 }
 
+fn guest_writer() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(1);
+    builder.check(|| {
+        let model = Model::new(2, 2, (1 << 49) - 2);
+        let mut writer = Log::writer(&model.log);
+        model.publish(&mut writer);
+        let mut guest = Log::writer(&model.log);
+        let guest = model.spawn(move |model| {
+            let claim = guest.claim(1).unwrap();
+            let value = model.message(claim.first());
+            claim.commit(value);
+        });
+        (0..3).for_each(|_| model.publish_batch(&mut writer, 2).unwrap());
+        guest.join().unwrap();
+        drop(writer);
+        model.check(8);
+    });
+}
+
+/// A publisher stalls in a block that another one had installed, so that nothing but the chain of
+/// claims tells the evictor of its cell. The block waits for it all the same.
+#[test]
+fn a_writer_is_safe_in_a_block_that_another_installed() {
+    guest_writer();
+}
+
+/// The same with claims that carry nothing.
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn a_claim_that_carries_nothing_is_found() {
+    plant(Fault::RelaxedClaim);
+    guest_writer();
+}
+
 fn entering_reader() {
     loom::model(|| {
         let model = Model::narrow();
