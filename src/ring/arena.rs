@@ -161,6 +161,6 @@ mod tests {
         let (shelf, place) = Arena::<u8>::locate(MOST_BLOCKS - 1);
         assert_eq!(shelf, SHELVES - 1);
         assert_eq!(place, ((FIRST as usize) << shelf) - 1);
-        assert!(MOST_BLOCKS < super::super::directory::NO_BLOCK);
+        const { assert!(MOST_BLOCKS < super::super::directory::NO_BLOCK) };
     }
 }

@@ -221,7 +221,7 @@ fn sweep(lossy: usize, required: usize) -> (u64, u64) {
                 for publishers in [1, 3] {
                     let seed = 0x9E37_79B9_7F4A_7C15
                         ^ (round * 100 + n as u64 * 10 + blocks as u64 + publishers) << 16;
-                    let borrowed = (blocks as u64 / 2 + publishers / 2 + round) % 2 == 0;
+                    let borrowed = (blocks as u64 / 2 + publishers / 2 + round).is_multiple_of(2);
                     let each = 3_000 / publishers;
                     let case =
                         Case { block, blocks, publishers, lossy, required, borrowed, each, seed };

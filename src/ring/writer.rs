@@ -18,7 +18,7 @@ use crate::sync::{Arc, thread_local};
 thread_local! {
     /// Set while this thread drops messages: what they publish is cleaned up by the next publish,
     /// not by one within the other.
-    static RECLAIMING: PlainCell<bool> = PlainCell::new(false);
+    static RECLAIMING: PlainCell<bool> = PlainCell::default();
 }
 
 /// Why a claim was refused. Nothing was claimed.
@@ -125,7 +125,8 @@ impl<T: Send + Sync + 'static> Pen<'_, T> {
 
     /// Empties one block that nobody reads any more, if there is one. Foreign drops run here, so
     /// it is called last in every publish, also in one that was refused; a panic of one of them
-    /// ends here. What they publish themselves is cleaned up by a later call.
+    /// ends here. What they publish themselves is cleaned up by a later call. While nobody
+    /// publishes, messages of the last blocks that were read out stay alive.
     #[inline]
     pub(crate) fn reclaim(&mut self) {
         // SAFETY: the cell is ours, and this is not inside another `memory`.
@@ -141,7 +142,7 @@ impl<T: Send + Sync + 'static> Pen<'_, T> {
     }
 
     #[cold]
-    fn reclaim_some(&mut self) {
+    pub(super) fn reclaim_some(&mut self) {
         struct Reclaiming;
         impl Drop for Reclaiming {
             fn drop(&mut self) {
@@ -196,8 +197,9 @@ fn claim<'a, T: Send + Sync + 'static>(
             let mut tail = log.tail.load(Ordering::Acquire);
             loop {
                 let asked = if planted(Fault::LimitWithoutBatch) { 1 } else { k };
+                let news = memory.registered != log.cursors.registered();
                 // Flags make the tail larger than any limit, so that this finds them too.
-                if tail + asked > memory.limit || memory.registered != log.cursors.registered() {
+                if tail + asked > memory.limit || (news && !planted(Fault::OldLimit)) {
                     admit(log, memory, tail, asked)?;
                 }
                 let number = tail >> log.shift;
@@ -207,16 +209,13 @@ fn claim<'a, T: Send + Sync + 'static>(
                 if !planted(Fault::SilentWriter) {
                     cell.announce(number);
                 }
-                // ORDER(claim): AcqRel, on failure Acquire; pairs with itself: the chain of RMWs on
-                // the tail. Carries the cell's word to whoever evicts the block, whose claim comes
-                // later. The same chain is ORDER(join) with `Log::join`: it carries what the
-                // joiner did before; and ORDER(close) with `Log::close`.
-                match log.tail.compare_exchange_weak(
-                    tail,
-                    tail + k,
-                    Ordering::AcqRel,
-                    Ordering::Acquire,
-                ) {
+                // ORDER(claim, join, close): AcqRel, on failure Acquire; pairs with itself and with
+                // `Log::join` and `Log::close`: the chain of RMWs on the tail. Carries the cell's
+                // word to whoever evicts the block, whose claim comes later; and what a joiner or
+                // closer did before.
+                let order =
+                    if planted(Fault::RelaxedClaim) { Ordering::Relaxed } else { Ordering::AcqRel };
+                match log.tail.compare_exchange_weak(tail, tail + k, order, Ordering::Acquire) {
                     Ok(_) => return Ok(tail),
                     Err(now) => tail = now,
                 }
