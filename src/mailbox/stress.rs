@@ -183,9 +183,7 @@ fn batches_account_for_every_message_under_load() {
     for overflow in [Overflow::DropOldest, Overflow::DropNewest] {
         let (received, counts) = exchange(3, each, 50, overflow, 0, |addr, s, n, live| {
             let mut batch = (0..20).map(|k| Parcel::new(s, n * 20 + k, live)).collect();
-            addr.push_all(&mut batch, &mut Vec::new());
-            signal::fence();
-            addr.signal().ring();
+            drop(addr.offer_all(&mut batch));
         });
         let sum = received.count + counts.dropped_oldest + counts.refused;
         assert_eq!(sum, 3 * each * 20);

@@ -247,12 +247,26 @@ impl<T, B> Queue<T, B> {
             return Ok(0);
         }
         let (first, count) = self.claim(1, values.len() as u64)?;
-        for (value, position) in values.drain(..count as usize).zip(first..first + count) {
-            // SAFETY: each position of the claim is filled once, here; the list holds at least
-            // `count` values, and taking one from it runs no foreign code.
-            unsafe { self.slots.at(position).fill(position, value) };
+        let taken = count as usize;
+        let left = values.len() - taken;
+        let from = values.as_mut_ptr();
+        // SAFETY: nothing is dropped by this: the values are moved by the lines below, which run
+        // no foreign code and do not unwind.
+        unsafe { values.set_len(0) };
+        for (index, position) in (first..first + count).enumerate() {
+            // SAFETY: `index` is below the length that the list had.
+            let value = unsafe { from.add(index) };
+            // SAFETY: each position of the claim is filled once, here; each value is read once,
+            // and the list forgot it above.
+            unsafe { self.slots.at(position).fill_from(position, value) };
         }
-        Ok(count as usize)
+        // SAFETY: `taken` is at most the length that the list had.
+        let rest = unsafe { from.add(taken) };
+        // SAFETY: `left` values follow there, and at least as many places at the front.
+        unsafe { std::ptr::copy(rest, from, left) };
+        // SAFETY: they have just been moved to the front.
+        unsafe { values.set_len(left) };
+        Ok(taken)
     }
 
     /// Claims `count` places, all or none, to be filled later.
