@@ -4,6 +4,7 @@
 //! Never call it from a task: it puts the thread to sleep.
 #![forbid(unsafe_code)]
 
+use std::cell::Cell;
 use std::pin::pin;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
@@ -27,7 +28,7 @@ impl Wake for Bed {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // ORDER(bed): Release; pairs with ORDER(bed) in `block_on`. Carries what the future is
+        // ORDER(bed): Release; pairs with ORDER(bed) in `sleep_for`. Carries what the future is
         // woken for.
         self.woken.store(true, Ordering::Release);
         self.thread.unpark();
@@ -35,14 +36,26 @@ impl Wake for Bed {
 }
 
 thread_local! {
-    static BED: Arc<Bed> =
-        Arc::new(Bed { thread: thread::current(), woken: AtomicBool::new(false) });
+    /// The thread's bed while nobody lies in it.
+    static BED: Cell<Option<Arc<Bed>>> = const { Cell::new(None) };
 }
 
 /// Runs `future` on this thread until it is ready, or `None` when `deadline` has passed.
+///
+/// May be called inside a future that this same function runs, as a handler does that sends and
+/// waits: then it has a bed of its own, or it would sleep through the outer future's wake.
 pub(crate) fn block_on<F: Future>(future: F, deadline: Option<Instant>) -> Option<F::Output> {
-    let bed = BED.with(Arc::clone);
-    let waker = Waker::from(Arc::clone(&bed));
+    // At the end of a thread its bed may be gone: a new one does as well.
+    let bed = BED.try_with(Cell::take).ok().flatten().unwrap_or_else(|| {
+        Arc::new(Bed { thread: thread::current(), woken: AtomicBool::new(false) })
+    });
+    let output = sleep_for(future, deadline, &bed);
+    let _ = BED.try_with(|made| made.set(Some(bed)));
+    output
+}
+
+fn sleep_for<F: Future>(future: F, deadline: Option<Instant>, bed: &Arc<Bed>) -> Option<F::Output> {
+    let waker = Waker::from(Arc::clone(bed));
     let mut cx = Context::from_waker(&waker);
     let mut future = pin!(future);
     loop {

@@ -428,6 +428,8 @@ impl<T> Mailbox<T> {
 
 impl<T> Drop for Mailbox<T> {
     fn drop(&mut self) {
+        // Before the close, which would wake this receiver's own task.
+        self.taker.queue().beside().signal.forget();
         self.close();
         self.discard();
     }

@@ -104,14 +104,19 @@ impl Signal {
         drop(old);
     }
 
-    /// Takes the waker back when the receiver stops waiting without having been woken, so that
-    /// nobody keeps its task alive.
+    /// For a receiver that stops waiting without having been woken.
+    #[inline]
     pub(crate) fn unpark(&self) {
         if self.is_parked() {
-            // ORDER: Relaxed; a sender that still sees 1 wakes for nothing.
-            self.parked.store(0, Ordering::Relaxed);
-            let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
-            drop(waker);
+            self.forget();
         }
+    }
+
+    /// Takes the waker back, so that nobody keeps its task alive. For a receiver that goes.
+    pub(crate) fn forget(&self) {
+        // ORDER: Relaxed; a sender that still sees 1 wakes for nothing, or finds no waker.
+        self.parked.store(0, Ordering::Relaxed);
+        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(waker);
     }
 }

@@ -1,11 +1,13 @@
 //! What each policy, wait and close does. Load is in `stress.rs`, interleavings in `models.rs`.
 #![forbid(unsafe_code)]
 
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Wake, Waker};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::blocking::block_on;
 use super::*;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -147,6 +149,45 @@ fn a_dropped_recv_leaves_no_waker_behind() {
     assert_eq!(Arc::strong_count(&woken), 2);
     addr.offer(1).unwrap();
     assert_eq!(mailbox.try_recv(), Ok(1));
+}
+
+#[test]
+fn a_mailbox_that_goes_leaves_no_waker_behind_and_wakes_nobody() {
+    let (addr, mut mailbox) = Mailbox::<u8>::new(8, Overflow::DropOldest);
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    sleep_on(&mut mailbox, &waker);
+    let yields = woken.0.load(Ordering::SeqCst);
+    drop(mailbox);
+    assert_eq!(Arc::strong_count(&woken), 2);
+    assert_eq!(woken.0.load(Ordering::SeqCst), yields);
+    assert!(addr.is_closed());
+}
+
+/// A handler on a thread of its own sends and waits, while its actor's own future is woken: the
+/// inner wait once took that wake for its own, and the actor slept on.
+#[test]
+fn a_wait_inside_a_wait_keeps_the_outer_ones_wake() {
+    let mut polls = 0;
+    let outer = poll_fn(|cx| {
+        polls += 1;
+        if polls == 2 {
+            return Poll::Ready(());
+        }
+        let mut inner_polls = 0;
+        let inner = poll_fn(|inner_cx| {
+            inner_polls += 1;
+            if inner_polls == 2 {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            inner_cx.waker().wake_by_ref();
+            Poll::Pending
+        });
+        assert_eq!(block_on(inner, None), Some(()));
+        Poll::Pending
+    });
+    assert_eq!(block_on(outer, Instant::now().checked_add(LONG)), Some(()));
 }
 
 #[test]
