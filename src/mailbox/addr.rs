@@ -349,6 +349,18 @@ impl<T> Addr<T> {
         self.queue.has_room(count)
     }
 
+    /// The first position that nobody has claimed: what is put in from now on lies there or
+    /// behind.
+    pub(crate) fn tail(&self) -> u64 {
+        self.queue.tail()
+    }
+
+    /// The first position that is not out of the mailbox yet. When it has reached an earlier
+    /// [`tail`](Self::tail), all that was put in before is in the receiver's hands, or lost.
+    pub(crate) fn head(&self) -> u64 {
+        self.queue.head()
+    }
+
     /// The doorbell.
     #[inline]
     pub(crate) fn signal(&self) -> &Signal {

@@ -362,9 +362,17 @@ impl<T, B> Queue<T, B> {
         (self.tail().saturating_sub(head)).min(self.capacity) as usize
     }
 
-    fn tail(&self) -> u64 {
-        // ORDER: Relaxed; a number for people and for the ledger at rest.
+    /// The first position that nobody has claimed.
+    pub(crate) fn tail(&self) -> u64 {
+        // ORDER: Relaxed; a number to compare `head` with later, and for the ledger at rest.
         self.ends.tail.load(Ordering::Relaxed) & !(CLOSED | SLOW)
+    }
+
+    /// The first position that nobody has taken, given up or passed: everything below is out.
+    pub(crate) fn head(&self) -> u64 {
+        // ORDER(free): Acquire; pairs with ORDER(free) of the takers. Carries the end of their
+        // reading.
+        self.front.head.load(Ordering::Acquire)
     }
 
     /// Counts values that the owner turned away.
