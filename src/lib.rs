@@ -5,6 +5,7 @@
 // loom's types and would be dead weight there.
 #![cfg_attr(ringpost_loom, allow(dead_code, unused_imports, unreachable_pub))]
 
+mod block_on;
 mod loss;
 mod mailbox;
 mod message;

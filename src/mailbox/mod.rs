@@ -20,7 +20,6 @@
 //! | `senders` | an address's drop | the last address's drop | all that the others put in |
 //! | `wake` | receiver sets `parked` | the waker's swap of `parked` | the sleeper's waker |
 //! | `bell` | fence(SeqCst) between write and look | the same on the other side | who comes second sees the first |
-//! | `bed` | a wake of a sleeping thread | the thread, before it sleeps | what it is woken for |
 //!
 //! Everything else is Relaxed and says why.
 #![forbid(unsafe_code)]
@@ -49,7 +48,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 pub use self::addr::{Addr, Offered};
-pub(crate) use self::addr::{Push, Pushed, Rest};
+pub(crate) use self::addr::{Push, Rest};
 pub use self::error::{OfferError, RecvError, TryRecvError};
 pub use self::overflow::Overflow;
 pub use self::wait::Wait;
@@ -367,6 +366,7 @@ impl<T> Mailbox<T> {
     }
 
     /// The most that [`take_batch`](Self::take_batch) moves at once.
+    #[cfg(test)]
     pub(crate) fn batch(&self) -> usize {
         self.taker.batch()
     }
@@ -434,6 +434,8 @@ impl<T> Mailbox<T> {
 
 impl<T> Drop for Mailbox<T> {
     fn drop(&mut self) {
+        // Before the close, which would wake this receiver's own task.
+        self.taker.queue().beside().signal.forget();
         self.close();
         self.discard();
     }

@@ -301,6 +301,18 @@ fn a_waiting_sender_hears_of_room_or_of_the_close() {
     });
 }
 
+/// A sender waits for room that never comes; the mailbox is closed. Accepted: it is told.
+#[test]
+fn a_close_wakes_a_sender_that_is_falling_asleep() {
+    model(|| {
+        let (addr, mailbox) = mailbox(1, Overflow::block());
+        addr.offer(Payload::new(1)).unwrap();
+        let sender = thread::spawn(move || block_on(addr.send_async(Payload::new(2))));
+        mailbox.close();
+        assert!(matches!(sender.join().unwrap(), Err(OfferError::Closed(Payload(2)))));
+    });
+}
+
 /// A waiting sender is cancelled while a place is freed; another waits. Accepted: the other gets
 /// in.
 #[test]

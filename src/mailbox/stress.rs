@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::blocking::block_on;
 use super::*;
+use crate::block_on::block_on;
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -85,7 +85,7 @@ fn exchange(
             0 => drop(mailbox.drain(turn % 100, |parcel| received.take(&parcel))),
             1 => {
                 let mut batch = VecDeque::new();
-                drop(mailbox.take_batch(usize::MAX, &mut batch));
+                let _ = mailbox.take_batch(usize::MAX, &mut batch);
                 batch.iter().for_each(|parcel| received.take(parcel));
             }
             _ => match mailbox.recv_blocking() {
@@ -183,9 +183,7 @@ fn batches_account_for_every_message_under_load() {
     for overflow in [Overflow::DropOldest, Overflow::DropNewest] {
         let (received, counts) = exchange(3, each, 50, overflow, 0, |addr, s, n, live| {
             let mut batch = (0..20).map(|k| Parcel::new(s, n * 20 + k, live)).collect();
-            addr.push_all(&mut batch, &mut Vec::new());
-            signal::fence();
-            addr.signal().ring();
+            let _ = addr.offer_all(&mut batch);
         });
         let sum = received.count + counts.dropped_oldest + counts.refused;
         assert_eq!(sum, 3 * each * 20);

@@ -119,9 +119,9 @@ mod slot;
 mod writer;
 
 pub(crate) use log::Log;
-pub(crate) use reader::{Next, Overrun, Reader};
+pub(crate) use reader::{Next, Reader};
 pub use shared::{Shared, Shares};
-pub(crate) use writer::{Claim, Pen, Refused, Writer};
+pub(crate) use writer::{Pen, Refused, Writer};
 
 #[cfg(all(test, ringpost_loom))]
 mod models;

@@ -54,6 +54,7 @@ impl<T: Send + Sync + 'static> Writer<T> {
     }
 
     /// The ring that it writes to.
+    #[cfg(test)]
     pub(crate) fn log(&self) -> &Arc<Log<T>> {
         &self.log
     }
@@ -68,6 +69,7 @@ impl<T: Send + Sync + 'static> Writer<T> {
 
     /// As [`Pen::claim`].
     #[inline]
+    #[cfg(test)]
     pub(crate) fn claim(&mut self, k: usize) -> Result<Claim<'_, T>, Refused> {
         let Pen { log, cell } = self.pen();
         claim(log, cell, k)
@@ -75,6 +77,7 @@ impl<T: Send + Sync + 'static> Writer<T> {
 
     /// As [`Pen::reclaim`].
     #[inline]
+    #[cfg(test)]
     pub(crate) fn reclaim(&mut self) {
         self.pen().reclaim();
     }

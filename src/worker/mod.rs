@@ -42,10 +42,8 @@
 //! | `state` | `task.rs`: a wake, the end of a run | `task.rs`: the start of a run, the end of a run that was rung, `stop` | what the waker wrote; the future itself, from worker to worker |
 //! | `ready-push` | `park.rs`: the fence in `call` | `park.rs`: the fences in `park`, `found` and `rest` | the push against "searching", "parked" and "resting" |
 //! | `standin` | `standin.rs`: a push | `standin.rs`: a pop | the task, in the models only |
-//! | `woken` | `block_on.rs`: a wake | `block_on.rs`: the thread that waits | what the waker wrote |
 #![forbid(unsafe_code)]
 
-mod block_on;
 mod park;
 mod queue;
 mod ready;
@@ -67,7 +65,6 @@ mod standin;
 #[cfg(all(test, not(ringpost_loom)))]
 mod tests;
 
-pub(crate) use block_on::block_on;
 pub(crate) use queue::Lane;
 pub(crate) use task::yield_now;
 

@@ -247,12 +247,26 @@ impl<T, B> Queue<T, B> {
             return Ok(0);
         }
         let (first, count) = self.claim(1, values.len() as u64)?;
-        for (value, position) in values.drain(..count as usize).zip(first..first + count) {
-            // SAFETY: each position of the claim is filled once, here; the list holds at least
-            // `count` values, and taking one from it runs no foreign code.
-            unsafe { self.slots.at(position).fill(position, value) };
+        let taken = count as usize;
+        let left = values.len() - taken;
+        let from = values.as_mut_ptr();
+        // SAFETY: nothing is dropped by this: the values are moved by the lines below, which run
+        // no foreign code and do not unwind.
+        unsafe { values.set_len(0) };
+        for (index, position) in (first..first + count).enumerate() {
+            // SAFETY: `index` is below the length that the list had.
+            let value = unsafe { from.add(index) };
+            // SAFETY: each position of the claim is filled once, here; each value is read once,
+            // and the list forgot it above.
+            unsafe { self.slots.at(position).fill_from(position, value) };
         }
-        Ok(count as usize)
+        // SAFETY: `taken` is at most the length that the list had.
+        let rest = unsafe { from.add(taken) };
+        // SAFETY: `left` values follow there, and at least as many places at the front.
+        unsafe { std::ptr::copy(rest, from, left) };
+        // SAFETY: they have just been moved to the front.
+        unsafe { values.set_len(left) };
+        Ok(taken)
     }
 
     /// Claims `count` places, all or none, to be filled later.
@@ -348,16 +362,17 @@ impl<T, B> Queue<T, B> {
         (self.tail().saturating_sub(head)).min(self.capacity) as usize
     }
 
-    /// The position below which everything was taken, skipped or given up.
-    pub(crate) fn head(&self) -> u64 {
-        // ORDER: Relaxed; a number to compare with `tail`.
-        self.front.head.load(Ordering::Relaxed)
+    /// The first position that nobody has claimed.
+    pub(crate) fn tail(&self) -> u64 {
+        // ORDER: Relaxed; a number to compare `head` with later, and for the ledger at rest.
+        self.ends.tail.load(Ordering::Relaxed) & !(CLOSED | SLOW)
     }
 
-    /// The position that is claimed next.
-    pub(crate) fn tail(&self) -> u64 {
-        // ORDER: Relaxed; a number for people and for the ledger at rest.
-        self.ends.tail.load(Ordering::Relaxed) & !(CLOSED | SLOW)
+    /// The first position that nobody has taken, given up or passed: everything below is out.
+    pub(crate) fn head(&self) -> u64 {
+        // ORDER(free): Acquire; pairs with ORDER(free) of the takers. Carries the end of their
+        // reading.
+        self.front.head.load(Ordering::Acquire)
     }
 
     /// Counts values that the owner turned away.

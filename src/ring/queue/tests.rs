@@ -192,6 +192,7 @@ fn a_later_place_waits_for_an_earlier_one_and_a_skip_lets_it_through() {
         assert_eq!((taken, one), (Taken { places: 3, values: 1 }, Some("later")));
         let tally = shared.tally();
         assert_eq!((tally.claimed, tally.skipped, tally.taken), (3, 2, 1));
+        assert_eq!((shared.head(), shared.tail()), (start + 3, start + 3));
     }
 }
 

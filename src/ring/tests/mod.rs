@@ -4,6 +4,8 @@
 mod memory;
 
 use super::log::Shape;
+use super::reader::Overrun;
+use super::writer::Claim;
 use super::*;
 use crate::Sequence;
 use crate::sync::Arc;

@@ -5,9 +5,9 @@ use std::future::poll_fn;
 use std::sync::Arc as StdArc;
 use std::task::Poll;
 
+use crate::block_on::block_on;
 use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering, Ordering::*, fence};
 use crate::sync::{Arc, UnsafeCell, thread};
-use crate::worker::block_on;
 use crate::worker::park::{Rose, Sleeper};
 use crate::worker::queue::{Lane, Turn};
 use crate::worker::ready::Ready;
@@ -394,18 +394,21 @@ fn block_on_sees_what_its_wakers_wrote() {
         let blocked = thread::spawn(|| {
             let written = Arc::new(AtomicU32::new(0));
             let mut wakers = None;
-            block_on(poll_fn(|cx| {
-                wakers.get_or_insert_with(|| {
-                    [(); 2].map(|()| {
-                        let (written, own) = (written.clone(), cx.waker().clone());
-                        thread::spawn(move || {
-                            written.fetch_add(1, Relaxed);
-                            own.wake();
+            block_on(
+                poll_fn(|cx| {
+                    wakers.get_or_insert_with(|| {
+                        [(); 2].map(|()| {
+                            let (written, own) = (written.clone(), cx.waker().clone());
+                            thread::spawn(move || {
+                                written.fetch_add(1, Relaxed);
+                                own.wake();
+                            })
                         })
-                    })
-                });
-                if written.load(Relaxed) == 2 { Poll::Ready(()) } else { Poll::Pending }
-            }));
+                    });
+                    if written.load(Relaxed) == 2 { Poll::Ready(()) } else { Poll::Pending }
+                }),
+                None,
+            );
             wakers.unwrap()
         });
         let wakers = blocked.join().unwrap();

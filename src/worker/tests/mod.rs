@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use super::crew::Crew;
 use super::seat::on_worker;
 use super::task::TaskRef;
-use super::{Lane, Workers, beat, block_on, yield_now};
+use super::{Lane, Workers, beat, yield_now};
+use crate::block_on::block_on;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use crate::sync::thread;
 
@@ -341,20 +342,27 @@ fn block_on_sees_what_its_wakers_wrote() {
             }
         })
     };
-    let answer = block_on(async {
-        loop {
-            poll_fn(|cx| {
-                *waker.lock().unwrap() = Some(cx.waker().clone());
-                if round.load(Relaxed).is_multiple_of(2) { Poll::Ready(()) } else { Poll::Pending }
-            })
-            .await;
-            if round.load(Relaxed) >= ROUNDS {
-                return "done";
+    let answer = block_on(
+        async {
+            loop {
+                poll_fn(|cx| {
+                    *waker.lock().unwrap() = Some(cx.waker().clone());
+                    if round.load(Relaxed).is_multiple_of(2) {
+                        Poll::Ready(())
+                    } else {
+                        Poll::Pending
+                    }
+                })
+                .await;
+                if round.load(Relaxed) >= ROUNDS {
+                    return "done";
+                }
+                round.fetch_add(1, Relaxed);
             }
-            round.fetch_add(1, Relaxed);
-        }
-    });
-    assert_eq!(answer, "done");
+        },
+        None,
+    );
+    assert_eq!(answer, Some("done"));
     until_all_stopped(&[pong]);
 }
 
@@ -365,16 +373,20 @@ fn block_on_is_not_fooled_by_a_token_of_others() {
     let mut polls = 0;
     let (send, receive) = mpsc::channel::<Waker>();
     let helper = thread::spawn(move || receive.recv().unwrap().wake());
-    block_on(poll_fn(|cx| {
-        polls += 1;
-        if polls == 1 {
-            send.send(cx.waker().clone()).unwrap();
-            return Poll::Pending;
-        }
-        Poll::Ready(())
-    }));
+    block_on(
+        poll_fn(|cx| {
+            polls += 1;
+            if polls == 1 {
+                send.send(cx.waker().clone()).unwrap();
+                return Poll::Pending;
+            }
+            Poll::Ready(())
+        }),
+        None,
+    );
     assert_eq!(polls, 2);
     helper.join().unwrap();
-    let panicked = catch_unwind(AssertUnwindSafe(|| block_on(async { panic!("on purpose") })));
+    let panicked =
+        catch_unwind(AssertUnwindSafe(|| block_on(async { panic!("on purpose") }, None)));
     assert!(panicked.is_err(), "a panic goes to the caller");
 }
