@@ -5,12 +5,14 @@ use std::any::Any;
 use std::cell::OnceCell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::Notice;
+
 scoped_tls_hkt::scoped_thread_local!(static CAUSE: for<'a> &'a dyn Any);
 
-/// A message type of a [`Bus`](crate).
+/// A message type of a [`Bus`](crate::Bus).
 ///
 /// Every method has a default, so that `impl Message for Tick {}` is enough. Small `Copy` types
-/// travel inline; large ones are better sent as `Arc<T>` or [`Shared<T>`](crate::ring).
+/// travel inline; large ones are better sent as `Arc<T>` or [`Shared<T>`](crate::Shared).
 ///
 /// `Sync` is asked for because readers on several threads borrow one message from the ring.
 pub trait Message: Clone + Send + Sync + 'static {
@@ -34,6 +36,12 @@ pub trait Message: Clone + Send + Sync + 'static {
 
     /// Names this message in a log line. Never write payload values here.
     fn describe(&self, _fields: &mut Fields) {}
+
+    /// The message that tells of a notice, for subscriptions whose pattern starts with `$`.
+    /// By default there is none: such a bus reads its notices by `Bus::notices`.
+    fn from_notice(_notice: &Notice) -> Option<Self> {
+        None
+    }
 }
 
 /// What the bus knows about a publish: read lazily, because most messages ask for nothing.
@@ -69,6 +77,8 @@ pub(crate) fn caused_by<M: Message, R>(message: &M, f: impl FnOnce() -> R) -> R 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Fields {
+    /// The message's own identity, for notices about it.
+    pub id: Option<String>,
     /// The message's type, such as `terminal.command`.
     pub event_type: Option<String>,
     /// Where it comes from.

@@ -13,14 +13,25 @@ pub(crate) use real::*;
 #[cfg(ringpost_loom)]
 pub(crate) use model::*;
 
+/// A number that nobody else in this process gets: tells one object from another after the
+/// address of the first was given to the second.
+pub(crate) fn unique() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    // Not modelled: nobody acts on how two such numbers compare, only on whether they are equal.
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    // ORDER: Relaxed; only the atomicity of the addition matters.
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 #[cfg(not(ringpost_loom))]
+#[expect(clippy::disallowed_types, reason = "this is the cell that all others are made of")]
 mod real {
     pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard};
     pub(crate) use std::{hint, thread, thread_local};
 
     pub(crate) mod atomic {
         pub(crate) use std::sync::atomic::{
-            AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+            AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
         };
     }
 
@@ -62,7 +73,7 @@ mod model {
 
     pub(crate) mod atomic {
         pub(crate) use loom::sync::atomic::{
-            AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+            AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
         };
     }
 

@@ -10,7 +10,7 @@ use super::field::Field;
 use super::json::scan::{Fault, Scanner};
 use super::time::Timestamp;
 use crate::ring::Shared;
-use crate::{Fields, Message, Stamp};
+use crate::{Fields, Message, Notice, Stamp};
 
 /// Identifiers longer than this are not inherited, so that a cause cannot make an event larger
 /// than a record may be.
@@ -36,7 +36,22 @@ impl Message for Shared<Event> {
         stamp.with_cause(|cause: &Shared<Event>| inherit(event, cause));
     }
 
+    fn from_notice(notice: &Notice) -> Option<Self> {
+        let data = serde_json::json!({
+            "original_event_id": notice.message_id,
+            "original_topic": notice.message_topic.as_deref(),
+            "sequence": notice.sequence,
+            "error": notice.error,
+            "panicked": notice.panicked,
+            "subscriber": notice.subscriber,
+            "pattern": &*notice.pattern,
+            "attempt": 1,
+        });
+        Event::builder(notice.topic).source("ringpost").json(&data).build().ok().map(Shared::new)
+    }
+
     fn describe(&self, fields: &mut Fields) {
+        fields.id = Some(self.id().to_owned());
         fields.event_type = Some(self.kind().to_owned());
         fields.source = Some(self.source().to_owned());
         fields.trace_id = self.trace_id().map(str::to_owned);

@@ -144,6 +144,12 @@ impl<T: Send + Sync + 'static> Log<T> {
         self.start
     }
 
+    /// Whether required readers leave room for `k` more, or nothing can be claimed any more: what
+    /// a publisher that was refused waits for.
+    pub(crate) fn has_room(&self, k: usize) -> bool {
+        self.is_closed() || self.tail() + k as u64 <= self.cursors.limit()
+    }
+
     /// Lets no claim succeed any more and says where the ring ends. Idempotent.
     pub(crate) fn close(&self) -> u64 {
         // ORDER(close): AcqRel; pairs with ORDER(close) in `is_closed`, and with ORDER(claim): a

@@ -307,7 +307,11 @@ impl<T: Send + Sync + 'static> Claim<'_, T> {
     #[inline]
     pub(crate) fn commit(self, value: T) {
         debug_assert_eq!(self.k, 1);
-        self.write(std::iter::once(value));
+        let Self { log, first, .. } = self;
+        self.fill(|memory| match block(log, memory, first >> log.shift) {
+            Some(block) => put(block, first, value),
+            None => memory.lapped.push(value),
+        });
     }
 
     /// Commits all places with the first messages of `values`, as many as were claimed. The
@@ -318,30 +322,32 @@ impl<T: Send + Sync + 'static> Claim<'_, T> {
     /// If there are fewer values than places, which then stay empty.
     #[inline]
     pub(crate) fn commit_all(self, values: &mut Vec<T>) {
-        let k = self.k as usize;
-        self.write(values.drain(..k));
+        let Self { log, first, k, .. } = self;
+        let mut values = values.drain(..k as usize);
+        self.fill(|memory| {
+            let (mut position, end) = (first, first + k);
+            while position < end {
+                let number = position >> log.shift;
+                let here = end.min((number + 1) << log.shift) - position;
+                let values = (position..).zip(values.by_ref().take(here as usize));
+                match block(log, memory, number) {
+                    Some(block) => values.for_each(|(position, value)| {
+                        put(block, position, value);
+                    }),
+                    None => memory.lapped.extend(values.map(|(_, value)| value)),
+                }
+                position += here;
+            }
+        });
     }
 
     #[inline]
-    fn write(self, values: impl Iterator<Item = T>) {
-        let Self { log, cell, first, .. } = self;
+    fn fill(self, write: impl FnOnce(&mut Memory<T>)) {
+        let Self { log, cell, .. } = self;
         // SAFETY: the cell is lent to this claim, and this is not inside another `memory`.
         unsafe {
             cell.memory(|memory| {
-                for (position, value) in (first..).zip(values) {
-                    let number = position >> log.shift;
-                    if number != memory.number {
-                        let Some(block) = log.find(number, &mut memory.spares) else {
-                            // Lapped before it was written: the place was ours, and is at once
-                            // overwritten. Readers count it in their gap.
-                            memory.lapped.push(value);
-                            continue;
-                        };
-                        memory.number = number;
-                        memory.block = Some(NonNull::from(block));
-                    }
-                    put(memory, position, value);
-                }
+                write(memory);
                 if !memory.spares.is_empty() {
                     give_spares_back(log, memory);
                 }
@@ -351,12 +357,26 @@ impl<T: Send + Sync + 'static> Claim<'_, T> {
     }
 }
 
-/// Writes into the remembered block.
+/// The block of a claimed position, remembered or looked up. None if the publisher was lapped
+/// before it had found it: then the place is its own all the same, and at once overwritten. Readers
+/// count it in their gap, and the message is left to `reclaim`.
 #[inline]
-fn put<T>(memory: &mut Memory<T>, position: u64, value: T) {
-    let block = memory.block.expect("remembered with its number");
+fn block<'a, T: Send + Sync + 'static>(
+    log: &'a Log<T>,
+    memory: &mut Memory<T>,
+    number: u64,
+) -> Option<&'a Block<T>> {
+    if number != memory.number {
+        let block = log.find(number, &mut memory.spares)?;
+        memory.number = number;
+        memory.block = Some(NonNull::from(block));
+    }
     // SAFETY: blocks are freed with the log, which the claim borrows.
-    let block = unsafe { block.as_ref() };
+    memory.block.map(|block| unsafe { block.as_ref() })
+}
+
+#[inline]
+fn put<T>(block: &Block<T>, position: u64, value: T) {
     // SAFETY: the position was claimed by the caller and is committed once; the block is that of
     // the position's number, and the cell has named it since before the claim.
     unsafe { block.slot(position).write(position, value) }

@@ -178,6 +178,16 @@ impl Persistence {
         self.desk.flush(upto, timeout)
     }
 
+    /// As [`flush`](Self::flush), for whoever must not keep it alive; true if there is nothing
+    /// left to flush.
+    pub(crate) fn flusher(&self) -> impl Fn(Sequence, Duration) -> bool + Send + Sync + use<> {
+        let desk = Arc::downgrade(&self.desk);
+        move |upto, timeout| match desk.upgrade() {
+            Some(desk) => desk.flush(upto, timeout).is_ok(),
+            None => true,
+        }
+    }
+
     /// Takes what the source has ready, stores and flushes it, and ends; after `timeout` it
     /// returns in any case and says what was not stored. A thread that is stuck in a system call
     /// is left behind.

@@ -43,6 +43,9 @@ pub enum TopicError {
         /// Where it is.
         at: usize,
     },
+    /// It starts with `$`, and somebody wants to publish to it.
+    #[error("names that start with `$` belong to the bus itself; publish to another")]
+    Reserved,
     /// A wildcard of the pattern's dialect, which that dialect does not allow in topics.
     #[error("`{found}` at byte {at} is a wildcard of `{dialect}:`; a topic has none there")]
     Wildcard {
@@ -67,6 +70,12 @@ pub enum PatternError {
     TooLong {
         /// Its length.
         bytes: usize,
+    },
+    /// More tokens than [`Pattern::MAX_TOKENS`].
+    #[error("the pattern asks for {tokens} tokens; shorten it to at most {}", Pattern::MAX_TOKENS)]
+    TooManyTokens {
+        /// How many it asks for.
+        tokens: usize,
     },
     /// Its tokens break the rules for names.
     #[error("{0}")]
@@ -115,6 +124,7 @@ impl TopicError {
     pub fn at(&self) -> Option<usize> {
         match *self {
             TopicError::Empty => None,
+            TopicError::Reserved => Some(0),
             TopicError::TooLong { limit, .. } => Some(limit),
             TopicError::EmptyToken { at }
             | TopicError::Control { at, .. }
@@ -133,7 +143,9 @@ impl PatternError {
     #[must_use]
     pub fn at(&self) -> Option<usize> {
         match self {
-            PatternError::Empty | PatternError::RegexTooBig { .. } => None,
+            PatternError::Empty
+            | PatternError::TooManyTokens { .. }
+            | PatternError::RegexTooBig { .. } => None,
             PatternError::TooLong { .. } => Some(Pattern::MAX_BYTES),
             PatternError::Name(error) => error.at(),
             PatternError::PartialWildcard { at, .. } | PatternError::NotLast { at, .. } => {

@@ -1,0 +1,140 @@
+//! On what an actor's run loop runs.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::runtime::Runtime;
+use crate::mailbox::wait::Wait;
+use crate::worker::{self, Lane, Workers};
+
+/// A run loop, ready to be started.
+pub type Run = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A runtime of the embedder's own, on which actors may run.
+///
+/// The library brings three (workers, threads and, with the feature `tokio`, tokio); this is the
+/// way to any other.
+pub trait Spawn: fmt::Debug + Send + Sync {
+    /// Starts a run loop and returns at once. `name` names the actor in lists of tasks.
+    ///
+    /// # Errors
+    ///
+    /// If it can't be started; the subscription is then not made.
+    fn spawn(&self, name: &str, run: Run) -> Result<(), ExecutorError>;
+}
+
+/// Where a subscription's handler runs.
+///
+/// | executor | good for | idle | costs |
+/// |---|---|---|---|
+/// | [`workers`](Executor::workers) (default for sync handlers) | many subscribers | a worker searches for about as long as a wake costs, then parks | a handler that blocks holds a worker until a spare one replaces it |
+/// | tokio (default for async handlers, where a runtime is current) | handlers that await tokio's I/O or timers | the task sleeps | a task switch a delivery burst |
+/// | [`thread`](Executor::thread) | the lowest latency, or handlers that block | as its [`Wait`] says | a thread |
+#[derive(Clone, Debug, Default)]
+pub struct Executor(Kind);
+
+#[derive(Clone, Debug, Default)]
+enum Kind {
+    #[default]
+    Default,
+    Workers(Option<Workers>),
+    Thread(Wait),
+    Own(Arc<dyn Spawn>),
+}
+
+/// Why an actor could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExecutorError {
+    /// A tokio task was asked for, but no runtime is current on this thread.
+    #[error("no tokio runtime is current here: subscribe inside one, or choose another executor")]
+    NoRuntime,
+    /// The thread could not be started.
+    #[error("the actor's thread could not be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Who executes, once the choice is made: what a run loop needs to know about its surroundings.
+#[derive(Clone, Debug)]
+pub(crate) enum Chosen {
+    Workers(Workers, Option<Runtime>),
+    Thread(Wait),
+    Own(Arc<dyn Spawn>),
+}
+
+impl Executor {
+    /// The bus's workers: a small pool of threads for many actors.
+    #[must_use]
+    pub fn workers() -> Self {
+        Self(Kind::Workers(None))
+    }
+
+    /// A pool of the caller's own.
+    #[must_use]
+    pub fn pool(workers: Workers) -> Self {
+        Self(Kind::Workers(Some(workers)))
+    }
+
+    /// A thread of the actor's own, which waits for messages as `wait` says.
+    #[must_use]
+    pub fn thread(wait: Wait) -> Self {
+        Self(Kind::Thread(wait))
+    }
+
+    /// A runtime of the embedder's own.
+    #[must_use]
+    pub fn custom(spawn: impl Spawn + 'static) -> Self {
+        Self(Kind::Own(Arc::new(spawn)))
+    }
+
+    pub(crate) fn choose(self, workers: &Workers, is_async: bool) -> Chosen {
+        match self.0 {
+            Kind::Default => match Runtime::current() {
+                Some(runtime) if is_async => Chosen::Own(Arc::new(runtime)),
+                runtime => Chosen::Workers(workers.clone(), runtime),
+            },
+            Kind::Workers(own) => {
+                Chosen::Workers(own.unwrap_or_else(|| workers.clone()), Runtime::current())
+            }
+            Kind::Thread(wait) => Chosen::Thread(wait),
+            Kind::Own(spawn) => Chosen::Own(spawn),
+        }
+    }
+}
+
+impl Chosen {
+    /// How the run loop waits for messages: only a thread of its own may spin.
+    pub(crate) fn wait(&self) -> Wait {
+        match self {
+            Self::Thread(wait) => *wait,
+            Self::Workers(..) | Self::Own(_) => Wait::default(),
+        }
+    }
+
+    /// Starts a run loop.
+    pub(crate) fn spawn(
+        self,
+        name: &str,
+        lane: Lane,
+        run: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), ExecutorError> {
+        match self {
+            Self::Workers(workers, None) => {
+                workers.spawn(lane, run);
+            }
+            Self::Workers(workers, Some(runtime)) => {
+                workers.spawn(lane, runtime.entered(run));
+            }
+            Self::Own(spawn) => spawn.spawn(name, Box::pin(run))?,
+            Self::Thread(_) => {
+                std::thread::Builder::new()
+                    .name(format!("ringpost:{name}"))
+                    .spawn(move || worker::block_on(run))?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,68 @@
+//! What became of every message of one subscription.
+//!
+//! Publishers write only what they lose or refuse ([`Losses`]); the runner writes the rest, on a
+//! line of its own. The account is put together on demand from these and from the positions of
+//! the mailbox or the ring.
+#![forbid(unsafe_code)]
+
+use crate::mailbox::losses::Losses;
+use crate::stats::Counter;
+use crate::sync::CachePadded;
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// The counters of one subscription.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    /// Written by the runner alone, once a message.
+    pub(crate) runner: CachePadded<RunnerCounts>,
+    /// Written by whoever loses a message.
+    pub(crate) losses: CachePadded<Losses>,
+}
+
+/// The runner's own columns.
+#[derive(Debug, Default)]
+pub(crate) struct RunnerCounts {
+    pub(crate) handled: Counter,
+    pub(crate) failed: Counter,
+    /// Taken from the mailbox, and older than the subscription.
+    pub(crate) discarded: Counter,
+    /// Taken from the mailbox and given up because the subscription ended.
+    pub(crate) given_up: Counter,
+    /// Taken out of the mailbox.
+    pub(crate) taken: Counter,
+    /// Read from history before the mailbox was joined.
+    pub(crate) replayed: Counter,
+    /// Messages that its handlers published.
+    pub(crate) published: Counter,
+    done: AtomicU64,
+}
+
+impl Ledger {
+    pub(crate) fn new() -> Self {
+        Self {
+            runner: CachePadded::new(RunnerCounts::default()),
+            losses: CachePadded::new(Losses::new()),
+        }
+    }
+}
+
+impl RunnerCounts {
+    /// The position (of the mailbox or the ring) below which everything was handled.
+    pub(crate) fn set_done(&self, position: u64) {
+        // ORDER(done): Release; pairs with ORDER(done) in `done`. Carries every effect of the
+        // handlers, and the count of what they published.
+        self.done.store(position, Ordering::Release);
+    }
+
+    pub(crate) fn done(&self) -> u64 {
+        // ORDER(done): Acquire; pairs with ORDER(done) in `set_done`.
+        self.done.load(Ordering::Acquire)
+    }
+
+    /// Messages taken out of the mailbox and not yet accounted for.
+    pub(crate) fn in_flight(&self) -> u64 {
+        let finished =
+            self.handled.get() + self.failed.get() + self.discarded.get() + self.given_up.get();
+        (self.taken.get() + self.replayed.get()).saturating_sub(finished)
+    }
+}

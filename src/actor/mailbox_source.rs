@@ -1,0 +1,127 @@
+//! A subscription's own mailbox as the source of its actor.
+#![forbid(unsafe_code)]
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::source::{Head, Letter, Refill, Source, drop_caught};
+use super::subscriber::Subscriber;
+use crate::mailbox::losses::Collector;
+use crate::mailbox::{Batch, Mailbox};
+use crate::{DropReason, Gap, Message, worker};
+
+/// Messages from a mailbox.
+pub(crate) struct MailboxSource<M: Message> {
+    mailbox: Mailbox<Letter<M>>,
+    batch: VecDeque<Letter<M>>,
+    /// Messages below this sequence were read from history, or are older than the subscription.
+    start: u64,
+    collector: Collector,
+    /// Gaps not yet told: each waits for the first message that is newer.
+    pending: Vec<Gap>,
+    subscriber: Arc<Subscriber<M>>,
+}
+
+impl<M: Message> MailboxSource<M> {
+    pub(crate) fn new(mailbox: Mailbox<Letter<M>>, subscriber: Arc<Subscriber<M>>) -> Self {
+        Self {
+            mailbox,
+            batch: VecDeque::new(),
+            start: 0,
+            collector: Collector::new(),
+            pending: Vec::new(),
+            subscriber,
+        }
+    }
+
+    /// Passes over what is below `start`, and tells these gaps before the first message.
+    pub(crate) fn set_start(&mut self, start: u64, gaps: Vec<Gap>) {
+        self.start = start;
+        self.pending = gaps;
+    }
+
+    #[cold]
+    fn tell_gaps(&mut self, before: u64, gaps: &mut Vec<Gap>) {
+        self.pending.retain(|gap| {
+            let later = gap.from.get() > before;
+            if !later {
+                gaps.push(*gap);
+            }
+            later
+        });
+    }
+}
+
+impl<M: Message> Source<M> for MailboxSource<M> {
+    #[inline]
+    fn refill(&mut self) -> Refill {
+        let taken = self.mailbox.take_batch(usize::MAX, &mut self.batch);
+        self.collector.collect(&self.subscriber.ledger.losses, &mut self.pending);
+        match taken {
+            Batch::Taken(count) => {
+                self.subscriber.ledger.runner.taken.add_owned(count as u64);
+                Refill::Some
+            }
+            Batch::Empty => Refill::Empty,
+            Batch::Busy => Refill::Busy,
+            Batch::Ended(_) => Refill::Ended,
+        }
+    }
+
+    #[inline]
+    fn head<'a>(&'a mut self, gaps: &mut Vec<Gap>) -> Option<Head<'a, M>> {
+        while self.batch.front()?.sequence < self.start {
+            self.pop();
+            self.subscriber.ledger.runner.discarded.add_owned(1);
+        }
+        if !self.pending.is_empty() {
+            let before = self.batch.front()?.sequence;
+            self.tell_gaps(before, gaps);
+        }
+        let Letter { sequence, topic, message } = self.batch.front()?;
+        Some(Head { sequence: *sequence, topic: *topic, message })
+    }
+
+    #[inline]
+    fn pop(&mut self) {
+        drop_caught(self.batch.pop_front());
+    }
+
+    #[inline]
+    fn finish_batch(&mut self) {
+        if self.batch.is_empty() {
+            self.subscriber.ledger.runner.set_done(self.mailbox.position());
+        }
+    }
+
+    async fn wait(&mut self) {
+        // Places that publishers gave back, or that gave way, are passed without a message.
+        self.finish_batch();
+        std::future::poll_fn(|task| self.mailbox.poll_idle(task)).await;
+    }
+
+    async fn give_up(&mut self, reason: DropReason) {
+        self.mailbox.close();
+        let counts = &self.subscriber.ledger.runner;
+        loop {
+            while let Some(letter) = self.batch.pop_front() {
+                if letter.sequence < self.start {
+                    counts.discarded.add_owned(1);
+                } else {
+                    let at = letter.sequence;
+                    self.subscriber.ledger.losses.record(reason, at, at, 1);
+                    counts.given_up.add_owned(1);
+                }
+                drop_caught(letter);
+            }
+            counts.set_done(self.mailbox.position());
+            match self.mailbox.take_batch(usize::MAX, &mut self.batch) {
+                Batch::Taken(count) => counts.taken.add_owned(count as u64),
+                Batch::Ended(_) => return,
+                // A publisher holds a place that it will fill or give back in a moment, or is
+                // making room at this very moment.
+                Batch::Empty | Batch::Busy => worker::yield_now().await,
+            }
+        }
+    }
+}

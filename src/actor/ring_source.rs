@@ -1,0 +1,143 @@
+//! The ring as the source of an actor that wants every message.
+//!
+//! Such a subscription needs no mailbox: publishers pay nothing for it, and its mailbox size is
+//! the lag that it may build up.
+#![forbid(unsafe_code)]
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use super::bell::Bell;
+use super::source::{Entry, Head, Refill, Source};
+use super::subscriber::{Life, Subscriber};
+use crate::mailbox::losses::Losses;
+use crate::mailbox::space::Space;
+use crate::mailbox::wait::{Idle, Wait};
+use crate::ring::{Next, Reader};
+use crate::{DropReason, Gap, Message, Sequence};
+
+/// Messages from the ring itself, for a subscription that wants them all.
+pub(crate) struct RingSource<M: Message> {
+    reader: Reader<Entry<M>>,
+    bell: Arc<Bell>,
+    /// Rung when a required reader moved on.
+    space: Arc<Space>,
+    /// The lag that is allowed: the mailbox size asked for.
+    window: u64,
+    left: u64,
+    pending: Option<Gap>,
+    subscriber: Arc<Subscriber<M>>,
+    idle: Idle,
+}
+
+impl<M: Message> RingSource<M> {
+    pub(crate) fn new(
+        reader: Reader<Entry<M>>,
+        bell: Arc<Bell>,
+        space: Arc<Space>,
+        window: u64,
+        subscriber: Arc<Subscriber<M>>,
+        wait: Wait,
+    ) -> Self {
+        subscriber.ledger.runner.set_done(reader.position());
+        let idle = Idle::new(wait, usize::try_from(window).unwrap_or(usize::MAX));
+        Self { reader, bell, space, window, left: 0, pending: None, subscriber, idle }
+    }
+}
+
+/// Notes a loss; losses that touch become one gap.
+fn lose(pending: &mut Option<Gap>, losses: &Losses, (from, to): (u64, u64), reason: DropReason) {
+    let count = to - from + 1;
+    let gap = pending.get_or_insert(Gap {
+        from: Sequence::new(from),
+        to: Sequence::new(to),
+        count: 0,
+        reason,
+    });
+    gap.to = Sequence::new(to);
+    gap.count += count;
+    losses.record(gap.reason, from, to, count);
+}
+
+impl<M: Message> Source<M> for RingSource<M> {
+    fn refill(&mut self) -> Refill {
+        if !self.reader.is_required() {
+            let lag = self.reader.lag();
+            let newest = self.reader.position() + lag.saturating_sub(self.window);
+            if lag > self.window
+                && let Some((from, to)) = self.reader.skip_to(newest)
+            {
+                let losses = &self.subscriber.ledger.losses;
+                lose(&mut self.pending, losses, (from, to), DropReason::FullOldest);
+            }
+        }
+        self.left = (self.window / 4).clamp(1, 64);
+        loop {
+            match self.reader.next() {
+                Next::Item(..) => {
+                    self.idle.reset();
+                    return Refill::Some;
+                }
+                Next::Empty => return Refill::Empty,
+                Next::Closed => return Refill::Ended,
+                Next::Gap { from, to } => {
+                    let losses = &self.subscriber.ledger.losses;
+                    lose(&mut self.pending, losses, (from, to), DropReason::Lapped);
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn head<'a>(&'a mut self, gaps: &mut Vec<Gap>) -> Option<Head<'a, M>> {
+        if self.left == 0 {
+            return None;
+        }
+        let Self { reader, pending, subscriber, .. } = self;
+        match reader.next() {
+            Next::Item(sequence, Entry { topic, message }) => {
+                gaps.extend(pending.take());
+                Some(Head { sequence, topic: *topic, message })
+            }
+            Next::Gap { from, to } => {
+                // Told with the first message of the next batch.
+                lose(pending, &subscriber.ledger.losses, (from, to), DropReason::Lapped);
+                None
+            }
+            Next::Empty | Next::Closed => None,
+        }
+    }
+
+    #[inline]
+    fn pop(&mut self) {
+        self.reader.advance();
+        self.left -= 1;
+    }
+
+    #[inline]
+    fn finish_batch(&mut self) {
+        self.subscriber.ledger.runner.set_done(self.reader.position());
+        if self.reader.is_required() {
+            self.reader.publish();
+            self.space.freed();
+        }
+    }
+
+    async fn wait(&mut self) {
+        self.finish_batch();
+        self.reader.release();
+        let Self { reader, bell, subscriber, idle, .. } = self;
+        let ready = || reader.is_ready() || subscriber.life() != Life::Running;
+        poll_fn(|task| bell.poll(idle, task, ready)).await;
+    }
+
+    async fn give_up(&mut self, reason: DropReason) {
+        let (position, lag) = (self.reader.position(), self.reader.lag());
+        let tail = position + lag;
+        if lag > 0 {
+            self.subscriber.ledger.losses.record(reason, position, tail - 1, lag);
+        }
+        self.subscriber.set_ended_at(tail);
+        self.subscriber.ledger.runner.set_done(tail);
+    }
+}

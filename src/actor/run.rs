@@ -1,0 +1,244 @@
+//! The run loop of an actor: refill, handle, wait, stop.
+//!
+//! Spawned by `bus/subscribe.rs` on an executor. It is the only place that calls user code of a
+//! subscription; nothing that user code does gets past it.
+#![forbid(unsafe_code)]
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use super::scope;
+use super::source::{Head, Refill, Source};
+use super::subscriber::{Life, Subscriber};
+use super::{Actor, Context, Delivery, Failure};
+use crate::message::caused_by;
+use crate::topic::TopicId;
+use crate::{DropReason, Fields, Gap, Message, Notice, Sequence, worker};
+
+/// How many messages an actor handles before it lets others on the same executor run.
+const BUDGET: usize = 512;
+
+/// Why an actor stopped handling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Its source is closed and empty.
+    Drained,
+    /// It was told to stop: what is left counts as dropped for this reason.
+    GaveUp(DropReason),
+}
+
+/// Runs an actor to its end.
+///
+/// The whole loop is polled inside the handler's scope, so that entering it costs once a poll and
+/// not once a message.
+pub(crate) async fn run<M, A, S>(actor: A, source: S, subscriber: Arc<Subscriber<M>>)
+where
+    M: Message,
+    A: Actor<M>,
+    S: Source<M>,
+{
+    let bus = subscriber.bus;
+    let mut life = pin!(live(actor, source, subscriber));
+    std::future::poll_fn(|task| {
+        let _inside = scope::enter(bus);
+        life.as_mut().poll(task)
+    })
+    .await;
+}
+
+async fn live<M, A, S>(mut actor: A, mut source: S, subscriber: Arc<Subscriber<M>>)
+where
+    M: Message,
+    A: Actor<M>,
+    S: Source<M>,
+{
+    let mut context = Context::new(subscriber.id, Arc::clone(&subscriber.pattern));
+    let started = guarded(None::<&M>, || actor.on_start(&mut context)).await;
+    if failed(&subscriber, started, None) {
+        subscriber.advance(Life::Failed);
+        source.give_up(DropReason::Stopped).await;
+    } else {
+        let end = serve(&mut actor, &mut context, &mut source, &subscriber).await;
+        if let End::GaveUp(reason) = end {
+            source.give_up(reason).await;
+        }
+        let stopped = guarded(None::<&M>, || actor.on_stop(&mut context)).await;
+        failed(&subscriber, stopped, None);
+    }
+    note_published(&subscriber);
+    drop(source);
+    // An actor's own Drop is user code too.
+    let dropped = catch_unwind(AssertUnwindSafe(|| drop(actor)));
+    failed(&subscriber, dropped.map(|()| Ok(())), None);
+    subscriber.advance(Life::Ended);
+    subscriber.ended();
+}
+
+/// Handles messages until the source ends or the subscription does.
+async fn serve<M: Message, A: Actor<M>, S: Source<M>>(
+    actor: &mut A,
+    context: &mut Context,
+    source: &mut S,
+    subscriber: &Subscriber<M>,
+) -> End {
+    let counts = &subscriber.ledger.runner;
+    let mut gaps: Vec<Gap> = Vec::new();
+    let mut budget = BUDGET;
+    let mut was_busy = false;
+    loop {
+        if let Some(end) = ending(subscriber, context) {
+            return end;
+        }
+        match source.refill() {
+            Refill::Ended => return End::Drained,
+            Refill::Busy => worker::yield_now().await,
+            Refill::Empty => {
+                if std::mem::take(&mut was_busy) {
+                    let idle = guarded(None::<&M>, || actor.on_idle(context)).await;
+                    failed(subscriber, idle, None);
+                    note_published(subscriber);
+                }
+                source.wait().await;
+                budget = BUDGET;
+            }
+            Refill::Some => {
+                was_busy = true;
+                while let Some(head) = source.head(&mut gaps) {
+                    let Head { sequence, topic, message } = head;
+                    let number = (sequence != 0).then(|| Sequence::new(sequence));
+                    let delivery = Delivery::lend(number, topic, &subscriber.names, message, &gaps);
+                    let outcome = guarded(Some(message), || actor.handle(delivery, context)).await;
+                    if failed(subscriber, outcome, Some((number, topic, message))) {
+                        counts.failed.add_owned(1);
+                    } else {
+                        counts.handled.add_owned(1);
+                    }
+                    gaps.clear();
+                    source.pop();
+                    budget = budget.saturating_sub(1);
+                    worker::beat();
+                    if ending(subscriber, context).is_some() {
+                        break;
+                    }
+                }
+                note_published(subscriber);
+                source.finish_batch();
+                if budget == 0 {
+                    worker::yield_now().await;
+                    budget = BUDGET;
+                }
+            }
+        }
+    }
+}
+
+/// Whether the subscription should end now, and why.
+#[inline]
+fn ending<M: Message>(subscriber: &Subscriber<M>, context: &Context) -> Option<End> {
+    match subscriber.life() {
+        Life::Running if !context.is_stopping() => None,
+        Life::Abandoned => Some(End::GaveUp(DropReason::Shutdown)),
+        _ => Some(End::GaveUp(DropReason::Cancelled)),
+    }
+}
+
+/// Adds what the handlers published to their own account, before their work counts as done.
+#[inline]
+fn note_published<M: Message>(subscriber: &Subscriber<M>) {
+    let published = scope::take_published();
+    if published != 0 {
+        subscriber.ledger.runner.published.add(published);
+    }
+}
+
+/// Calls a hook and awaits it, catching a panic of either. `message` is the cause of what it
+/// publishes.
+async fn guarded<M: Message, F: Future>(
+    message: Option<&M>,
+    call: impl FnOnce() -> F,
+) -> Result<F::Output, Box<dyn Any + Send>> {
+    let future = catch_unwind(AssertUnwindSafe(|| with_cause(message, call)))?;
+    let mut future = pin!(future);
+    std::future::poll_fn(|task| {
+        let poll = AssertUnwindSafe(|| with_cause(message, || future.as_mut().poll(task)));
+        match catch_unwind(poll) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
+    })
+    .await
+}
+
+#[inline]
+fn with_cause<M: Message, R>(message: Option<&M>, f: impl FnOnce() -> R) -> R {
+    match message {
+        Some(message) => caused_by(message, f),
+        None => f(),
+    }
+}
+
+/// Where a handler failed: the message's sequence, topic and itself.
+type Place<'a, M> = (Option<Sequence>, TopicId, &'a M);
+
+/// Whether a hook failed; if so, tells the bus.
+fn failed<M: Message>(
+    subscriber: &Subscriber<M>,
+    outcome: Result<Result<(), Failure>, Box<dyn Any + Send>>,
+    place: Option<Place<'_, M>>,
+) -> bool {
+    let (error, panicked) = match outcome {
+        Ok(Ok(())) => return false,
+        Ok(Err(failure)) => (failure.to_string(), false),
+        Err(panic) => (panic_text(panic), true),
+    };
+    subscriber.notify(notice(subscriber, error, panicked, place));
+    true
+}
+
+#[cold]
+pub(crate) fn notice<M: Message>(
+    subscriber: &Subscriber<M>,
+    error: String,
+    panicked: bool,
+    place: Option<Place<'_, M>>,
+) -> Notice {
+    let mut fields = Fields::default();
+    if let Some((_, _, message)) = place {
+        // `describe` is user code.
+        let described = catch_unwind(AssertUnwindSafe(|| message.describe(&mut fields)));
+        if described.is_err() {
+            fields = Fields::default();
+        }
+    }
+    Notice {
+        topic: Notice::ERRORS,
+        subscriber: subscriber.id,
+        pattern: Arc::clone(&subscriber.pattern),
+        sequence: place.and_then(|(sequence, ..)| sequence),
+        message_topic: place.map(|(_, topic, _)| Arc::clone(subscriber.names.name(topic))),
+        message_id: fields.id,
+        error: Notice::cut(error),
+        panicked,
+        of_notices: subscriber.of_notices,
+    }
+}
+
+/// The text of a panic, as far as there is one. Its payload's own Drop may panic again.
+#[cold]
+pub(crate) fn panic_text(panic: Box<dyn Any + Send>) -> String {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "the handler panicked".to_owned());
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        // Whatever a payload of a payload does, it is not dropped.
+        std::mem::forget(again);
+    }
+    text
+}

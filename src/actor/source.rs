@@ -1,0 +1,69 @@
+//! Where an actor's messages come from: its mailbox ([`mailbox_source`](super::mailbox_source)),
+//! the ring ([`ring_source`](super::ring_source)), or the ring's past ([`history`](super::history)).
+//!
+//! A source hands out messages in batches: [`refill`](Source::refill) makes some available,
+//! [`head`](Source::head) lends the first, [`pop`](Source::pop) is done with it, and
+//! [`finish_batch`](Source::finish_batch) tells whoever waits for room or for quiet.
+#![forbid(unsafe_code)]
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::topic::TopicId;
+use crate::{DropReason, Gap, Message};
+
+/// A message in a mailbox: what the publisher knows of it travels with it.
+pub(crate) struct Letter<M> {
+    pub(crate) sequence: u64,
+    pub(crate) topic: TopicId,
+    pub(crate) message: M,
+}
+
+/// A message on the ring; its sequence is its place.
+pub(crate) struct Entry<M> {
+    pub(crate) topic: TopicId,
+    pub(crate) message: M,
+}
+
+/// What a refill found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refill {
+    Some,
+    Empty,
+    /// A publisher is in the way for a moment: look again.
+    Busy,
+    /// Closed, and everything was handed out.
+    Ended,
+}
+
+/// The first message of the batch, lent.
+pub(crate) struct Head<'a, M> {
+    /// 0 for a message that never was on the ring.
+    pub(crate) sequence: u64,
+    pub(crate) topic: TopicId,
+    pub(crate) message: &'a M,
+}
+
+pub(crate) trait Source<M: Message>: Send + 'static {
+    /// Makes a batch available.
+    fn refill(&mut self) -> Refill;
+    /// Lends the next message of the batch, and adds to `gaps` what was lost before it.
+    fn head<'a>(&'a mut self, gaps: &mut Vec<Gap>) -> Option<Head<'a, M>>;
+    /// Done with the head.
+    fn pop(&mut self);
+    /// Done with the batch.
+    fn finish_batch(&mut self);
+    /// Waits until a refill may find something else than nothing.
+    fn wait(&mut self) -> impl Future<Output = ()> + Send;
+    /// Takes no more, and counts what is left as dropped.
+    fn give_up(&mut self, reason: DropReason) -> impl Future<Output = ()> + Send;
+}
+
+/// Drops a message whose Drop may panic: the run loop must not end by it.
+#[inline]
+pub(crate) fn drop_caught<T>(value: T) {
+    if std::mem::needs_drop::<T>() {
+        // The panic was the message's own and has nowhere to go.
+        let _panic = catch_unwind(AssertUnwindSafe(|| drop(value)));
+    }
+}

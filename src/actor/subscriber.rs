@@ -1,0 +1,145 @@
+//! One subscription as its runner, its publishers and its owner share it.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use super::ledger::Ledger;
+use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use crate::topic::Pattern;
+use crate::topic::names::Names;
+use crate::{Message, Notice};
+
+/// What a run loop needs of the bus above it.
+pub(crate) trait Host<M: Message>: Send + Sync {
+    /// A handler failed, or the actor itself.
+    fn notify(&self, notice: Notice);
+    /// The run loop is over: the subscription leaves the route table.
+    fn ended(&self, id: u64);
+}
+
+/// The life of a subscription. It only goes forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Life {
+    /// Messages are handled.
+    Running,
+    /// Cancelled: the runner gives up what is left as soon as it looks.
+    Cancelled,
+    /// The bus gave up waiting for it.
+    Abandoned,
+    /// The runner is gone.
+    Ended,
+    /// The runner is gone, because the actor could not start.
+    Failed,
+}
+
+/// The shared part of a subscription.
+pub(crate) struct Subscriber<M: Message> {
+    pub(crate) id: u64,
+    /// The bus's number, for [`scope`](super::scope).
+    pub(crate) bus: u64,
+    pub(crate) pattern: Arc<str>,
+    /// Whether its pattern sees the bus's own topics.
+    pub(crate) of_notices: bool,
+    pub(crate) names: Arc<Names>,
+    pub(crate) ledger: Ledger,
+    /// The bus; a subscription does not keep it alive.
+    host: Weak<dyn Host<M>>,
+    life: AtomicU8,
+    /// Whether it has read all of the past that it asked for.
+    caught_up: AtomicBool,
+    /// For a ring reader: the tail when it ended; `u64::MAX` while it runs.
+    ended_at: AtomicU64,
+}
+
+impl<M: Message> Subscriber<M> {
+    pub(crate) fn new(
+        id: u64,
+        bus: u64,
+        pattern: &Pattern,
+        names: Arc<Names>,
+        host: Weak<dyn Host<M>>,
+        caught_up: bool,
+    ) -> Self {
+        Self {
+            id,
+            bus,
+            pattern: Arc::from(pattern.as_str()),
+            of_notices: pattern.sees_reserved(),
+            names,
+            ledger: Ledger::new(),
+            host,
+            life: AtomicU8::new(Life::Running as u8),
+            caught_up: AtomicBool::new(caught_up),
+            ended_at: AtomicU64::new(u64::MAX),
+        }
+    }
+
+    /// Tells the bus of a failure, if there still is one.
+    pub(crate) fn notify(&self, notice: Notice) {
+        if let Some(host) = self.host.upgrade() {
+            host.notify(notice);
+        }
+    }
+
+    /// The run loop is over.
+    pub(crate) fn ended(&self) {
+        if let Some(host) = self.host.upgrade() {
+            host.ended(self.id);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn life(&self) -> Life {
+        // ORDER(life): Acquire; pairs with ORDER(life) in `advance`. Carries the final counters.
+        match self.life.load(Ordering::Acquire) {
+            0 => Life::Running,
+            1 => Life::Cancelled,
+            2 => Life::Abandoned,
+            3 => Life::Ended,
+            _ => Life::Failed,
+        }
+    }
+
+    /// Goes on to a later stage of life; whether this call did it.
+    pub(crate) fn advance(&self, to: Life) -> bool {
+        // ORDER(life): AcqRel; pairs with ORDER(life) in `life`.
+        self.life.fetch_max(to as u8, Ordering::AcqRel) < to as u8
+    }
+
+    /// The past was read: from now on the mailbox tells how far the runner is.
+    pub(crate) fn set_caught_up(&self) {
+        // ORDER(caught-up): Release; pairs with ORDER(caught-up) in `is_caught_up`. Carries the
+        // counters of the past.
+        self.caught_up.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_caught_up(&self) -> bool {
+        // ORDER(caught-up): Acquire; pairs with ORDER(caught-up) in `set_caught_up`.
+        self.caught_up.load(Ordering::Acquire)
+    }
+
+    /// Notes where a ring reader ended.
+    pub(crate) fn set_ended_at(&self, tail: u64) {
+        // ORDER: Relaxed; `advance(Ended)` releases it.
+        self.ended_at.store(tail, Ordering::Relaxed);
+    }
+
+    /// Where a ring reader ended, or `tail` while it runs.
+    pub(crate) fn end(&self, tail: u64) -> u64 {
+        // ORDER: Relaxed; a statistic, exact once `life` said Ended.
+        self.ended_at.load(Ordering::Relaxed).min(tail)
+    }
+}
+
+impl<M: Message> fmt::Debug for Subscriber<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscriber")
+            .field("id", &self.id)
+            .field("pattern", &self.pattern)
+            .field("life", &self.life())
+            .field("ledger", &self.ledger)
+            .finish_non_exhaustive()
+    }
+}

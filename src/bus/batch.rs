@@ -1,0 +1,277 @@
+//! One publish of up to 64 messages: the steps of `publish.rs`, each taken once for all.
+//!
+//! Copies are made message by message, so that a shared message is counted once for all its
+//! mailboxes, and are laid out mailbox by mailbox, so that each takes its column in one claim.
+#![forbid(unsafe_code)]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::core::Core;
+use super::inline;
+use super::publish::{
+    Counts, Refusal, RingEnd, Scratch, Unreserved, give_back, lose, lost_oldest, reserve,
+    ring_bells,
+};
+use super::room::Room;
+use super::route::{Route, Target};
+use super::topics::TopicEntry;
+use crate::actor::scope;
+use crate::actor::source::{Entry, Letter};
+use crate::mailbox::{Rest, signal};
+use crate::ring::Refused;
+use crate::{DropReason, Message, Sequence, Stamp, trace};
+
+/// The largest group that is claimed at once.
+pub(crate) const LARGEST: usize = 64;
+
+/// What became of a batch, summed over its messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PublishedBatch {
+    /// The first message's sequence; `None` for an empty batch or a disabled bus.
+    pub first: Option<Sequence>,
+    /// The last message's sequence. Other publishers' messages may lie in between.
+    pub last: Option<Sequence>,
+    /// Messages that went out.
+    pub count: u64,
+    /// Deliveries: each message in each mailbox that took it, inline handlers run, ring readers.
+    pub delivered: u64,
+    /// Messages that mailboxes lost to this batch, these or older ones.
+    pub dropped: u64,
+}
+
+impl PublishedBatch {
+    pub(crate) fn add(&mut self, next: Self) {
+        self.first = self.first.or(next.first);
+        self.last = next.last.or(self.last);
+        self.count += next.count;
+        self.delivered += next.delivered;
+        self.dropped += next.dropped;
+    }
+
+    /// How many got a sequence.
+    pub(crate) fn sequenced(&self) -> u64 {
+        if self.first.is_some() { self.count } else { 0 }
+    }
+}
+
+/// Publishes the first `size` of `messages`, and takes them out; or none of them.
+pub(crate) fn publish<M: Message>(
+    core: &Core<M>,
+    ring: &mut impl RingEnd<M>,
+    topic: &TopicEntry<M>,
+    route: &mut Arc<Route<M>>,
+    scratch: &mut Scratch<M>,
+    messages: &mut Vec<M>,
+    size: usize,
+) -> Result<PublishedBatch, Refusal<M, ()>> {
+    if !core.log.is_enabled() {
+        scratch.discarded.extend(messages.drain(..size));
+        scratch.clear();
+        return Ok(PublishedBatch { count: size as u64, ..PublishedBatch::default() });
+    }
+    if let Some(gate) = core.refuses() {
+        return Err(Refusal::at(gate, ()));
+    }
+    if route.version != core.table.version() {
+        *route = topic.route(&core.table);
+        if route.smallest_blocking().is_some_and(|most| most < size) {
+            // The caller cuts smaller groups for the new route.
+            let most = route.smallest_blocking().unwrap_or(1);
+            return publish(core, ring, topic, route, scratch, messages, most);
+        }
+    }
+    let stamp = Stamp::default();
+    for message in &mut messages[..size] {
+        message.stamp(&stamp);
+    }
+    let logs = core.settings.log_events;
+    let lines: Vec<_> =
+        messages[..size].iter().filter(|_| logs).map(|message| trace::Line::of(message)).collect();
+    let done = Group { core, topic, size }.publish(ring, route, scratch, messages);
+    scratch.clear();
+    ring.with(|pen| pen.reclaim());
+    if done.is_ok() {
+        for line in lines {
+            line.published(&topic.name, route.subscribers());
+        }
+    }
+    done
+}
+
+/// One group under way.
+struct Group<'a, M: Message> {
+    core: &'a Core<M>,
+    topic: &'a TopicEntry<M>,
+    size: usize,
+}
+
+impl<M: Message> Group<'_, M> {
+    fn publish(
+        &self,
+        ring: &mut impl RingEnd<M>,
+        route: &mut Arc<Route<M>>,
+        scratch: &mut Scratch<M>,
+        messages: &mut Vec<M>,
+    ) -> Result<PublishedBatch, Refusal<M, ()>> {
+        let Self { core, topic, size } = *self;
+        if let Err(unreserved) = reserve(route, size, &mut scratch.places) {
+            return Err(match unreserved {
+                Unreserved::Full(target) => Refusal::Full((), Room::Mailbox(target)),
+                Unreserved::Stopped(subscriber) => Refusal::Stopped(subscriber, ()),
+            });
+        }
+        let inline = usize::from(!route.inline.is_empty());
+        self.copy(route.mailboxes() + inline, scratch, messages);
+        scratch
+            .entries
+            .extend(messages.drain(..size).map(|message| Entry { topic: topic.id, message }));
+        let claimed = ring.with(|pen| {
+            let claim = pen.claim(size)?;
+            let first = claim.first();
+            let rerouted = core.table.version() != route.version;
+            claim.commit_all(&mut scratch.entries);
+            Ok((first, rerouted))
+        });
+        let (first, rerouted) = match claimed {
+            Ok(claimed) => claimed,
+            Err(refused) => {
+                messages.splice(..0, scratch.entries.drain(..).map(|entry| entry.message));
+                give_back(route, &mut scratch.places);
+                for column in &mut scratch.columns {
+                    scratch.stolen.append(column);
+                }
+                return Err(match refused {
+                    Refused::Full => Refusal::Full((), Room::Ring),
+                    Refused::Closed | Refused::Disabled => Refusal::Closed(()),
+                });
+            }
+        };
+        scope::note_published(core.number, size as u64);
+        for letter in scratch.columns.iter_mut().flatten() {
+            letter.sequence += first;
+        }
+        let mut counts = Counts::default();
+        self.fill(route, first, scratch, &mut counts);
+        self.offer(route, first, scratch, &mut counts);
+        signal::fence();
+        ring_bells(route);
+        core.ring_readers();
+        counts.delivered += route.readers * size as u64;
+        if inline == 1 {
+            let column = std::mem::take(&mut scratch.columns[route.mailboxes()]);
+            counts.delivered += (column.len() * route.inline.len()) as u64;
+            for letter in column {
+                inline::deliver(route, letter.sequence, letter.topic, &letter.message);
+                scratch.stolen.push(letter);
+            }
+        }
+        if rerouted {
+            let old = std::mem::replace(route, topic.route(&core.table));
+            for sequence in first..first + size as u64 {
+                super::publish::read_back(
+                    core,
+                    &old,
+                    route,
+                    sequence,
+                    topic.id,
+                    scratch,
+                    &mut counts,
+                );
+            }
+        }
+        Ok(PublishedBatch {
+            first: Some(Sequence::new(first)),
+            last: Some(Sequence::new(first + size as u64 - 1)),
+            count: size as u64,
+            delivered: counts.delivered,
+            dropped: counts.dropped,
+        })
+    }
+
+    /// Makes the copies of all messages, one column a target. A letter's sequence is its place in
+    /// the group until the group has one.
+    fn copy(&self, targets: usize, scratch: &mut Scratch<M>, messages: &[M]) {
+        scratch.columns.resize_with(targets.max(scratch.columns.len()), Vec::new);
+        if targets == 0 {
+            return;
+        }
+        for (place, message) in messages[..self.size].iter().enumerate() {
+            let columns = &mut scratch.columns[..targets];
+            let copied = catch_unwind(AssertUnwindSafe(|| {
+                for (column, message) in columns.iter_mut().zip(message.share(targets)) {
+                    column.push(Letter { sequence: place as u64, topic: self.topic.id, message });
+                }
+            }));
+            if copied.is_err() {
+                // Nobody gets a message whose Clone panics, so that all mailboxes agree.
+                for column in columns {
+                    let torn = column.pop_if(|letter| letter.sequence == place as u64);
+                    scratch.stolen.extend(torn);
+                }
+            }
+        }
+    }
+
+    /// Fills the places that were claimed before the ring.
+    fn fill(&self, route: &Route<M>, first: u64, scratch: &mut Scratch<M>, counts: &mut Counts) {
+        let columns = scratch.columns.iter_mut();
+        for ((target, places), column) in
+            route.blocking.iter().zip(scratch.places.drain(..)).zip(columns)
+        {
+            let Some(mut places) = places else {
+                scratch.stolen.append(column);
+                continue;
+            };
+            self.lose_uncopied(target, first, column, counts);
+            counts.delivered += column.len() as u64;
+            for letter in column.drain(..) {
+                target.addr.fill(&mut places, letter);
+            }
+            if places.left() > 0 {
+                target.addr.skip(&mut places);
+            }
+        }
+    }
+
+    /// Offers a column to each other mailbox.
+    fn offer(&self, route: &Route<M>, first: u64, scratch: &mut Scratch<M>, counts: &mut Counts) {
+        let columns = scratch.columns.iter_mut().skip(route.blocking.len());
+        for (target, column) in route.open.iter().zip(columns) {
+            self.lose_uncopied(target, first, column, counts);
+            let before = scratch.stolen.len();
+            let pushed = target.addr.push_all(column, &mut scratch.stolen);
+            counts.delivered += pushed.taken;
+            counts.dropped += pushed.stolen;
+            if pushed.stolen > 0 {
+                lost_oldest(target, &scratch.stolen[before..]);
+            }
+            if pushed.rest != Rest::Closed {
+                for letter in &*column {
+                    lose(target, letter.sequence, DropReason::FullNewest, counts);
+                }
+            }
+            scratch.stolen.append(column);
+        }
+    }
+
+    /// Counts the messages that are missing in a column because their Clone panicked.
+    fn lose_uncopied(
+        &self,
+        target: &Target<M>,
+        first: u64,
+        column: &[Letter<M>],
+        counts: &mut Counts,
+    ) {
+        if column.len() == self.size {
+            return;
+        }
+        let mut letters = column.iter().map(|letter| letter.sequence).peekable();
+        for sequence in first..first + self.size as u64 {
+            if letters.next_if_eq(&sequence).is_none() {
+                lose(target, sequence, DropReason::Panicked, counts);
+            }
+        }
+    }
+}

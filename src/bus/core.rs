@@ -1,0 +1,250 @@
+//! What all handles of one bus share.
+#![forbid(unsafe_code)]
+
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::Duration;
+
+use super::publish::{Counts, offer};
+use super::table::{Member, Table};
+use super::topics::Topics;
+use crate::actor::bell::Sleepers;
+use crate::actor::scope;
+use crate::actor::source::{Entry, Letter};
+use crate::actor::subscriber::{Host, Life};
+use crate::mailbox::signal;
+use crate::mailbox::space::Space;
+use crate::ring::Log;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::worker::Workers;
+use crate::{Message, Notice, Sequence};
+
+/// How many notices are kept for those who read them.
+const NOTICES: usize = 256;
+
+/// What the builder decided.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) name: Arc<str>,
+    pub(crate) mailbox: usize,
+    pub(crate) history: usize,
+    pub(crate) publish_timeout: Duration,
+    pub(crate) log_events: bool,
+}
+
+/// Flushes everything up to this sequence, for at most this long; whether it did.
+pub(crate) type Flusher = Box<dyn Fn(Sequence, Duration) -> bool + Send + Sync>;
+
+/// Anybody may publish.
+const OPEN: u64 = 0;
+/// A shutdown has begun.
+const SHUT: u64 = u64::MAX;
+
+/// Why nothing can be published.
+pub(crate) enum Gate {
+    Closed,
+    Stopped(u64),
+}
+
+/// The shared part of a bus.
+pub(crate) struct Core<M: Message> {
+    /// Tells buses of one process apart; never 0.
+    pub(crate) number: u64,
+    pub(crate) settings: Settings,
+    pub(crate) log: Arc<Log<Entry<M>>>,
+    pub(crate) topics: Topics<M>,
+    pub(crate) table: Table<M>,
+    /// Rung when a required reader of the ring moved on.
+    pub(crate) room: Arc<Space>,
+    /// How many readers of the ring sleep.
+    pub(crate) sleepers: Arc<Sleepers>,
+    pub(crate) notices: Arc<Log<Notice>>,
+    pub(crate) workers: OnceLock<Workers>,
+    /// `OPEN`, `SHUT`, or the number of a required reader that stopped by failure.
+    gate: AtomicU64,
+    next_id: AtomicU64,
+    /// Who keeps what was published, and is to be flushed when the bus shuts down.
+    pub(crate) flushers: Mutex<Vec<Flusher>>,
+    pub(crate) this: Weak<Core<M>>,
+}
+
+static NEXT_BUS: Mutex<u64> = Mutex::new(1);
+
+impl<M: Message> Core<M> {
+    pub(crate) fn new(
+        settings: Settings,
+        slots: usize,
+        start: u64,
+        workers: Option<Workers>,
+    ) -> Arc<Self> {
+        let number = {
+            let mut next = NEXT_BUS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            *next += 1;
+            *next - 1
+        };
+        Arc::new_cyclic(|this| Self {
+            number,
+            settings,
+            log: Log::new(slots, start),
+            topics: Topics::new(),
+            table: Table::new(),
+            room: Arc::new(Space::new()),
+            sleepers: Arc::new(Sleepers::default()),
+            notices: Log::new(NOTICES, 1),
+            workers: workers.map(OnceLock::from).unwrap_or_default(),
+            gate: AtomicU64::new(OPEN),
+            next_id: AtomicU64::new(1),
+            flushers: Mutex::default(),
+            this: Weak::clone(this),
+        })
+    }
+
+    /// The pool that runs actors, which is the process's own unless the builder was given one.
+    pub(crate) fn workers(&self) -> &Workers {
+        self.workers.get_or_init(Workers::global)
+    }
+
+    pub(crate) fn next_id(&self) -> u64 {
+        // ORDER: Relaxed; only its being different from all others matters.
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Closes at once: no message gets a sequence any more, actors drain and stop. Gives the
+    /// sequence that the next message would have got.
+    pub(crate) fn close(&self) -> u64 {
+        let end = self.log.close();
+        self.notices.close();
+        for member in self.table.members() {
+            if let Member::Mailbox(target) = &member {
+                target.addr.close();
+            } else if let Member::Inline(inline) = &member {
+                inline.subscriber.advance(Life::Ended);
+            }
+        }
+        self.wake_all();
+        end
+    }
+
+    /// Wakes everybody who sleeps, to look at what has changed.
+    pub(crate) fn wake_all(&self) {
+        signal::fence();
+        for member in self.table.members() {
+            if let Member::Mailbox(target) = &member {
+                target.addr.signal().ring();
+            }
+        }
+        self.table.ring_readers();
+        self.room.freed();
+    }
+
+    /// Why nothing can be published now, if so. One load while all is well.
+    #[inline]
+    pub(crate) fn refuses(&self) -> Option<Gate> {
+        // ORDER: Relaxed; a publish under way when the gate falls is served.
+        match self.gate.load(Ordering::Relaxed) {
+            OPEN => None,
+            SHUT if scope::inside() => None,
+            SHUT => Some(Gate::Closed),
+            subscriber => Some(Gate::Stopped(subscriber)),
+        }
+    }
+
+    /// Refuses publishes from outside of handlers from now on.
+    pub(crate) fn refuse(&self) {
+        // ORDER: Relaxed; see `refuses`.
+        self.gate.store(SHUT, Ordering::Relaxed);
+    }
+
+    /// A reader that must not lose anything has stopped by failure.
+    fn stop_publishers(&self, subscriber: u64) {
+        // ORDER: Relaxed; see `refuses`. A shutdown that has begun stays.
+        let _ = self.gate.compare_exchange(OPEN, subscriber, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// That reader was cancelled.
+    pub(crate) fn release_publishers(&self, subscriber: u64) {
+        // ORDER: Relaxed; see `refuses`.
+        let gate = &self.gate;
+        if gate.compare_exchange(subscriber, OPEN, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            for member in self.table.members() {
+                if let Member::Ring(reader) = &member
+                    && reader.required
+                    && reader.subscriber.life() == Life::Failed
+                {
+                    self.stop_publishers(reader.subscriber.id);
+                }
+            }
+        }
+    }
+
+    /// Wakes the readers of the ring that sleep. The caller has passed the fence.
+    #[inline]
+    pub(crate) fn ring_readers(&self) {
+        if self.sleepers.any() {
+            self.table.ring_readers();
+        }
+    }
+
+    /// Gives a notice, as a message, to everybody whose pattern asks for it.
+    fn deliver_notice(&self, notice: &Notice, sequence: u64) {
+        let route = self.table.route(notice.topic);
+        if route.mailboxes() + route.inline.len() == 0 {
+            return;
+        }
+        let topic = self.topics.names.intern(notice.topic);
+        let Some(message) = M::from_notice(notice) else { return };
+        let (mut stolen, mut counts) = (Vec::new(), Counts::default());
+        for target in route.open.iter().chain(&route.blocking) {
+            // A notice never waits, and what does not fit is counted like any other message.
+            offer(target, sequence, topic, message.clone(), &mut stolen, &mut counts);
+        }
+        signal::fence();
+        for target in route.open.iter().chain(&route.blocking) {
+            target.addr.signal().ring();
+        }
+        super::inline::deliver(&Arc::new(route), sequence, topic, &message);
+    }
+}
+
+impl<M: Message> Host<M> for Core<M> {
+    fn notify(&self, notice: Notice) {
+        if let Some(topic) = &notice.message_topic {
+            self.topics.count_failure(topic);
+        }
+        // A failure in a subscriber of notices is only counted, so that none can feed itself.
+        if notice.of_notices {
+            return;
+        }
+        let claimed = self.notices.with_writer(|writer| {
+            let sequence = match writer.claim(1) {
+                Ok(claim) => {
+                    let sequence = claim.first();
+                    claim.commit(notice.clone());
+                    Some(sequence)
+                }
+                Err(_) => None,
+            };
+            writer.reclaim();
+            sequence
+        });
+        if let Some(sequence) = claimed {
+            self.deliver_notice(&notice, sequence);
+        }
+    }
+
+    fn ended(&self, id: u64) {
+        match self.table.member(id) {
+            // Its publishers are to hear of it, until somebody cancels it.
+            Some(Member::Mailbox(target))
+                if target.blocks() && target.subscriber.life() == Life::Failed => {}
+            Some(Member::Ring(reader))
+                if reader.required && reader.subscriber.life() == Life::Failed =>
+            {
+                self.stop_publishers(id);
+            }
+            _ => drop(self.table.remove(id)),
+        }
+    }
+}
+
+/// Letters that were pushed out of full mailboxes; dropped when everything else is done.
+pub(crate) type Stolen<M> = Vec<Letter<M>>;

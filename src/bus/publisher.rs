@@ -1,0 +1,216 @@
+//! Publishing to one topic from one thread: the fast way.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::batch::{self, PublishedBatch};
+use super::errors::{BatchError, PublishError};
+use super::handle::Handle;
+use super::publish::{self, Published, Refusal, Scratch};
+use super::room::{Room, insist};
+use super::route::Route;
+use super::topics::{Tally, TopicEntry};
+use crate::Message;
+use crate::actor::scope;
+use crate::actor::source::Entry;
+use crate::ring::{Log, Writer};
+
+/// Publishes to one topic. One a thread: it keeps its route, its place at the ring and its lists
+/// to itself, so that publishing resolves no name, takes no lock and allocates nothing.
+///
+/// It can be cloned and sent to other threads. Dropping the last `Bus` and `Publisher` closes the
+/// bus.
+///
+/// Publishing never waits for a subscriber, with one exception that the subscriber chose by name:
+/// a full [`Overflow::Block`] mailbox, or a full required reader of the ring such as the journal.
+///
+/// # Examples
+///
+/// ```
+/// use ringpost::Bus;
+///
+/// let bus = Bus::<u64>::new();
+/// let mut numbers = bus.publisher("numbers")?;
+/// let published = numbers.publish(7_u64)?;
+/// assert_eq!(published.sequence.map(u64::from), Some(1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Publisher<M: Message> {
+    handle: Arc<Handle<M>>,
+    topic: Arc<TopicEntry<M>>,
+    route: Arc<Route<M>>,
+    writer: Writer<Entry<M>>,
+    scratch: Scratch<M>,
+    tally: Arc<Tally>,
+}
+
+impl<M: Message> Publisher<M> {
+    pub(crate) fn new(handle: Arc<Handle<M>>, topic: Arc<TopicEntry<M>>) -> Self {
+        let core = &handle.core;
+        Self {
+            route: topic.route(&core.table),
+            writer: Log::writer(&core.log),
+            scratch: Scratch::new(),
+            tally: topic.open_tally(),
+            handle,
+            topic,
+        }
+    }
+
+    /// The topic it publishes to.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        &self.topic.name
+    }
+
+    /// Publishes without ever waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::Full`] if a `Block` mailbox or a required reader has no room,
+    /// [`PublishError::Closed`], [`PublishError::Stopped`]; each hands the message back, and
+    /// nothing was published.
+    #[inline]
+    pub fn try_publish(&mut self, message: impl Into<M>) -> Result<Published, PublishError<M>> {
+        self.attempt(message.into()).map_err(refused)
+    }
+
+    /// Publishes, and waits if a `Block` mailbox or a required reader has no room: at most the
+    /// timeout of that subscription, or the bus's `publish_timeout` for a reader. Inside a handler
+    /// it does not wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_publish`](Self::try_publish).
+    #[inline]
+    pub fn publish(&mut self, message: impl Into<M>) -> Result<Published, PublishError<M>> {
+        match self.attempt(message.into()) {
+            Ok(published) => Ok(published),
+            Err(Refusal::Full(message, room)) if !scope::inside() => self.insist(message, room),
+            Err(refusal) => Err(refused(refusal)),
+        }
+    }
+
+    #[cold]
+    fn insist(&mut self, message: M, room: Room<M>) -> Result<Published, PublishError<M>> {
+        let (core, mut held) = (Arc::clone(&self.handle.core), Some(message));
+        insist(&core, room, 1, || {
+            let message = held.take().expect("a refusal gives the message back");
+            match self.attempt(message) {
+                Err(Refusal::Full(message, room)) => {
+                    held = Some(message);
+                    Err(room)
+                }
+                done => Ok(done.map_err(refused)),
+            }
+        })
+        .unwrap_or_else(|| Err(PublishError::Full(held.take().expect("refused once more"))))
+    }
+
+    /// As [`publish`](Self::publish), but the calling task waits, not its thread: also inside
+    /// async handlers.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_publish`](Self::try_publish).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, nothing was published, and the message is dropped.
+    pub async fn publish_async(
+        &mut self,
+        message: impl Into<M>,
+    ) -> Result<Published, PublishError<M>> {
+        let mut message = message.into();
+        let since = Instant::now();
+        loop {
+            let room = match self.attempt(message) {
+                Err(Refusal::Full(back, room)) => {
+                    message = back;
+                    room
+                }
+                done => return done.map_err(refused),
+            };
+            let core = &self.handle.core;
+            if !room.wait(core, 1, since + room.timeout(core)).await {
+                return Err(PublishError::Full(message));
+            }
+        }
+    }
+
+    /// Publishes a list, in order, and empties it: one claim, one fence and one look at the route
+    /// for up to 64 messages. Each group of 64 is published whole or not at all; between groups
+    /// other publishers' messages may come. Waits as [`publish`](Self::publish) does.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError`] says how many went out; the rest stays in `messages`.
+    pub fn publish_batch(&mut self, messages: &mut Vec<M>) -> Result<PublishedBatch, BatchError> {
+        let core = Arc::clone(&self.handle.core);
+        let mut published = PublishedBatch::default();
+        while !messages.is_empty() {
+            let size = messages.len().min(batch::LARGEST).min(core.log.largest_claim());
+            // A batch must fit the smallest `Block` mailbox of the route as a whole.
+            let size = self.route.smallest_blocking().map_or(size, |most| size.min(most));
+            let mut attempt = |this: &mut Self| {
+                let Self { route, writer, scratch, topic, .. } = this;
+                batch::publish(&core, writer, topic, route, scratch, messages, size)
+            };
+            let chunk = match attempt(self) {
+                Err(Refusal::Full((), room)) if !scope::inside() => {
+                    insist(&core, room, size, || match attempt(self) {
+                        Err(Refusal::Full((), room)) => Err(room),
+                        done => Ok(done),
+                    })
+                    .unwrap_or(Err(Refusal::Full((), Room::Ring)))
+                }
+                done => done,
+            };
+            match chunk {
+                Ok(chunk) => {
+                    self.tally.add_owned(chunk.sequenced());
+                    published.add(chunk);
+                }
+                Err(refusal) => return Err(BatchError { published, cause: refused(refusal) }),
+            }
+        }
+        Ok(published)
+    }
+
+    #[inline]
+    fn attempt(&mut self, message: M) -> Result<Published, Refusal<M>> {
+        let Self { handle, topic, route, writer, scratch, tally } = self;
+        let published = publish::publish(&handle.core, writer, topic, route, scratch, message)?;
+        tally.add_owned(u64::from(published.sequence.is_some()));
+        Ok(published)
+    }
+}
+
+/// The public form of a refusal.
+pub(crate) fn refused<M: Message, T>(refusal: Refusal<M, T>) -> PublishError<T> {
+    match refusal {
+        Refusal::Full(message, _) => PublishError::Full(message),
+        Refusal::Closed(message) => PublishError::Closed(message),
+        Refusal::Stopped(subscriber, message) => PublishError::Stopped { subscriber, message },
+    }
+}
+
+impl<M: Message> Clone for Publisher<M> {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.handle), Arc::clone(&self.topic))
+    }
+}
+
+impl<M: Message> Drop for Publisher<M> {
+    fn drop(&mut self) {
+        self.topic.close_tally(&self.tally);
+    }
+}
+
+impl<M: Message> fmt::Debug for Publisher<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publisher").field("topic", &self.topic()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,92 @@
+//! Putting the accounts together from the counters that their owners keep.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+
+use super::core::Core;
+use super::table::Member;
+use crate::actor::ledger::Ledger;
+use crate::{BusStats, DropReason, Message, Sequence, SubscriptionStats};
+
+/// Losses of messages that never were in the mailbox.
+const OUTSIDE: [DropReason; 6] = [
+    DropReason::FullNewest,
+    DropReason::Lapped,
+    DropReason::Joining,
+    DropReason::Timeout,
+    DropReason::TooLarge,
+    DropReason::Expired,
+];
+
+/// The account of one subscription.
+pub(crate) fn account<M: Message>(core: Option<&Core<M>>, member: &Member<M>) -> SubscriptionStats {
+    let subscriber = member.subscriber();
+    let ledger = &subscriber.ledger;
+    let counts = &ledger.runner;
+    let (matched, queued, in_flight, capacity) = match member {
+        Member::Mailbox(target) => {
+            let inside = target.addr.counts();
+            let uncopied = ledger.losses.count(DropReason::Panicked);
+            let outside: u64 = OUTSIDE.iter().map(|&reason| ledger.losses.count(reason)).sum();
+            let matched = inside.accepted - counts.discarded.get()
+                + counts.replayed.get()
+                + outside
+                + uncopied;
+            (matched, target.addr.len() as u64, counts.in_flight(), target.addr.capacity())
+        }
+        Member::Ring(reader) => {
+            // Without its bus a reader has seen the end of the ring.
+            let tail = core.map_or(counts.done(), |core| core.log.tail());
+            let end = subscriber.end(tail);
+            let queued = end.saturating_sub(counts.done());
+            (end - reader.start, queued, 0, usize::try_from(reader.window).unwrap_or(usize::MAX))
+        }
+        Member::Inline(inline) => {
+            let finished = counts.handled.get() + counts.failed.get();
+            let matched = inline.matched.get();
+            (matched, 0, matched.saturating_sub(finished), 0)
+        }
+    };
+    SubscriptionStats {
+        id: subscriber.id,
+        pattern: subscriber.pattern.to_string(),
+        matched,
+        handled: counts.handled.get(),
+        failed: counts.failed.get(),
+        dropped: dropped(ledger),
+        queued,
+        in_flight,
+        capacity,
+    }
+}
+
+fn dropped(ledger: &Ledger) -> BTreeMap<DropReason, u64> {
+    DropReason::ALL
+        .iter()
+        .map(|&reason| (reason, ledger.losses.count(reason)))
+        .filter(|&(_, count)| count > 0)
+        .collect()
+}
+
+/// What the bus has done so far.
+pub(crate) fn of_bus<M: Message>(core: &Core<M>) -> BusStats {
+    let (mut topics, mut failures) = (BTreeMap::new(), BTreeMap::new());
+    core.topics.for_each(|name, published, failed| {
+        topics.insert(name.to_owned(), published);
+        if failed > 0 {
+            failures.insert(name.to_owned(), failed);
+        }
+    });
+    let tail = core.log.tail();
+    BusStats {
+        enabled: core.log.is_enabled(),
+        closed: core.log.is_closed(),
+        published: tail - core.log.start(),
+        next_sequence: Sequence::new(tail),
+        topics,
+        failures,
+        subscriptions: core.table.members().iter().map(|one| account(Some(core), one)).collect(),
+        ring_slots: core.log.slots(),
+        history: core.settings.history,
+    }
+}

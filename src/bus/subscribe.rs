@@ -1,0 +1,320 @@
+//! Making a subscription: what it wants, how it is run, and joining the route table.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use super::core::Core;
+use super::errors::SubscribeError;
+use super::inline::{Handler, Inline};
+use super::route::Target;
+use super::subscription::Subscription;
+use super::table::{Member, RingMember};
+use crate::actor::bell::Bell;
+use crate::actor::closure::{AsyncClosure, SyncClosure};
+use crate::actor::executor::Chosen;
+use crate::actor::history::{CatchUpSource, Join};
+use crate::actor::mailbox_source::MailboxSource;
+use crate::actor::ring_source::RingSource;
+use crate::actor::run::run;
+use crate::actor::source::{Entry, Source};
+use crate::actor::subscriber::{Host, Subscriber};
+use crate::actor::{Actor, Delivery, Executor, IntoOutcome};
+use crate::mailbox::{Mailbox, Overflow};
+use crate::ring::{Log, Reader};
+use crate::topic::Pattern;
+use crate::topic::filter::Filter;
+use crate::worker::Lane;
+use crate::{Message, Sequence};
+
+/// The largest mailbox.
+const LARGEST: usize = 1 << 31;
+
+/// Where a subscription begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Start {
+    /// With the next message: what was published before is not seen.
+    #[default]
+    Now,
+    /// With the newest messages that the ring still has, at most this many, whatever their topic;
+    /// then whatever follows, without gap or repeat.
+    Recent(usize),
+    /// With this sequence, or with the oldest that the ring still has and a gap before it.
+    Sequence(Sequence),
+}
+
+/// A subscription being made. `spawn`, `spawn_async` or `spawn_actor` starts it.
+#[must_use = "nothing is subscribed until it is spawned"]
+pub struct SubscribeBuilder<'a, M: Message> {
+    core: &'a Arc<Core<M>>,
+    pattern: Pattern,
+    mailbox: usize,
+    overflow: Overflow,
+    executor: Executor,
+    start: Start,
+}
+
+impl<'a, M: Message> SubscribeBuilder<'a, M> {
+    pub(crate) fn new(core: &'a Arc<Core<M>>, pattern: Pattern) -> Self {
+        Self {
+            mailbox: core.settings.mailbox,
+            core,
+            pattern,
+            overflow: Overflow::default(),
+            executor: Executor::default(),
+            start: Start::default(),
+        }
+    }
+
+    /// How many messages may wait: exactly this many. Default: the bus's, which is 1,024.
+    ///
+    /// A subscription to everything (`**`, `>`) with `DropOldest` or `Block` reads the ring itself
+    /// and costs its publishers nothing; this is then the lag that it may build up.
+    pub fn mailbox(mut self, capacity: usize) -> Self {
+        self.mailbox = capacity;
+        self
+    }
+
+    /// What happens when that many wait. Default: `DropOldest`.
+    pub fn overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = overflow;
+        self
+    }
+
+    /// Where the handler runs. Default: the bus's workers; for async handlers the current tokio
+    /// runtime, if there is one.
+    pub fn executor(mut self, executor: Executor) -> Self {
+        self.executor = executor;
+        self
+    }
+
+    /// Where it begins. Default: now.
+    ///
+    /// `Block` subscriptions keep their promise from the first message that they ask for: if that
+    /// is gone from the ring, subscribing fails with [`SubscribeError::Evicted`].
+    pub fn start(mut self, start: Start) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// Starts it with a closure that is done when it returns.
+    ///
+    /// # Errors
+    ///
+    /// [`SubscribeError`]; nothing is subscribed then.
+    pub fn spawn<F, R>(self, handler: F) -> Result<Subscription<M>, SubscribeError>
+    where
+        F: FnMut(Delivery<'_, M>) -> R + Send + 'static,
+        R: IntoOutcome + 'static,
+    {
+        self.launch(SyncClosure(handler), false)
+    }
+
+    /// Starts it with a closure that returns a future. The next message waits until it is ready.
+    ///
+    /// # Errors
+    ///
+    /// [`SubscribeError`]; nothing is subscribed then.
+    pub fn spawn_async<F, T, R>(self, handler: F) -> Result<Subscription<M>, SubscribeError>
+    where
+        F: FnMut(Delivery<'static, M>) -> T + Send + 'static,
+        T: Future<Output = R> + Send + 'static,
+        R: IntoOutcome + Send + 'static,
+    {
+        self.launch(AsyncClosure(handler), true)
+    }
+
+    /// Starts it with an actor.
+    ///
+    /// # Errors
+    ///
+    /// [`SubscribeError`]; nothing is subscribed then.
+    pub fn spawn_actor(self, actor: impl Actor<M>) -> Result<Subscription<M>, SubscribeError> {
+        self.launch(actor, true)
+    }
+
+    fn launch<A: Actor<M>>(
+        self,
+        actor: A,
+        is_async: bool,
+    ) -> Result<Subscription<M>, SubscribeError> {
+        if self.mailbox == 0 || self.mailbox > LARGEST {
+            return Err(SubscribeError::Capacity { asked: self.mailbox, limit: LARGEST });
+        }
+        if self.core.log.is_closed() {
+            return Err(SubscribeError::Closed);
+        }
+        let chosen = self.executor.clone().choose(self.core.workers(), is_async);
+        if self.reads_ring() {
+            self.start_on_ring(actor, chosen)
+        } else {
+            self.start_with_mailbox(actor, chosen)
+        }
+    }
+
+    fn reads_ring(&self) -> bool {
+        self.pattern.matches_everything()
+            && self.mailbox <= self.core.log.capacity()
+            && matches!(self.overflow, Overflow::DropOldest | Overflow::Block { .. })
+    }
+
+    fn lane(&self) -> Lane {
+        if self.overflow.waits() { Lane::Urgent } else { Lane::Normal }
+    }
+
+    fn subscriber(&self, caught_up: bool) -> Arc<Subscriber<M>> {
+        let host: std::sync::Weak<dyn Host<M>> = self.core.this.clone();
+        Arc::new(Subscriber::new(
+            self.core.next_id(),
+            self.core.number,
+            &self.pattern,
+            Arc::clone(&self.core.topics.names),
+            host,
+            caught_up,
+        ))
+    }
+
+    /// The first sequence wanted, if it lies in the past.
+    fn begin(&self) -> Option<u64> {
+        let log = &self.core.log;
+        match self.start {
+            Start::Now => None,
+            Start::Recent(count) => {
+                let count = count.min(log.capacity()) as u64;
+                Some(log.tail().saturating_sub(count).max(log.start()))
+            }
+            Start::Sequence(sequence) => Some(sequence.get().max(log.start()).min(log.tail())),
+        }
+    }
+
+    /// A reader that begins there; a required one for `Block`.
+    fn reader(&self, from: u64, window: usize) -> Result<Reader<Entry<M>>, SubscribeError> {
+        let log = &self.core.log;
+        if !self.overflow.waits() {
+            return Ok(Log::reader(log, from));
+        }
+        Log::required_from(log, from, window)
+            .map_err(|_| SubscribeError::Evicted(Sequence::new(from)))
+    }
+
+    fn start_on_ring<A: Actor<M>>(
+        self,
+        actor: A,
+        chosen: Chosen,
+    ) -> Result<Subscription<M>, SubscribeError> {
+        let log = &self.core.log;
+        let required = self.overflow.waits();
+        let subscriber = self.subscriber(true);
+        let bell = Arc::new(Bell::new(Arc::clone(&self.core.sleepers)));
+        let reader = match self.begin() {
+            Some(from) => self.reader(from, self.mailbox)?,
+            None if required => Log::required(log, self.mailbox),
+            None => Log::reader(log, log.join()),
+        };
+        let window = self.mailbox as u64;
+        let member = Member::Ring(Arc::new(RingMember {
+            subscriber: Arc::clone(&subscriber),
+            bell: Arc::clone(&bell),
+            start: reader.position(),
+            window,
+            required,
+        }));
+        let room = Arc::clone(&self.core.room);
+        let wait = chosen.wait();
+        let source = RingSource::new(reader, bell, room, window, Arc::clone(&subscriber), wait);
+        let lane = self.lane();
+        self.core.table.insert(self.pattern, subscriber.id, member.clone());
+        launch(self.core, chosen, lane, actor, source, member)
+    }
+
+    fn start_with_mailbox<A: Actor<M>>(
+        self,
+        actor: A,
+        chosen: Chosen,
+    ) -> Result<Subscription<M>, SubscribeError> {
+        let log = &self.core.log;
+        let past = match self.begin() {
+            Some(from) => Some(self.reader(from, log.capacity())?),
+            None => None,
+        };
+        let subscriber = self.subscriber(past.is_none());
+        let (addr, mailbox) = Mailbox::new(self.mailbox, self.overflow);
+        let mailbox = mailbox.with_wait(chosen.wait());
+        let target =
+            Arc::new(Target { subscriber: Arc::clone(&subscriber), addr, overflow: self.overflow });
+        let member = Member::Mailbox(target);
+        let mut source = MailboxSource::new(mailbox, Arc::clone(&subscriber));
+        let (core, lane) = (self.core, self.lane());
+        match past {
+            None => {
+                core.table.insert(self.pattern, subscriber.id, member.clone());
+                source.set_start(core.log.join(), Vec::new());
+                launch(core, chosen, lane, actor, source, member)
+            }
+            Some(reader) => {
+                let filter = Filter::new(self.pattern.clone());
+                core.table.announce(subscriber.id, self.pattern, member.clone());
+                let (weak, id, log) = (core.this.clone(), subscriber.id, Arc::clone(&core.log));
+                let join: Join = Box::new(move || {
+                    if let Some(core) = weak.upgrade() {
+                        core.table.join(id);
+                    }
+                    log.join()
+                });
+                let room = Arc::clone(&core.room);
+                let source =
+                    CatchUpSource::new(reader, filter, join, room, source, Arc::clone(&subscriber));
+                launch(core, chosen, lane, actor, source, member)
+            }
+        }
+    }
+}
+
+fn launch<M: Message, A: Actor<M>, S: Source<M>>(
+    core: &Arc<Core<M>>,
+    chosen: Chosen,
+    lane: Lane,
+    actor: A,
+    source: S,
+    member: Member<M>,
+) -> Result<Subscription<M>, SubscribeError> {
+    let subscriber = Arc::clone(member.subscriber());
+    // Made first, so that an executor's refusal unsubscribes.
+    let subscription = Subscription::new(core.this.clone(), member);
+    let name = format!("{}/{}", core.settings.name, subscriber.id);
+    chosen.spawn(&name, lane, run(actor, source, subscriber))?;
+    Ok(subscription)
+}
+
+/// Subscribes a handler that runs on the publisher's thread.
+pub(crate) fn inline<M: Message>(
+    core: &Arc<Core<M>>,
+    pattern: Pattern,
+    handler: Handler<M>,
+) -> Result<Subscription<M>, SubscribeError> {
+    if core.log.is_closed() {
+        return Err(SubscribeError::Closed);
+    }
+    let builder = SubscribeBuilder::new(core, pattern);
+    let subscriber = builder.subscriber(true);
+    let id = subscriber.id;
+    let inline = Inline { subscriber, matched: crate::stats::Counter::default(), handler };
+    let member = Member::Inline(Arc::new(inline));
+    core.table.insert(builder.pattern, id, member.clone());
+    core.log.join();
+    Ok(Subscription::new(core.this.clone(), member))
+}
+
+impl<M: Message> fmt::Debug for SubscribeBuilder<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubscribeBuilder")
+            .field("pattern", &self.pattern)
+            .field("mailbox", &self.mailbox)
+            .field("overflow", &self.overflow)
+            .field("executor", &self.executor)
+            .field("start", &self.start)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,110 @@
+//! The owner's end of a subscription.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::time::SystemTime;
+
+use super::core::Core;
+use super::stats::account;
+use super::table::Member;
+use crate::actor::subscriber::{Life, Subscriber};
+use crate::mailbox::signal;
+use crate::{Message, SubscriptionStats};
+
+/// A subscription. Dropping it unsubscribes; [`detach`](Subscription::detach) leaves it to the
+/// bus.
+#[must_use = "dropping a subscription unsubscribes; `detach` keeps it for the bus's life"]
+pub struct Subscription<M: Message> {
+    core: Weak<Core<M>>,
+    member: Member<M>,
+    created_at: SystemTime,
+    detached: bool,
+}
+
+impl<M: Message> Subscription<M> {
+    pub(crate) fn new(core: Weak<Core<M>>, member: Member<M>) -> Self {
+        Self { core, member, created_at: SystemTime::now(), detached: false }
+    }
+
+    /// Its number, rising with the time it was made.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.subscriber().id
+    }
+
+    /// Its pattern, as written.
+    #[must_use]
+    pub fn pattern(&self) -> &str {
+        &self.subscriber().pattern
+    }
+
+    /// When it was made.
+    #[must_use]
+    pub fn created_at(&self) -> SystemTime {
+        self.created_at
+    }
+
+    /// Whether messages are still handled.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.subscriber().life() == Life::Running
+    }
+
+    /// Its account so far. Exact at rest.
+    #[must_use]
+    pub fn stats(&self) -> SubscriptionStats {
+        account(self.core.upgrade().as_deref(), &self.member)
+    }
+
+    /// Unsubscribes, and returns at once: a handler that is running finishes, no other begins.
+    /// What was still queued counts as `dropped(cancelled)`. A second call does nothing.
+    pub fn cancel(&self) {
+        let subscriber = self.subscriber();
+        subscriber.advance(Life::Cancelled);
+        let core = self.core.upgrade();
+        if let Some(core) = &core {
+            core.table.remove(subscriber.id);
+        }
+        match &self.member {
+            Member::Mailbox(target) => target.addr.close(),
+            Member::Ring(reader) => {
+                signal::fence();
+                reader.bell.ring();
+                if let Some(core) = &core {
+                    core.release_publishers(subscriber.id);
+                }
+            }
+            Member::Inline(_) => {
+                subscriber.advance(Life::Ended);
+            }
+        }
+    }
+
+    /// Lets the subscription live as long as the bus.
+    pub fn detach(mut self) {
+        self.detached = true;
+    }
+
+    fn subscriber(&self) -> &Arc<Subscriber<M>> {
+        self.member.subscriber()
+    }
+}
+
+impl<M: Message> Drop for Subscription<M> {
+    fn drop(&mut self) {
+        if !self.detached {
+            self.cancel();
+        }
+    }
+}
+
+impl<M: Message> fmt::Debug for Subscription<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription")
+            .field("id", &self.id())
+            .field("pattern", &self.pattern())
+            .field("active", &self.is_active())
+            .finish_non_exhaustive()
+    }
+}

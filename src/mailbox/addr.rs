@@ -1,0 +1,366 @@
+//! The sending end of a mailbox.
+//!
+//! `offer` and the sends that wait are for bare use: they put a message in and ring. The bus uses
+//! the split phases instead (reserve, fill or push, then one fence and the bells), because it
+//! rings for many mailboxes at once. Nothing here waits while it holds a place, and messages that
+//! gave way are dropped by the caller, after the bell.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::future::poll_fn;
+
+use super::signal::{self, Signal};
+use super::space::Space;
+use super::{Counts, Desk, OfferError, Overflow};
+use crate::ring::queue::{Places, Queue, Refused};
+use crate::sync::Arc;
+use crate::sync::atomic::Ordering;
+
+/// How often a push tries to make room before it turns its message away. Each try is lost only to
+/// another sender that took the room first.
+const TRIES: usize = 64;
+
+/// A cheap handle to put messages into one [`Mailbox`](crate::Mailbox).
+///
+/// Clone it for every sender. Each sender's messages arrive in the order in which it put them in;
+/// between senders there is no order. When the last clone is dropped, the mailbox is closed, and
+/// its receiver gets what is inside and then an error.
+///
+/// Putting in takes no lock and makes no system call unless the receiver sleeps: then the sender
+/// wakes it, which costs about ten microseconds. A sender that is suspended in the middle of
+/// putting in hides the messages behind its own from the receiver until it goes on.
+///
+/// # Examples
+///
+/// ```
+/// use ringpost::{Mailbox, Overflow};
+///
+/// let (addr, mut mailbox) = Mailbox::new(2, Overflow::DropNewest);
+/// addr.offer("one")?;
+/// addr.offer("two")?;
+/// let refused = addr.offer("three").unwrap_err();
+/// assert!(refused.is_full());
+/// assert_eq!(refused.into_message(), "three");
+/// assert_eq!(mailbox.try_recv(), Ok("one"));
+/// # Ok::<(), ringpost::OfferError<&str>>(())
+/// ```
+pub struct Addr<T> {
+    queue: Arc<Queue<T, Desk>>,
+}
+
+/// What an [`Addr::offer`] that succeeded came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Offered {
+    /// How many older messages gave way: only with [`Overflow::DropOldest`].
+    pub dropped: u64,
+}
+
+/// What became of a pushed message. For all but `Refused` and `Closed` the caller rings.
+#[derive(Debug)]
+pub(crate) enum Push<T> {
+    /// It is in.
+    Taken,
+    /// It is in, and that many older ones are in the caller's list.
+    TookOldest(u64),
+    /// Turned away and counted: `DropNewest`, or `DropOldest` when no room could be made (the
+    /// caller's list may still have got some). Not counted with `Block`: the caller keeps it.
+    Refused(T),
+    /// Turned away and counted, and the mailbox is closed by it.
+    Disconnected(T),
+    /// Turned away: the mailbox was closed before.
+    Closed(T),
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pushed {
+    /// How many went in, from the front of the list.
+    pub(crate) taken: u64,
+    /// How many older ones are in the caller's list of the given up.
+    pub(crate) stolen: u64,
+    /// Why the rest is still in the list.
+    pub(crate) rest: Rest,
+}
+
+/// Why a batch did not go in as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// It did.
+    Nothing,
+    /// As [`Push::Refused`].
+    Refused,
+    /// As [`Push::Disconnected`].
+    Disconnected,
+    /// As [`Push::Closed`].
+    Closed,
+}
+
+impl<T> Addr<T> {
+    /// The first address of a mailbox: the desk's count of senders starts at one.
+    pub(super) fn first(queue: Arc<Queue<T, Desk>>) -> Self {
+        Self { queue }
+    }
+
+    /// Puts `message` in if the mailbox's [`Overflow`] lets it, and wakes the receiver if it
+    /// sleeps. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`OfferError::Full`] with the message if there was no room: with `DropNewest` (and counted
+    /// as refused), with `Block` (not counted: nothing is lost), and with `DropOldest` in the
+    /// rare case that the receiver was taking messages out at that moment (counted).
+    /// [`OfferError::Closed`] with the message if the mailbox is closed, or with `Disconnect`
+    /// just became so.
+    ///
+    /// # Panics
+    ///
+    /// If the drop of a message that gave way panics. `message` is in then, and the receiver has
+    /// been woken.
+    pub fn offer(&self, message: T) -> Result<Offered, OfferError<T>> {
+        let mut stolen = Vec::new();
+        let push = self.push(message, &mut stolen);
+        if !matches!(push, Push::Refused(_) | Push::Closed(_)) {
+            self.ring();
+        }
+        drop(stolen); // foreign code, last
+        match push {
+            Push::Taken => Ok(Offered { dropped: 0 }),
+            Push::TookOldest(dropped) => Ok(Offered { dropped }),
+            Push::Refused(message) => Err(OfferError::Full(message)),
+            Push::Disconnected(message) | Push::Closed(message) => Err(OfferError::Closed(message)),
+        }
+    }
+
+    /// Puts `message` in, and waits for room if the mailbox's policy is [`Overflow::Block`]; with
+    /// any other policy this is [`offer`](Self::offer). Waits as long as it takes: drop the
+    /// future to give up.
+    ///
+    /// # Errors
+    ///
+    /// As [`offer`](Self::offer); with `Block` never [`OfferError::Full`].
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped before it is ready has not put the message in, and the message is
+    /// dropped with it. It takes nothing from other senders that wait.
+    pub async fn send_async(&self, message: T) -> Result<Offered, OfferError<T>> {
+        if !self.overflow().waits() {
+            return self.offer(message);
+        }
+        let mut message = message;
+        let mut waiting = self.space().waiting();
+        loop {
+            message = match self.offer(message) {
+                Err(OfferError::Full(message)) => message,
+                done => return done,
+            };
+            poll_fn(|cx| waiting.poll(cx, || self.has_room(1))).await;
+        }
+    }
+
+    /// How many messages fit in.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.queue.capacity()
+    }
+
+    /// How many places are in use now: messages that were put in, or are being put in, and not
+    /// yet received.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether no place is in use now.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether nothing can be put in any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.queue.is_closed()
+    }
+
+    /// What a full mailbox does.
+    #[must_use]
+    pub fn overflow(&self) -> Overflow {
+        self.queue.beside().overflow
+    }
+
+    /// What was put in, received and lost so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts::of(&self.queue.tally())
+    }
+
+    /// Whether both lead to one mailbox.
+    #[must_use]
+    pub fn same_mailbox(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.queue, &other.queue)
+    }
+
+    // ---- The split phases, for the bus. None of them rings.
+
+    /// Claims `count` places, all or none, of a `Block` mailbox. `count` above the capacity never
+    /// succeeds.
+    #[inline]
+    pub(crate) fn reserve(&self, count: usize) -> Result<Places, Refused> {
+        debug_assert!(self.overflow().waits(), "other policies give way instead of reserving");
+        self.queue.reserve(count)
+    }
+
+    /// Fills the next of `places`.
+    #[inline]
+    pub(crate) fn fill(&self, places: &mut Places, message: T) {
+        self.queue.fill(places, message);
+    }
+
+    /// Gives back what is left of `places`. Ring for it: what lies behind becomes readable.
+    pub(crate) fn skip(&self, places: &mut Places) {
+        self.queue.skip(places);
+    }
+
+    /// Puts `message` in as the policy says; messages that gave way are moved to `stolen`, for
+    /// the caller to drop when it holds no place and has rung.
+    #[inline]
+    pub(crate) fn push(&self, message: T, stolen: &mut Vec<T>) -> Push<T> {
+        match self.queue.offer(message) {
+            Ok(()) => Push::Taken,
+            Err((message, Refused::Closed)) => Push::Closed(message),
+            Err((message, Refused::Full)) => match self.overflow() {
+                Overflow::DropNewest => {
+                    self.queue.refuse(1);
+                    Push::Refused(message)
+                }
+                Overflow::Block { .. } => Push::Refused(message),
+                Overflow::DropOldest => self.push_over_oldest(message, stolen),
+                Overflow::Disconnect => self.push_or_disconnect(message),
+            },
+        }
+    }
+
+    #[inline(never)]
+    fn push_over_oldest(&self, mut message: T, stolen: &mut Vec<T>) -> Push<T> {
+        let before = stolen.len();
+        for _ in 0..TRIES {
+            if !self.queue.steal(stolen) {
+                break;
+            }
+            message = match self.queue.offer(message) {
+                Ok(()) => return Push::TookOldest((stolen.len() - before) as u64),
+                Err((message, Refused::Closed)) => return Push::Closed(message),
+                Err((message, Refused::Full)) => message,
+            };
+        }
+        self.queue.refuse(1);
+        Push::Refused(message)
+    }
+
+    #[cold]
+    fn push_or_disconnect(&self, mut message: T) -> Push<T> {
+        while !self.queue.close_if_full() {
+            // Somebody made room or closed it meanwhile.
+            message = match self.queue.offer(message) {
+                Ok(()) => return Push::Taken,
+                Err((message, Refused::Closed)) => return Push::Closed(message),
+                Err((message, Refused::Full)) => message,
+            };
+        }
+        self.queue.refuse(1);
+        Push::Disconnected(message)
+    }
+
+    /// Puts in as many of `messages` as the policy lets in, from the front, with one claim for
+    /// many; what did not go in stays in the list and is counted as in [`push`](Self::push).
+    pub(crate) fn push_all(&self, messages: &mut Vec<T>, stolen: &mut Vec<T>) -> Pushed {
+        let before = stolen.len();
+        let mut taken = 0;
+        let mut tries = 0;
+        let rest = loop {
+            match self.queue.offer_all(messages) {
+                Ok(count) => {
+                    taken += count as u64;
+                    tries = 0;
+                    if messages.is_empty() {
+                        break Rest::Nothing;
+                    }
+                }
+                Err(Refused::Closed) => break Rest::Closed,
+                Err(Refused::Full) => match self.overflow() {
+                    Overflow::Block { .. } => break Rest::Refused,
+                    Overflow::DropOldest if tries < TRIES && self.queue.steal(stolen) => tries += 1,
+                    Overflow::DropOldest | Overflow::DropNewest => {
+                        self.queue.refuse(messages.len() as u64);
+                        break Rest::Refused;
+                    }
+                    Overflow::Disconnect if self.queue.close_if_full() => {
+                        self.queue.refuse(messages.len() as u64);
+                        break Rest::Disconnected;
+                    }
+                    Overflow::Disconnect => {}
+                },
+            }
+        };
+        Pushed { taken, stolen: (stolen.len() - before) as u64, rest }
+    }
+
+    /// Whether `count` places are free now, or the mailbox is closed: what a sender waits for.
+    /// The position that is claimed next: what was put in before lies below it.
+    pub(crate) fn tail(&self) -> u64 {
+        self.queue.tail()
+    }
+
+    pub(crate) fn has_room(&self, count: usize) -> bool {
+        self.queue.has_room(count)
+    }
+
+    /// The doorbell.
+    #[inline]
+    pub(crate) fn signal(&self) -> &Signal {
+        &self.queue.beside().signal
+    }
+
+    /// The space bell.
+    pub(crate) fn space(&self) -> &Space {
+        &self.queue.beside().space
+    }
+
+    /// Closes the mailbox from this side: its receiver drains it and then gets an error.
+    pub(crate) fn close(&self) {
+        Desk::close(&self.queue);
+    }
+
+    /// The fence and the bell, for one mailbox.
+    #[inline]
+    fn ring(&self) {
+        signal::fence();
+        self.signal().ring();
+    }
+}
+
+impl<T> Clone for Addr<T> {
+    fn clone(&self) -> Self {
+        // ORDER: Relaxed; whoever clones holds one, so the count cannot reach 0 meanwhile.
+        self.queue.beside().senders.fetch_add(1, Ordering::Relaxed);
+        Self { queue: Arc::clone(&self.queue) }
+    }
+}
+
+impl<T> Drop for Addr<T> {
+    fn drop(&mut self) {
+        // ORDER(senders): AcqRel; pairs with itself. Carries all that the other senders did
+        // before they went, to the one that closes.
+        if self.queue.beside().senders.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.close();
+        }
+    }
+}
+
+impl<T> fmt::Debug for Addr<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Addr").field("queue", &self.queue).finish()
+    }
+}

@@ -1,0 +1,145 @@
+//! The doorbell: wakes a receiver that sleeps, and costs a sender one load while it does not.
+//!
+//! Rung by senders and by the bus, slept on by mailboxes and by readers of the ring. It knows
+//! neither: what is being waited for is the caller's business. It must never be rung while a
+//! place is held, because a waker may run anything.
+//!
+//! The story of a sleep. The receiver leaves its waker, sets `parked`, passes a fence, and looks
+//! once more at what it waits for; only if that look finds nothing it sleeps. A sender makes its
+//! message readable, passes a fence, and then looks at `parked`. Whichever fence comes second
+//! sees what was written before the first one (Dekker's argument), so either the receiver finds
+//! the message or the sender finds it parked. Acquire and Release alone do not give this: the
+//! models show a lost wake-up. One fence serves all the bells of a publish or of a batch.
+//!
+//! The waker lies behind a mutex. It is taken by a receiver that goes to sleep and by the one
+//! sender that wakes it (the swap picks one), never by a sender that finds the receiver awake;
+//! next to a sleep and a wake it costs nothing, and no foreign code runs under it.
+#![forbid(unsafe_code)]
+
+use std::sync::PoisonError;
+use std::task::Waker;
+
+use crate::sync::Mutex;
+use crate::sync::atomic::{self, AtomicU32, Ordering};
+
+/// Stands between making messages readable and looking at the bells: once a publish or a batch.
+#[inline]
+pub(crate) fn fence() {
+    // ORDER(bell): SeqCst fence; pairs with ORDER(bell) in `park` and in `Space`. Whoever comes
+    // second sees what the first wrote before its fence.
+    atomic::fence(Ordering::SeqCst);
+}
+
+/// What a receiver sleeps on, see [`Signal::park`].
+pub(crate) trait Doorbell {
+    /// Whether the receiver sleeps now.
+    fn park(&self, waker: &Waker, ready: impl FnOnce() -> bool) -> bool;
+}
+
+impl Doorbell for Signal {
+    #[inline]
+    fn park(&self, waker: &Waker, ready: impl FnOnce() -> bool) -> bool {
+        Signal::park(self, waker, ready) == Park::Asleep
+    }
+}
+
+/// One receiver's doorbell.
+#[derive(Debug)]
+pub(crate) struct Signal {
+    /// 1 while the receiver sleeps or is about to. Set by the receiver, cleared by either side.
+    parked: AtomicU32,
+    /// The sleeper's waker. Left by the receiver, taken by the sender that cleared `parked`.
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Signal {
+    pub(crate) fn new() -> Self {
+        Self { parked: AtomicU32::new(0), waker: Mutex::new(None) }
+    }
+
+    /// Whether the receiver sleeps. Worth something only after [`fence`].
+    #[inline]
+    pub(crate) fn is_parked(&self) -> bool {
+        // ORDER: Relaxed; the fence before it makes the answer good enough, and `ring` looks
+        // again with an RMW.
+        self.parked.load(Ordering::Relaxed) != 0
+    }
+
+    /// Wakes the receiver if it sleeps; whether this call did it. The caller has passed [`fence`]
+    /// since it made readable what it rings for.
+    #[inline]
+    pub(crate) fn ring(&self) -> bool {
+        self.is_parked() && self.wake()
+    }
+
+    #[cold]
+    fn wake(&self) -> bool {
+        // ORDER(wake): AcqRel; pairs with ORDER(wake) in `park`. Carries the waker that was left
+        // before; the swap makes sure that one sleep is woken once.
+        if self.parked.swap(0, Ordering::AcqRel) == 0 {
+            return false;
+        }
+        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        true
+    }
+
+    /// Says whether the receiver shall sleep: [`Park::Asleep`] promises a wake of `waker` for
+    /// whatever becomes readable after this call's last look by `ready`. A wake for nothing may
+    /// come at any time.
+    pub(crate) fn park(&self, waker: &Waker, ready: impl FnOnce() -> bool) -> Park {
+        self.leave(waker);
+        // ORDER(wake): Release; pairs with ORDER(wake) in `wake`. Carries the waker.
+        self.parked.store(1, Ordering::Release);
+        // ORDER(bell): SeqCst fence; pairs with ORDER(bell) in `fence`. Between the store above
+        // and the look below.
+        atomic::fence(Ordering::SeqCst);
+        if ready() {
+            return if self.clear() { Park::Revoked } else { Park::Rung };
+        }
+        Park::Asleep
+    }
+
+    /// Ends a sleep from the receiver's side; whether no sender did it before.
+    fn clear(&self) -> bool {
+        // ORDER: Relaxed; the receiver has nothing to learn from it. An RMW, so that one sleep is
+        // ended once.
+        self.parked.swap(0, Ordering::Relaxed) != 0
+    }
+
+    /// Puts the waker down, unless an equal one is there.
+    fn leave(&self, waker: &Waker) {
+        let lock = || self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        if lock().as_ref().is_some_and(|left| left.will_wake(waker)) {
+            return;
+        }
+        // Cloning and dropping a waker is foreign code: not under the lock.
+        let fresh = waker.clone();
+        let old = lock().replace(fresh);
+        drop(old);
+    }
+
+    /// Takes the waker back when the receiver stops waiting without having been woken, so that
+    /// nobody keeps its task alive. Whether it was asleep until now.
+    pub(crate) fn unpark(&self) -> bool {
+        let asleep = self.is_parked() && self.clear();
+        if asleep {
+            let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
+            drop(waker);
+        }
+        asleep
+    }
+}
+
+/// What became of an attempt to sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Park {
+    /// The receiver sleeps until it is rung.
+    Asleep,
+    /// There was something; the receiver took its sleep back.
+    Revoked,
+    /// There was something, and a sender has ended the sleep already.
+    Rung,
+}

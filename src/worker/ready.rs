@@ -1,0 +1,81 @@
+//! What tasks and workers share: the ready queue, the lot beside it, and the count of those for
+//! whom the threads must stay. Used by `task.rs`, `crew.rs` and `spare.rs`; it starts no thread.
+#![forbid(unsafe_code)]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::park::Lot;
+use super::queue::{Lane, Lanes};
+use super::task::Task;
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::*};
+
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub(super) lanes: Lanes<Arc<Task>>,
+    pub(super) lot: Lot,
+    /// The pool's handle (all its clones are one) and every task that still has its future.
+    stays: AtomicUsize,
+    /// Panics caught: in a poll, or in the drop of a future.
+    panics: AtomicU64,
+}
+
+impl Ready {
+    /// With the handle as the only reason to stay.
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            lanes: Lanes::new(),
+            lot: Lot::new(),
+            stays: AtomicUsize::new(1),
+            panics: AtomicU64::new(0),
+        })
+    }
+
+    /// Queues a task that is READY and sees to it that somebody looks.
+    pub(super) fn push(&self, lane: Lane, task: Arc<Task>) {
+        self.lanes.push(lane, task);
+        self.lot.call();
+    }
+
+    /// Lets a searcher go with what it found.
+    pub(super) fn found(&self) {
+        self.lot.found(|| !self.lanes.is_empty());
+    }
+
+    /// One more reason to stay. The caller is one itself, or holds the handle.
+    pub(super) fn stay(&self) {
+        // ORDER: Relaxed; a count that cannot be zero meanwhile, as for a counted pointer.
+        self.stays.fetch_add(1, Relaxed);
+    }
+
+    /// One reason less; without any, the threads go home.
+    pub(super) fn leave(&self) {
+        // ORDER: Relaxed; an RMW, so exactly one caller is the last, and the lot's lock orders
+        // what follows.
+        let before = self.stays.fetch_sub(1, Relaxed);
+        debug_assert!(before > 0, "each leaves once");
+        if before == 1 {
+            self.lot.end();
+        }
+    }
+
+    /// Runs foreign code; `None`, and a count, if it panicked.
+    pub(super) fn guarded<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+        let payload = match catch_unwind(AssertUnwindSafe(f)) {
+            Ok(value) => return Some(value),
+            Err(payload) => payload,
+        };
+        // ORDER: Relaxed; a statistic, read by nobody who acts on it.
+        self.panics.fetch_add(1, Relaxed);
+        // The payload is foreign too: if its drop panics, the new payload is let go unseen.
+        if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(second);
+        }
+        None
+    }
+
+    pub(super) fn panics(&self) -> u64 {
+        // ORDER: Relaxed; a statistic.
+        self.panics.load(Relaxed)
+    }
+}
