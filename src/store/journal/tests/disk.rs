@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{fmt, io};
 
 use crate::store::journal::lock::LOCK;
@@ -68,7 +68,8 @@ impl fmt::Debug for TestDisk {
 
 impl TestDisk {
     pub(super) fn ground(&self) -> MutexGuard<'_, Ground> {
-        self.0.lock().expect("no panic under the lock")
+        // A failing assertion may hold it; the lock file is given back all the same.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn plan(&self, plan: impl FnMut(usize, Call) -> Fault + Send + 'static) {
@@ -100,6 +101,14 @@ impl TestDisk {
             }
             _ => Ok(Fault::None),
         }
+    }
+
+    /// Whether these bytes are in some file.
+    pub(super) fn holds(&self, bytes: &[u8]) -> bool {
+        self.ground().files.values().any(|inode| {
+            let inode = inode.lock().expect("no panic under the lock");
+            inode.bytes.windows(bytes.len()).any(|window| window == bytes)
+        })
     }
 
     /// The disk after a power cut: what was synced, and `more` bytes of what was not.
