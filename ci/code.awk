@@ -1,6 +1,6 @@
 # What is code in Rust files: prints "FILE<tab>LINE<tab>KIND<tab>CODE" for each line that still has
 # some once comments and the insides of strings are taken away. KIND is "test" in test modules and
-# in files of tests and models, else "code".
+# in files of tests, models and stress, else "code".
 
 # What follows the string or block comment that the line is inside of; "" if it goes on.
 function leave(text) {
@@ -19,7 +19,7 @@ function enter(end, with_escapes) {
 
 FNR == 1 {
   inside = 0
-  kind = FILENAME ~ /(^|\/)(tests|models)(\.rs|\/)/ ? "test" : "code"
+  kind = FILENAME ~ /(^|\/)(tests|models|stress)(\.rs|\/)/ ? "test" : "code"
 }
 
 {
@@ -47,6 +47,6 @@ FNR == 1 {
       enter("\"" hashes, token == "\"")
     }
   }
-  if (code ~ /^ *(pub )?mod [a-z_]*(tests|models) *\{/) kind = "test"
+  if (code ~ /^ *(pub )?mod [a-z_]*(tests|models|stress) *\{/) kind = "test"
   if (code !~ /^[ \t]*$/) print FILENAME "\t" FNR "\t" kind "\t" code
 }

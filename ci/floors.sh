@@ -21,6 +21,9 @@ found=$(
   # A test that does not run is worse than none.
   grep -rnE '#\[ignore|```.*ignore' src cli/src tests examples --include='*.rs' 2>/dev/null |
     sed 's/$/: ignored/' || true
+  # So is one that any panic satisfies: it cannot tell the failure it waits for from another.
+  grep -rnF '#[should_panic]' src cli/src tests --include='*.rs' 2>/dev/null |
+    sed 's/$/: say what is expected/' || true
 )
 
 if [[ -n $found ]]; then

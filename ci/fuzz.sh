@@ -40,7 +40,7 @@ for target in "${targets[@]}"; do
   [[ -e fuzz/words/$target ]] && words=("-dict=fuzz/words/$target")
   check fuzz "$target" "$kept" -- -runs=0 "${limits[@]}"
   check fuzz "$target" "$fresh" "$kept" -- \
-    -max_total_time="${FUZZ_SECONDS:-20}" -print_final_stats=1 -max_len=65536 "${words[@]}" "${limits[@]}"
+    -max_total_time="${FUZZ_SECONDS:-20}" -print_final_stats=1 -verbosity=0 -max_len=65536 "${words[@]}" "${limits[@]}"
 done
 
 total

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The one test command: unit, integration and documentation tests of the whole workspace with
-# every feature, then the heavy ones (named `stress_...`) optimised.
+# every feature, then the heavy ones (those with `stress` in their path) optimised.
 # Installs what is missing. The last line is "N passed, M failed".
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -23,12 +23,12 @@ else
   run=(cargo test --locked --no-fail-fast --quiet)
 fi
 
-tally "${run[@]}" --workspace --all-features --lib --bins --tests --examples -- --skip stress_
+tally "${run[@]}" --workspace --all-features --lib --bins --tests --examples -- --skip stress
 # Neither runner above knows documentation tests.
 tally cargo test --locked --workspace --all-features --no-fail-fast --doc
 
 heavy=(--lib)
 [[ -e tests/stress.rs ]] && heavy+=(--test stress)
-tally "${run[@]}" --release -p ringpost --all-features "${heavy[@]}" -- stress_
+tally "${run[@]}" --release -p ringpost --all-features "${heavy[@]}" -- stress
 
 total

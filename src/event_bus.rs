@@ -1,6 +1,7 @@
 //! The dynamic face: a bus of events, its journal, and the one that the whole process shares.
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -38,6 +39,20 @@ pub enum PublishEventError {
     /// The bus refused it.
     #[error(transparent)]
     Publish(#[from] PublishError<Shared<Event>>),
+}
+
+/// What lies in a bus's history right now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct History {
+    /// How many events there are.
+    pub size: usize,
+    /// How many there can be.
+    pub max_size: usize,
+    /// How many of each type.
+    pub types: BTreeMap<String, u64>,
+    /// How many of each source.
+    pub sources: BTreeMap<String, u64>,
 }
 
 static GLOBAL: Mutex<Option<EventBus>> = Mutex::new(None);
@@ -81,6 +96,20 @@ impl Bus<Shared<Event>> {
         let event = Shared::new(Event::builder(kind).source(source).json(data).build()?);
         self.publish(event.clone())?;
         Ok(event)
+    }
+
+    /// Counts over what [`recent`](Bus::recent) can give now; counts over the bus's life are in
+    /// [`stats`](Bus::stats).
+    #[must_use]
+    pub fn history(&self) -> History {
+        let max_size = self.stats().history;
+        let mut history = History { max_size, ..History::default() };
+        for event in self.recent(max_size) {
+            history.size += 1;
+            *history.types.entry(event.kind().to_owned()).or_default() += 1;
+            *history.sources.entry(event.source().to_owned()).or_default() += 1;
+        }
+        history
     }
 
     /// Stores everything published from now on, in sequence order, on a thread of its own.

@@ -5,6 +5,7 @@
 // loom's types and would be dead weight there.
 #![cfg_attr(ringpost_loom, allow(dead_code, unused_imports, unreachable_pub))]
 
+mod block_on;
 mod loss;
 mod mailbox;
 mod message;
@@ -43,7 +44,7 @@ pub use bus::{
 #[cfg(not(ringpost_loom))]
 pub use event::{Event, EventBuilder, EventError};
 #[cfg(not(ringpost_loom))]
-pub use event_bus::{EventBus, PublishEventError};
+pub use event_bus::{EventBus, History, PublishEventError};
 pub use loss::{DropReason, Gap};
 pub use mailbox::{
     Addr, Counts, Mailbox, OfferError, Offered, Overflow, RecvError, TryRecvError, Wait,

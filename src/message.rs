@@ -9,10 +9,10 @@ use crate::Notice;
 
 scoped_tls_hkt::scoped_thread_local!(static CAUSE: for<'a> &'a dyn Any);
 
-/// A message type of a [`Bus`](crate).
+/// A message type of a [`Bus`](crate::Bus).
 ///
 /// Every method has a default, so that `impl Message for Tick {}` is enough. Small `Copy` types
-/// travel inline; large ones are better sent as `Arc<T>` or [`Shared<T>`](crate::ring).
+/// travel inline; large ones are better sent as `Arc<T>` or [`Shared<T>`](crate::Shared).
 ///
 /// `Sync` is asked for because readers on several threads borrow one message from the ring.
 pub trait Message: Clone + Send + Sync + 'static {

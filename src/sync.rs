@@ -35,6 +35,20 @@ mod real {
         };
     }
 
+    /// Parks this thread, at most until `deadline`; `false` if that has passed already.
+    pub(crate) fn park_until(deadline: Option<std::time::Instant>) -> bool {
+        let Some(deadline) = deadline else {
+            thread::park();
+            return true;
+        };
+        let left = deadline.saturating_duration_since(std::time::Instant::now());
+        if left.is_zero() {
+            return false;
+        }
+        thread::park_timeout(left);
+        true
+    }
+
     /// The next number in a row, to spread threads over places that they would else share.
     pub(crate) fn spread() -> usize {
         static NEXT: atomic::AtomicUsize = atomic::AtomicUsize::new(0);
@@ -75,6 +89,12 @@ mod model {
         pub(crate) use loom::sync::atomic::{
             AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
         };
+    }
+
+    /// Models have no clock: deadlines never come.
+    pub(crate) fn park_until(_deadline: Option<std::time::Instant>) -> bool {
+        thread::park();
+        true
     }
 
     /// In a model every thread looks at the same place first, so that they do meet.

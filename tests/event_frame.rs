@@ -272,6 +272,28 @@ fn an_event_too_large_for_a_frame_leaves_the_buffer_as_it_was() {
     assert_eq!(out, b"before");
 }
 
+#[test]
+fn every_real_event_comes_back_from_a_frame() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/events.jsonl");
+    let lines = match std::fs::read(path) {
+        Ok(lines) => lines,
+        Err(error) if std::env::var_os("RINGPOST_REQUIRE_SHARED").is_some() => {
+            panic!("{path}: {error}")
+        }
+        Err(_) => return eprintln!("skipped: {path} not present"),
+    };
+    let mut count = 0;
+    for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let event = json::decode(line, &Limits::default()).unwrap();
+        let frame = frame(&event);
+        let (read, held) = most_held(|| decode(&frame));
+        assert_eq!(read, Ok(event));
+        assert!(held <= allowed(&frame));
+        count += 1;
+    }
+    assert_eq!(count, 10_911);
+}
+
 /// Runs `check` on every file of a fuzz target's kept corpus.
 fn replay(target: &str, check: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);

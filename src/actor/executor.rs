@@ -7,8 +7,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::runtime::Runtime;
+use crate::block_on::block_on;
 use crate::mailbox::wait::Wait;
-use crate::worker::{self, Lane, Workers};
+use crate::worker::{Lane, Workers};
 
 /// A run loop, ready to be started.
 pub type Run = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -132,7 +133,7 @@ impl Chosen {
             Self::Thread(_) => {
                 std::thread::Builder::new()
                     .name(format!("ringpost:{name}"))
-                    .spawn(move || worker::block_on(run))?;
+                    .spawn(move || block_on(run, None))?;
             }
         }
         Ok(())

@@ -11,8 +11,8 @@ use super::alarm;
 use super::core::Core;
 use super::route::Target;
 use crate::Message;
+use crate::block_on::block_on;
 use crate::mailbox::Overflow;
-use crate::mailbox::blocking::block_on;
 use crate::mailbox::space::Space;
 
 /// Where there was no room.

@@ -38,6 +38,7 @@ const HEADER_LEN: usize = 14;
 /// No body is larger, whatever the limits say.
 const MAX_BODY: usize = 16 << 20;
 
+#[expect(clippy::disallowed_methods, reason = "the one place that sets bincode up: with a limit")]
 const CONFIG: Configuration<LittleEndian, Varint, Limit<MAX_BODY>> =
     bincode::config::standard().with_limit::<MAX_BODY>();
 

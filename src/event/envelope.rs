@@ -228,6 +228,7 @@ impl Event {
         self.text.get(span.start as usize..span.end as usize).unwrap_or_default()
     }
 
+    #[inline]
     pub(super) fn text_of(&self, field: Field) -> Option<&str> {
         let span = self.fields[field as usize];
         if span.is_absent() { None } else { Some(self.slice(span)) }

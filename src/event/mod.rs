@@ -10,6 +10,7 @@
 pub mod binary;
 mod builder;
 mod data;
+mod digits;
 mod envelope;
 mod error;
 mod field;

@@ -1,70 +1,14 @@
 //! Waiting on a thread of one's own, with a deadline.
 //!
-//! Used by the blocking calls of `Mailbox` and `Addr`, and by the bus for a publish that waits.
+//! The blocking calls of `Mailbox` and `Addr`.
 //! Never call it from a task: it puts the thread to sleep.
 #![forbid(unsafe_code)]
 
-use std::pin::pin;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Arc, thread};
+use crate::block_on::block_on;
 
 use super::{Addr, Mailbox, OfferError, Offered, RecvError};
-
-/// Wakes one thread.
-struct Bed {
-    thread: Thread,
-    /// Set by a wake: a future that wakes itself yields, it does not sleep.
-    woken: AtomicBool,
-}
-
-impl Wake for Bed {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        // ORDER(bed): Release; pairs with ORDER(bed) in `block_on`. Carries what the future is
-        // woken for.
-        self.woken.store(true, Ordering::Release);
-        self.thread.unpark();
-    }
-}
-
-thread_local! {
-    static BED: Arc<Bed> =
-        Arc::new(Bed { thread: thread::current(), woken: AtomicBool::new(false) });
-}
-
-/// Runs `future` on this thread until it is ready, or `None` when `deadline` has passed.
-pub(crate) fn block_on<F: Future>(future: F, deadline: Option<Instant>) -> Option<F::Output> {
-    let bed = BED.with(Arc::clone);
-    let waker = Waker::from(Arc::clone(&bed));
-    let mut cx = Context::from_waker(&waker);
-    let mut future = pin!(future);
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
-            return Some(output);
-        }
-        // ORDER(bed): Acquire; pairs with ORDER(bed) in `wake_by_ref`.
-        if bed.woken.swap(false, Ordering::Acquire) {
-            thread::yield_now();
-            continue;
-        }
-        match deadline {
-            None => thread::park(),
-            Some(deadline) => match deadline.checked_duration_since(Instant::now()) {
-                None | Some(Duration::ZERO) => return None,
-                Some(left) => thread::park_timeout(left),
-            },
-        }
-        // ORDER: Relaxed; the poll that follows looks for itself.
-        bed.woken.store(false, Ordering::Relaxed);
-    }
-}
 
 impl<T> Mailbox<T> {
     /// The next message; waits for it on this thread, as the mailbox's [`Wait`](crate::Wait)

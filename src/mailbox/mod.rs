@@ -11,18 +11,15 @@
 //!    +---- wakes <---- Space <---- fence, freed ----+           "there is room" (Block only)
 //! ```
 //!
-//! # Orderings of ring/queue and mailbox
+//! # Orderings
+//!
+//! Those of the queue are in `ring/queue/mod.rs`.
 //!
 //! | label | release side | acquire side | what it carries |
 //! |---|---|---|---|
-//! | `commit` | claimer stores the stamp | taker loads the stamp | the message |
-//! | `free` | taker stores `head`; a claimer passes it on in `cached_head` | claimer loads either | the places below are empty |
-//! | `chunk` | who needs the chunk first sets its pointer | everybody loads it | the chunk's stamps |
-//! | `close` | the closer's RMW on `tail` | who finds the flag | what the closer did before; final tail |
 //! | `senders` | an address's drop | the last address's drop | all that the others put in |
 //! | `wake` | receiver sets `parked` | the waker's swap of `parked` | the sleeper's waker |
 //! | `bell` | fence(SeqCst) between write and look | the same on the other side | who comes second sees the first |
-//! | `bed` | a wake of a sleeping thread | the thread, before it sleeps | what it is woken for |
 //!
 //! Everything else is Relaxed and says why.
 #![forbid(unsafe_code)]
@@ -40,6 +37,8 @@ pub(crate) mod wait;
 #[cfg(all(test, ringpost_loom))]
 mod models;
 #[cfg(all(test, not(ringpost_loom)))]
+mod stress;
+#[cfg(all(test, not(ringpost_loom)))]
 mod tests;
 
 use std::collections::VecDeque;
@@ -49,7 +48,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 pub use self::addr::{Addr, Offered};
-pub(crate) use self::addr::{Push, Pushed, Rest};
+pub(crate) use self::addr::{Push, Rest};
 pub use self::error::{OfferError, RecvError, TryRecvError};
 pub use self::overflow::Overflow;
 pub use self::wait::Wait;
@@ -225,7 +224,7 @@ impl<T: Send> Mailbox<T> {
             overflow,
         };
         let stealable = overflow == Overflow::DropOldest;
-        let taker = Queue::new(capacity, start, stealable, desk);
+        let taker = Taker::new(capacity, start, stealable, desk);
         let addr = Addr::first(Arc::clone(taker.queue()));
         (addr, Self { taker, idle: Idle::new(Wait::default(), capacity) })
     }
@@ -367,6 +366,7 @@ impl<T> Mailbox<T> {
     }
 
     /// The most that [`take_batch`](Self::take_batch) moves at once.
+    #[cfg(test)]
     pub(crate) fn batch(&self) -> usize {
         self.taker.batch()
     }
@@ -434,6 +434,8 @@ impl<T> Mailbox<T> {
 
 impl<T> Drop for Mailbox<T> {
     fn drop(&mut self) {
+        // Before the close, which would wake this receiver's own task.
+        self.taker.queue().beside().signal.forget();
         self.close();
         self.discard();
     }

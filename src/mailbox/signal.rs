@@ -121,14 +121,19 @@ impl Signal {
         drop(old);
     }
 
-    /// Takes the waker back when the receiver stops waiting without having been woken, so that
-    /// nobody keeps its task alive. Whether it was asleep until now.
+    /// For a receiver that stops waiting without having been woken. Whether it was asleep until
+    /// now.
+    #[inline]
     pub(crate) fn unpark(&self) -> bool {
-        let asleep = self.is_parked() && self.clear();
-        if asleep {
-            let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
-            drop(waker);
-        }
+        self.is_parked() && self.forget()
+    }
+
+    /// Takes the waker back, so that nobody keeps its task alive. For a receiver that goes.
+    /// Whether it was asleep until now.
+    pub(crate) fn forget(&self) -> bool {
+        let asleep = self.clear();
+        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(waker);
         asleep
     }
 }

@@ -1,21 +1,17 @@
-//! Mailboxes on real threads and executors: policies, waiting, closing, and accounts that balance
-//! under load. Interleavings are in `models.rs`.
+//! What each policy, wait and close does. Load is in `stress.rs`, interleavings in `models.rs`.
+#![forbid(unsafe_code)]
 
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Wake, Waker};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::blocking::block_on;
 use super::*;
+use crate::block_on::block_on;
+use crate::mailbox::addr::Pushed;
 
 const LONG: Duration = Duration::from_secs(60);
-
-/// Heavy tests are short unless told: `RINGPOST_STRESS=20` makes them twenty times as long.
-fn scale(count: u64) -> u64 {
-    let factor = std::env::var("RINGPOST_STRESS").ok().and_then(|v| v.parse::<u64>().ok());
-    count * factor.unwrap_or(1)
-}
 
 /// Counts wakes.
 #[derive(Default)]
@@ -154,6 +150,48 @@ fn a_dropped_recv_leaves_no_waker_behind() {
     assert_eq!(Arc::strong_count(&woken), 2);
     addr.offer(1).unwrap();
     assert_eq!(mailbox.try_recv(), Ok(1));
+}
+
+#[test]
+fn a_mailbox_that_goes_leaves_no_waker_behind_and_wakes_nobody() {
+    let (addr, mut mailbox) = Mailbox::<u8>::new(8, Overflow::DropOldest);
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    sleep_on(&mut mailbox, &waker);
+    let yields = woken.0.load(Ordering::SeqCst);
+    drop(mailbox);
+    assert_eq!(Arc::strong_count(&woken), 2);
+    assert_eq!(woken.0.load(Ordering::SeqCst), yields);
+    assert!(addr.is_closed());
+}
+
+/// A handler on a thread of its own sends and waits, while its actor's own future is woken: the
+/// inner wait once took that wake for its own, and the actor slept on.
+#[test]
+fn a_wait_inside_a_wait_keeps_the_outer_ones_wake() {
+    let mut outer_polls = 0;
+    let outer = poll_fn(|cx| {
+        outer_polls += 1;
+        if outer_polls == 2 {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        let mut inner_polls = 0;
+        let inner = poll_fn(|cx| {
+            // Uses up the token of the wake, as any blocking call may do.
+            thread::park();
+            inner_polls += 1;
+            if inner_polls == 2 {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        });
+        assert_eq!(block_on(inner, None), Some(()));
+        Poll::Pending
+    });
+    // Time is over already: only the wake that came in between gets it polled again.
+    assert_eq!(block_on(outer, Some(Instant::now())), Some(()));
 }
 
 #[test]
@@ -308,4 +346,27 @@ fn a_panicking_drop_does_not_stop_a_mailbox_from_going() {
     drop(mailbox);
     assert_eq!(drops.load(Ordering::SeqCst), 8);
     assert!(addr.is_closed() && addr.is_empty());
+}
+
+#[test]
+fn a_receive_with_a_timeout_gives_up() {
+    let (addr, mut mailbox) = Mailbox::new(1, Overflow::block());
+    assert_eq!(mailbox.recv_timeout(Duration::from_millis(1)), Ok(None));
+    addr.offer(1).unwrap();
+    assert_eq!(mailbox.recv_timeout(LONG), Ok(Some(1)));
+    drop(addr);
+    assert_eq!(mailbox.recv_timeout(LONG), Err(RecvError::Closed));
+}
+
+#[test]
+fn handles_cross_threads_and_errors_speak() {
+    fn crosses<T: Send + Sync>(_: &T) {}
+    let (addr, mailbox) = Mailbox::<std::cell::Cell<u8>>::new(1, Overflow::default());
+    crosses(&addr);
+    fn moves<T: Send>(_: &T) {}
+    moves(&mailbox);
+    assert_eq!(OfferError::Full(()).to_string(), "the mailbox is full");
+    assert_eq!(format!("{:?}", OfferError::Closed(addr)), "Closed(..)");
+    assert_eq!(TryRecvError::Empty.to_string(), "the mailbox is empty");
+    assert_eq!(TryRecvError::Closed.to_string(), RecvError::Closed.to_string());
 }

@@ -40,6 +40,7 @@ impl<T> Arena<T> {
     }
 
     /// How many blocks were ever made.
+    #[cfg(test)]
     pub(super) fn len(&self) -> u32 {
         // ORDER: Relaxed; a statistic.
         self.len.load(Ordering::Relaxed).min(self.most)
@@ -161,6 +162,6 @@ mod tests {
         let (shelf, place) = Arena::<u8>::locate(MOST_BLOCKS - 1);
         assert_eq!(shelf, SHELVES - 1);
         assert_eq!(place, ((FIRST as usize) << shelf) - 1);
-        assert!(MOST_BLOCKS < super::super::directory::NO_BLOCK);
+        const { assert!(MOST_BLOCKS < super::super::directory::NO_BLOCK) };
     }
 }

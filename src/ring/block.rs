@@ -112,6 +112,7 @@ impl<T> Block<T> {
     /// the last reader: one of them wins.
     fn recycle(&self) -> bool {
         if planted(Fault::RecycleWithoutCas) {
+            // ORDER: Release; in a model that must fail.
             self.word.store(POOLED, Ordering::Release);
             return true;
         }

@@ -9,6 +9,7 @@ use std::ptr::NonNull;
 
 use super::block::{Block, drop_quietly};
 use super::chunks::Chunks;
+use super::faults::{Fault, planted};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{UnsafeCell, spread, thread_local};
 
@@ -21,7 +22,7 @@ const A_CHUNK: usize = if cfg!(ringpost_loom) { 1 } else { 16 };
 
 thread_local! {
     /// Which cell this thread borrowed last: nobody else is likely to use it.
-    static HINT: PlainCell<usize> = PlainCell::new(spread() % A_CHUNK);
+    static HINT: PlainCell<usize> = PlainCell::new(spread() & (A_CHUNK - 1));
 }
 
 /// What a publisher remembers from one publish to the next.
@@ -97,7 +98,8 @@ impl<T> Cell<T> {
         // ORDER(cell): Acquire; pairs with ORDER(cell) in `announce` and `rest`. Carries the
         // writes that the publisher has finished.
         let word = self.word.load(Ordering::Acquire);
-        word < IDLE && (word == number || word + 1 == number)
+        let next = !planted(Fault::NameOneBlock);
+        word < IDLE && (word == number || (next && word + 1 == number))
     }
 
     /// What the publisher remembers.

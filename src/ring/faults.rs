@@ -1,6 +1,6 @@
 //! Faults planted in the ring to prove that the models can find them.
 //!
-//! Called by `block` and `writer` at the few places whose removal a model must notice. Outside of
+//! Called by `block`, `cell`, `log` and `writer` at the few places whose removal a model must notice. Outside of
 //! a model `planted` is constantly false; it must never decide anything else.
 #![forbid(unsafe_code)]
 
@@ -11,8 +11,14 @@ pub(super) enum Fault {
     RecycleWithoutCas,
     /// A publisher does not say which block it writes into.
     SilentWriter,
+    /// A claim carries nothing to later claims.
+    RelaxedClaim,
+    /// A cell speaks for its block only, not for the next one, which a batch may reach into.
+    NameOneBlock,
     /// The limit is compared with the first position of a batch, not with its end.
     LimitWithoutBatch,
+    /// A publisher trusts the limit that it remembers, whoever has registered since.
+    OldLimit,
     /// A reader that counted itself in does not look at the directory again.
     EnterWithoutLook,
 }

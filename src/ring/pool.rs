@@ -185,6 +185,16 @@ impl<T> Pool<T> {
         }
         found
     }
+
+    /// How many blocks are free, and how many are in limbo: takes them all.
+    #[cfg(test)]
+    pub(super) fn census(&self) -> (usize, usize) {
+        // More than there are means that one is in twice.
+        let all = self.arena.len() as usize + 1;
+        let count =
+            |stack: &Stack| stack.take(&self.arena).map_or(0, |chain| chain.take(all).count());
+        (count(&self.free), count(&self.limbo))
+    }
 }
 
 #[cfg(all(test, not(ringpost_loom)))]

@@ -90,6 +90,7 @@ impl<T: Send + Sync + 'static> Reader<T> {
     }
 
     /// The ring that it reads.
+    #[cfg(test)]
     pub(crate) fn log(&self) -> &Arc<Log<T>> {
         &self.log
     }

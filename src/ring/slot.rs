@@ -62,9 +62,11 @@ impl<T> Slot<T> {
     #[inline]
     pub(super) unsafe fn get<'a>(&self) -> &'a T {
         self.value.with(|place| {
-            // SAFETY: committed, so initialised; nobody writes again before the block was emptied,
-            // and that waits for the caller's count.
-            unsafe { (*place).assume_init_ref() }
+            // SAFETY: nobody writes again before the block was emptied, and that waits for the
+            // caller's count.
+            let value = unsafe { &*place };
+            // SAFETY: committed, so initialised.
+            unsafe { value.assume_init_ref() }
         })
     }
 

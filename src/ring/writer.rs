@@ -18,7 +18,7 @@ use crate::sync::{Arc, thread_local};
 thread_local! {
     /// Set while this thread drops messages: what they publish is cleaned up by the next publish,
     /// not by one within the other.
-    static RECLAIMING: PlainCell<bool> = PlainCell::new(false);
+    static RECLAIMING: PlainCell<bool> = PlainCell::default();
 }
 
 /// Why a claim was refused. Nothing was claimed.
@@ -54,6 +54,7 @@ impl<T: Send + Sync + 'static> Writer<T> {
     }
 
     /// The ring that it writes to.
+    #[cfg(test)]
     pub(crate) fn log(&self) -> &Arc<Log<T>> {
         &self.log
     }
@@ -68,6 +69,7 @@ impl<T: Send + Sync + 'static> Writer<T> {
 
     /// As [`Pen::claim`].
     #[inline]
+    #[cfg(test)]
     pub(crate) fn claim(&mut self, k: usize) -> Result<Claim<'_, T>, Refused> {
         let Pen { log, cell } = self.pen();
         claim(log, cell, k)
@@ -75,6 +77,7 @@ impl<T: Send + Sync + 'static> Writer<T> {
 
     /// As [`Pen::reclaim`].
     #[inline]
+    #[cfg(test)]
     pub(crate) fn reclaim(&mut self) {
         self.pen().reclaim();
     }
@@ -125,7 +128,8 @@ impl<T: Send + Sync + 'static> Pen<'_, T> {
 
     /// Empties one block that nobody reads any more, if there is one. Foreign drops run here, so
     /// it is called last in every publish, also in one that was refused; a panic of one of them
-    /// ends here. What they publish themselves is cleaned up by a later call.
+    /// ends here. What they publish themselves is cleaned up by a later call. While nobody
+    /// publishes, messages of the last blocks that were read out stay alive.
     #[inline]
     pub(crate) fn reclaim(&mut self) {
         // SAFETY: the cell is ours, and this is not inside another `memory`.
@@ -141,7 +145,7 @@ impl<T: Send + Sync + 'static> Pen<'_, T> {
     }
 
     #[cold]
-    fn reclaim_some(&mut self) {
+    pub(super) fn reclaim_some(&mut self) {
         struct Reclaiming;
         impl Drop for Reclaiming {
             fn drop(&mut self) {
@@ -196,8 +200,9 @@ fn claim<'a, T: Send + Sync + 'static>(
             let mut tail = log.tail.load(Ordering::Acquire);
             loop {
                 let asked = if planted(Fault::LimitWithoutBatch) { 1 } else { k };
+                let news = memory.registered != log.cursors.registered();
                 // Flags make the tail larger than any limit, so that this finds them too.
-                if tail + asked > memory.limit || memory.registered != log.cursors.registered() {
+                if tail + asked > memory.limit || (news && !planted(Fault::OldLimit)) {
                     admit(log, memory, tail, asked)?;
                 }
                 let number = tail >> log.shift;
@@ -207,16 +212,13 @@ fn claim<'a, T: Send + Sync + 'static>(
                 if !planted(Fault::SilentWriter) {
                     cell.announce(number);
                 }
-                // ORDER(claim): AcqRel, on failure Acquire; pairs with itself: the chain of RMWs on
-                // the tail. Carries the cell's word to whoever evicts the block, whose claim comes
-                // later. The same chain is ORDER(join) with `Log::join`: it carries what the
-                // joiner did before; and ORDER(close) with `Log::close`.
-                match log.tail.compare_exchange_weak(
-                    tail,
-                    tail + k,
-                    Ordering::AcqRel,
-                    Ordering::Acquire,
-                ) {
+                // ORDER(claim, join, close): AcqRel, on failure Acquire; pairs with itself and with
+                // `Log::join` and `Log::close`: the chain of RMWs on the tail. Carries the cell's
+                // word to whoever evicts the block, whose claim comes later; and what a joiner or
+                // closer did before.
+                let order =
+                    if planted(Fault::RelaxedClaim) { Ordering::Relaxed } else { Ordering::AcqRel };
+                match log.tail.compare_exchange_weak(tail, tail + k, order, Ordering::Acquire) {
                     Ok(_) => return Ok(tail),
                     Err(now) => tail = now,
                 }
@@ -307,7 +309,11 @@ impl<T: Send + Sync + 'static> Claim<'_, T> {
     #[inline]
     pub(crate) fn commit(self, value: T) {
         debug_assert_eq!(self.k, 1);
-        self.write(std::iter::once(value));
+        let Self { log, first, .. } = self;
+        self.fill(|memory| match block(log, memory, first >> log.shift) {
+            Some(block) => put(block, first, value),
+            None => memory.lapped.push(value),
+        });
     }
 
     /// Commits all places with the first messages of `values`, as many as were claimed. The
@@ -318,30 +324,32 @@ impl<T: Send + Sync + 'static> Claim<'_, T> {
     /// If there are fewer values than places, which then stay empty.
     #[inline]
     pub(crate) fn commit_all(self, values: &mut Vec<T>) {
-        let k = self.k as usize;
-        self.write(values.drain(..k));
+        let Self { log, first, k, .. } = self;
+        let mut values = values.drain(..k as usize);
+        self.fill(|memory| {
+            let (mut position, end) = (first, first + k);
+            while position < end {
+                let number = position >> log.shift;
+                let here = end.min((number + 1) << log.shift) - position;
+                let values = (position..).zip(values.by_ref().take(here as usize));
+                match block(log, memory, number) {
+                    Some(block) => values.for_each(|(position, value)| {
+                        put(block, position, value);
+                    }),
+                    None => memory.lapped.extend(values.map(|(_, value)| value)),
+                }
+                position += here;
+            }
+        });
     }
 
     #[inline]
-    fn write(self, values: impl Iterator<Item = T>) {
-        let Self { log, cell, first, .. } = self;
+    fn fill(self, write: impl FnOnce(&mut Memory<T>)) {
+        let Self { log, cell, .. } = self;
         // SAFETY: the cell is lent to this claim, and this is not inside another `memory`.
         unsafe {
             cell.memory(|memory| {
-                for (position, value) in (first..).zip(values) {
-                    let number = position >> log.shift;
-                    if number != memory.number {
-                        let Some(block) = log.find(number, &mut memory.spares) else {
-                            // Lapped before it was written: the place was ours, and is at once
-                            // overwritten. Readers count it in their gap.
-                            memory.lapped.push(value);
-                            continue;
-                        };
-                        memory.number = number;
-                        memory.block = Some(NonNull::from(block));
-                    }
-                    put(memory, position, value);
-                }
+                write(memory);
                 if !memory.spares.is_empty() {
                     give_spares_back(log, memory);
                 }
@@ -351,12 +359,26 @@ impl<T: Send + Sync + 'static> Claim<'_, T> {
     }
 }
 
-/// Writes into the remembered block.
+/// The block of a claimed position, remembered or looked up. None if the publisher was lapped
+/// before it had found it: then the place is its own all the same, and at once overwritten. Readers
+/// count it in their gap, and the message is left to `reclaim`.
 #[inline]
-fn put<T>(memory: &mut Memory<T>, position: u64, value: T) {
-    let block = memory.block.expect("remembered with its number");
+fn block<'a, T: Send + Sync + 'static>(
+    log: &'a Log<T>,
+    memory: &mut Memory<T>,
+    number: u64,
+) -> Option<&'a Block<T>> {
+    if number != memory.number {
+        let block = log.find(number, &mut memory.spares)?;
+        memory.number = number;
+        memory.block = Some(NonNull::from(block));
+    }
     // SAFETY: blocks are freed with the log, which the claim borrows.
-    let block = unsafe { block.as_ref() };
+    memory.block.map(|block| unsafe { block.as_ref() })
+}
+
+#[inline]
+fn put<T>(block: &Block<T>, position: u64, value: T) {
     // SAFETY: the position was claimed by the caller and is committed once; the block is that of
     // the position's number, and the cell has named it since before the claim.
     unsafe { block.slot(position).write(position, value) }

@@ -71,6 +71,12 @@ pub enum PatternError {
         /// Its length.
         bytes: usize,
     },
+    /// More tokens than [`Pattern::MAX_TOKENS`].
+    #[error("the pattern asks for {tokens} tokens; shorten it to at most {}", Pattern::MAX_TOKENS)]
+    TooManyTokens {
+        /// How many it asks for.
+        tokens: usize,
+    },
     /// Its tokens break the rules for names.
     #[error("{0}")]
     Name(TopicError),
@@ -137,7 +143,9 @@ impl PatternError {
     #[must_use]
     pub fn at(&self) -> Option<usize> {
         match self {
-            PatternError::Empty | PatternError::RegexTooBig { .. } => None,
+            PatternError::Empty
+            | PatternError::TooManyTokens { .. }
+            | PatternError::RegexTooBig { .. } => None,
             PatternError::TooLong { .. } => Some(Pattern::MAX_BYTES),
             PatternError::Name(error) => error.at(),
             PatternError::PartialWildcard { at, .. } | PatternError::NotLast { at, .. } => {

@@ -135,23 +135,26 @@ fn stand_ins(tokens: Tokens<'_>, topic: &str, taken: &[Range<usize>]) -> String 
             continue;
         }
         let written = written(tokens, step, step + run);
-        let mut spans = taken[step..step + run].iter().filter(|bytes| !bytes.is_empty());
-        parts.push(match (spans.next(), spans.next_back()) {
-            (None, _) => format!("`{written}` for nothing"),
-            (Some(first), None) => format!("`{written}` for `{}`", &topic[first.clone()]),
-            (Some(first), Some(last)) => {
-                format!("`{written}` for `{}`", &topic[first.start..last.end])
-            }
+        let stands = if parts.is_empty() { " stands" } else { "" };
+        // A `One` has a token, though it may be an empty one; a `Many` may have none.
+        let mut spans = (step..step + run)
+            .filter(|&step| tokens.steps[step] == Step::One || !taken[step].is_empty())
+            .map(|step| taken[step].clone());
+        let stand_in = spans.next().map_or("", |first| {
+            let last = spans.next_back().unwrap_or(first.clone());
+            &topic[first.start..last.end]
+        });
+        parts.push(match stand_in {
+            "" => format!("`{written}`{stands} for nothing"),
+            text => format!("`{written}`{stands} for `{text}`"),
         });
         step += run;
     }
-    format!("the plain tokens are the same, and the wildcards stand {}", listed(&parts))
-}
-
-fn listed(parts: &[String]) -> String {
-    match parts {
-        [most @ .., last] if !most.is_empty() => format!("{} and {last}", most.join(", ")),
-        _ => parts.concat(),
+    let plain = tokens.steps.iter().any(|step| !is_wildcard(step));
+    let start = if plain { "every plain token fits, and " } else { "" };
+    match &parts[..] {
+        [most @ .., last] if !most.is_empty() => format!("{start}{} and {last}", most.join(", ")),
+        _ => start.to_owned() + &parts.concat(),
     }
 }
 
@@ -172,43 +175,28 @@ fn written<'p>(tokens: Tokens<'p>, from: usize, to: usize) -> &'p str {
 
 /// Why `step` did not fit at the token that begins at `at`.
 fn misfit(tokens: Tokens<'_>, topic: &str, step: usize, at: usize) -> String {
-    let wanted = tokens.steps.get(step).map(|wanted| match wanted {
-        Step::Literal(range) => {
-            let glued = step > 0 && !is_wildcard(&tokens.steps[step - 1]);
-            (glued, &tokens.body[range.start + usize::from(glued)..range.end])
-        }
-        _ => (false, "*"),
-    });
-    let is_plain = matches!(tokens.steps.get(step), Some(Step::Literal(_)));
-    if at > topic.len() {
-        return match wanted {
-            Some((_, token)) if is_plain => {
-                format!("the topic ends where the pattern asks for `{token}`")
-            }
-            _ => "the topic ends where the pattern asks for one more token".to_owned(),
-        };
-    }
-    let found = &topic[at..tokens.separators.end(topic, at)];
+    let found = topic.get(at..).map(|rest| &rest[..tokens.separators.end(rest, 0)]);
     let number = tokens.separators.split(topic).take_while(|token| token.start < at).count() + 1;
-    match wanted {
-        None => format!("the pattern ends before token {number} of the topic, `{found}`"),
-        Some((true, token)) if token == found => {
-            let before = &tokens.body[literal_start(tokens, step)..][..1];
-            let met = &topic[at - 1..at];
-            format!(
-                "token {number} of the topic, `{found}`, follows a `{met}` where the pattern has `{before}`"
-            )
+    match (tokens.steps.get(step), found) {
+        (Some(Step::Literal(range)), found) => {
+            let glued = step > 0 && !is_wildcard(&tokens.steps[step - 1]);
+            let (before, wanted) = tokens.body[range.clone()].split_at(usize::from(glued));
+            match found {
+                None => format!("the topic ends where the pattern asks for `{wanted}`"),
+                Some(found) if found == wanted => format!(
+                    "token {number} of the topic, `{found}`, follows a `{}` where the pattern has `{before}`",
+                    &topic[at - 1..at]
+                ),
+                Some(found) => format!(
+                    "token {number} of the topic is `{found}` where the pattern asks for `{wanted}`"
+                ),
+            }
         }
-        Some((_, token)) => {
-            format!("token {number} of the topic is `{found}` where the pattern asks for `{token}`")
+        (None, Some(found)) => {
+            format!("the pattern ends before token {number} of the topic, `{found}`")
         }
-    }
-}
-
-fn literal_start(tokens: Tokens<'_>, step: usize) -> usize {
-    match &tokens.steps[step] {
-        Step::Literal(range) => range.start,
-        _ => 0,
+        // A wildcard takes any token, so there was none.
+        _ => "the topic ends where the pattern asks for one more token".to_owned(),
     }
 }
 
@@ -232,25 +220,21 @@ mod tests {
             (
                 "registry:*:config",
                 "registry:bots:config",
-                "the plain tokens are the same, and the wildcards stand `*` for `bots`",
+                "every plain token fits, and `*` stands for `bots`",
             ),
             (
                 "a.**.x.>",
                 "a.x.b:c",
-                "the plain tokens are the same, and the wildcards stand `**` for nothing and `>` for `b:c`",
+                "every plain token fits, and `**` stands for nothing and `>` for `b:c`",
             ),
             (
                 "*.a.**.*",
                 "q/a.1.2.3",
-                "the plain tokens are the same, and the wildcards stand `*` for `q` and `**.*` for `1.2.3`",
+                "every plain token fits, and `*` stands for `q` and `**.*` for `1.2.3`",
             ),
             ("a.>", "a", "the topic ends where the pattern asks for one more token"),
             ("a.**.z", "a.b.c", "the topic ends where the pattern asks for `z`"),
-            (
-                "mqtt:a/+",
-                "a/",
-                "the plain tokens are the same, and the wildcards stand `+` for nothing",
-            ),
+            ("mqtt:a/+", "a/", "every plain token fits, and `+` stands for nothing"),
             ("mqtt:a/#", "b/c", "token 1 of the topic is `b` where the pattern asks for `a`"),
             ("nats:a.b", "a.b.c", "the pattern ends before token 3 of the topic, `c`"),
             (

@@ -16,6 +16,9 @@ use std::sync::{Arc, LazyLock};
 
 use foldhash::quality::RandomState;
 
+#[cfg(test)]
+mod tests;
+
 /// Seeded once a process, so that nobody can prepare topics that all collide.
 static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::default);
 
@@ -210,68 +213,5 @@ fn place(present: u32, bit: u32) -> usize {
 impl<K: Key + ?Sized, V> Clone for Map<K, V> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// A key whose hash has few values, so that entries clash all the way down.
-    #[derive(Clone, PartialEq, Eq, Debug, Hash)]
-    struct Alike(u8);
-
-    impl Key for Alike {
-        type Owned = Alike;
-
-        fn spread(&self) -> u64 {
-            [0, u64::MAX, 1 << 60, 1][usize::from(self.0 % 4)]
-        }
-
-        fn own(&self) -> Alike {
-            self.clone()
-        }
-    }
-
-    fn agrees<K: Key<Owned = K> + std::hash::Hash + Clone>(keys: &[K], steps: &[(usize, bool)]) {
-        let mut model: HashMap<K, usize> = HashMap::new();
-        let mut map: Map<K, usize> = Map::EMPTY;
-        for (turn, &(key, keep)) in steps.iter().enumerate() {
-            let key = &keys[key % keys.len()];
-            let (before, old) = (map.clone(), model.clone());
-            map = map.alter(key, |found| {
-                assert_eq!(found, model.get(key));
-                keep.then_some(turn)
-            });
-            if keep {
-                model.insert(key.clone(), turn)
-            } else {
-                model.remove(key)
-            };
-            for (map, model) in [(&before, &old), (&map, &model)] {
-                let mut count = 0;
-                map.for_each(&mut |key, value| {
-                    count += 1;
-                    assert_eq!(model.get(key), Some(value));
-                });
-                assert_eq!(count, model.len());
-                assert_eq!(map.is_empty(), model.is_empty());
-                keys.iter().for_each(|key| assert_eq!(map.get(key), model.get(key)));
-            }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_map_does_what_a_hash_map_does_and_leaves_the_old_one_alone(
-            steps in prop::collection::vec((0usize..40, any::<bool>()), 1..120)
-        ) {
-            agrees(&(0..40).map(Alike).collect::<Vec<_>>(), &steps);
-            agrees(&(0..40).map(|n| n * 0x0210_0401).collect::<Vec<u64>>(), &steps);
-        }
     }
 }

@@ -52,9 +52,10 @@
 //! `re:errors` and `re:[$]` do not.
 //!
 //! **Limits.** A pattern has at most [`Pattern::MAX_BYTES`] bytes, its dialect included; an exact
-//! one is a topic and so has at most 255. A compiled regular expression takes at most 1 MiB, its
-//! search takes time linear in the topic. No pattern of any dialect makes a match take more steps
-//! than (length of the pattern) × (length of the topic).
+//! one is a topic and so has at most 255; one with wildcards has at most [`Pattern::MAX_TOKENS`]
+//! tokens. A compiled regular expression takes at most 1 MiB. A match takes at most (length of the
+//! pattern) × (length of the topic) steps, whatever is written in them; for `re:`, (size of the
+//! compiled expression) × (length of the topic).
 #![forbid(unsafe_code)]
 
 mod error;

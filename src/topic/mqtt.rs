@@ -1,7 +1,9 @@
 //! The `mqtt:` dialect: `+` and `#` as whole levels between slashes, empty levels allowed.
 //!
 //! Called by `Pattern::parse` and `Pattern::check_topic`. The rules are those of MQTT 3.1.1,
-//! section 4.7. Its rule for topics that start with `$` is the same as ours.
+//! section 4.7. Its rule for topics that start with `$` is the same as ours. A
+//! `+` or `#` in a topic makes it malformed in MQTT; a bus topic may have one, and then matches
+//! like any other text.
 #![forbid(unsafe_code)]
 
 use super::tokens::{Separators, Steps};

@@ -1,7 +1,9 @@
 //! The `nats:` dialect: `*` and `>` as whole tokens between dots.
 //!
 //! Called by `Pattern::parse` and `Pattern::check_topic`. The rules are those of NATS subjects
-//! (docs.nats.io, "Subject-Based Messaging"): a `*` or `>` inside a longer token is plain text.
+//! (docs.nats.io, "Subject-Based Messaging"): a `*` or `>` inside a longer token is plain text. One
+//! rule is the bus's own: topics that start with `$` need a pattern that does, where NATS's `>`
+//! sees them.
 #![forbid(unsafe_code)]
 
 use super::tokens::{Separators, Steps};

@@ -110,6 +110,9 @@ pub struct Pattern {
 impl Pattern {
     /// The longest pattern, in bytes, its dialect included.
     pub const MAX_BYTES: usize = 1024;
+    /// The most tokens a pattern with wildcards may ask for, where neighbouring `**` count as one.
+    /// No topic of a bus has more than half as many; the trie is as deep as that.
+    pub const MAX_TOKENS: usize = 256;
 
     /// A pattern from its text.
     ///
@@ -131,15 +134,15 @@ impl Pattern {
         let body = &text[start..];
         let shape = match dialect {
             Dialect::Native | Dialect::Exact => {
-                let shape = from_steps(native::parse(body)?);
+                let shape = from_steps(native::parse(body)?)?;
                 if let Shape::Literal = shape {
                     Topic::check(body).map_err(PatternError::Name)?;
                     dialect = Dialect::Exact;
                 }
                 shape
             }
-            Dialect::Mqtt => from_steps(mqtt::parse(body, start)?),
-            Dialect::Nats => from_steps(nats::parse(body, start)?),
+            Dialect::Mqtt => from_steps(mqtt::parse(body, start)?)?,
+            Dialect::Nats => from_steps(nats::parse(body, start)?)?,
             Dialect::Glob => {
                 let glob = Glob::parse(body);
                 if glob.is_plain() { Shape::Literal } else { Shape::Glob(Arc::new(glob)) }
@@ -220,6 +223,16 @@ impl Pattern {
         }
     }
 
+    /// Whether it looks at the bus's own topics, those that start with `$`: it starts with `$`
+    /// itself (a regular expression with `\$` or `^\$`).
+    #[must_use]
+    pub fn sees_reserved(&self) -> bool {
+        match self.dialect {
+            Dialect::Regex => regexp::is_reserved(self.body()),
+            _ => is_reserved(self.body()),
+        }
+    }
+
     /// The text after the dialect.
     pub(super) fn body(&self) -> &str {
         &self.text[self.start..]
@@ -232,18 +245,17 @@ impl Pattern {
     pub(super) fn tokens<'p>(&'p self, steps: &'p [Step]) -> Tokens<'p> {
         Tokens { body: self.body(), steps, separators: self.dialect.separators() }
     }
-
-    /// Whether topics that start with `$` are looked at.
-    pub(crate) fn sees_reserved(&self) -> bool {
-        match self.dialect {
-            Dialect::Regex => regexp::is_reserved(self.body()),
-            _ => is_reserved(self.body()),
-        }
-    }
 }
 
-fn from_steps(steps: Steps) -> Shape {
-    if steps.has_wildcard() { Shape::Steps(steps.finish().into()) } else { Shape::Literal }
+fn from_steps(steps: Steps) -> Result<Shape, PatternError> {
+    if !steps.has_wildcard() {
+        return Ok(Shape::Literal);
+    }
+    let steps = steps.finish();
+    if steps.len() > Pattern::MAX_TOKENS {
+        return Err(PatternError::TooManyTokens { tokens: steps.len() });
+    }
+    Ok(Shape::Steps(steps.into()))
 }
 
 impl fmt::Debug for Pattern {
@@ -285,5 +297,67 @@ impl TryFrom<&str> for Pattern {
 
     fn try_from(text: &str) -> Result<Self, PatternError> {
         Self::parse(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_matches_everything_says_so() {
+        let everything = [
+            "**", ">", "**.**", "*.**", "**.*", "**:>", "mqtt:#", "mqtt:+/#", "nats:>", "glob:*",
+            "glob:**", "glob:?*", "prefix:", "re:", "re:.*", "re:^",
+        ];
+        let less = [
+            "a",
+            "*",
+            "*.*",
+            "*.>",
+            "a.**",
+            "**.a",
+            "$a.**",
+            "mqtt:+",
+            "mqtt:/#",
+            "mqtt:+/+/#",
+            "nats:*",
+            "nats:**",
+            "glob:??*",
+            "glob:?",
+            "glob:",
+            "glob:*a",
+            "glob:$*",
+            "prefix:a",
+            "prefix:$",
+            "re:a",
+            "re:..",
+        ];
+        for text in everything {
+            assert!(Pattern::parse(text).unwrap().matches_everything(), "{text}");
+        }
+        for text in less {
+            assert!(!Pattern::parse(text).unwrap().matches_everything(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_without_wildcards_is_its_own_topic() {
+        for (text, topic, dialect) in [
+            ("a:b", Some("a:b"), Dialect::Exact),
+            ("$errors", Some("$errors"), Dialect::Exact),
+            ("a.*", None, Dialect::Native),
+            ("mqtt:a//b", Some("a//b"), Dialect::Mqtt),
+            ("mqtt:a/#", None, Dialect::Mqtt),
+            ("nats:a*.b", Some("a*.b"), Dialect::Nats),
+            ("glob:re:x", Some("re:x"), Dialect::Glob),
+            ("glob:a[*]", None, Dialect::Glob),
+            ("prefix:a", None, Dialect::Prefix),
+            ("re:^a$", None, Dialect::Regex),
+        ] {
+            let pattern = Pattern::parse(text).unwrap();
+            assert_eq!((pattern.literal_topic(), pattern.dialect()), (topic, dialect), "{text}");
+            assert_eq!(pattern.as_str(), text);
+        }
     }
 }

@@ -26,8 +26,10 @@ const SHORTEST: u32 = 16;
 /// Who was called back within so many searches, about a search and a wake, should have searched
 /// longer: the next search is a full one.
 const SHORT_NIGHT: u32 = 4;
-/// Pauses between two looks at the clock.
-const PAUSES: u32 = 16;
+/// Looks at the queue, two pauses each, between two looks at the clock.
+const LOOKS: u32 = 8;
+/// Polls of a task that is alone before its worker offers the core.
+const REPOLLS: u32 = 64;
 /// Yields at the end of a search.
 const YIELDS: u32 = 3;
 
@@ -59,17 +61,18 @@ struct Post {
     last: Option<u64>,
     /// Ticks since they moved.
     still: u32,
-    replaced: bool,
+    /// Still for too long, while work was waiting.
+    stuck: bool,
 }
 
 impl Post {
     fn new(seat: Arc<Seat>) -> Self {
-        Self { seat, last: None, still: 0, replaced: false }
+        Self { seat, last: None, still: 0, stuck: false }
     }
 
-    /// Replaced, and not moved since.
+    /// Stuck at the last tick, and not moved since.
     fn is_stuck(&self) -> bool {
-        self.replaced && self.seat.running() == self.last
+        self.stuck && self.seat.running() == self.last
     }
 }
 
@@ -97,10 +100,6 @@ impl Crew {
             searches: AtomicU64::new(0),
             ticks: AtomicU64::new(0),
         })
-    }
-
-    pub(super) fn settings(&self) -> &Settings {
-        &self.settings
     }
 
     /// Starts the workers and the spare. Called once.
@@ -210,14 +209,20 @@ impl Crew {
         }
     }
 
-    /// Runs a task, again at once as long as it is rung and nobody else is ready.
+    /// Runs a task, again at once as long as it is rung and nobody else is ready. It may be
+    /// waiting for something by yielding: so the core is offered now and then.
     fn run(&self, seat: &Seat, mut task: Arc<Task>) {
         seat.set_running(true);
-        loop {
+        for turn in 1_u32.. {
             seat.beat();
             match task.run() {
                 After::Gone => break,
-                After::Ready(again) if self.ready.lanes.is_empty() => task = again,
+                After::Ready(again) if self.ready.lanes.is_empty() => {
+                    task = again;
+                    if turn.is_multiple_of(REPOLLS) {
+                        thread::yield_now();
+                    }
+                }
                 After::Ready(again) => {
                     self.ready.push(again.lane(), again);
                     break;
@@ -234,12 +239,13 @@ impl Crew {
         self.searches.fetch_add(1, Relaxed);
         let began = Instant::now();
         while began.elapsed() < *search_for {
-            for _ in 0..PAUSES {
+            for _ in 0..LOOKS {
                 hint::spin_loop();
-            }
-            if !self.ready.lanes.is_empty() {
-                *search_for = self.settings.search;
-                return true;
+                hint::spin_loop();
+                if !self.ready.lanes.is_empty() {
+                    *search_for = self.settings.search;
+                    return true;
+                }
             }
         }
         *search_for = (*search_for / 2).max(self.settings.search / SHORTEST);
@@ -249,29 +255,27 @@ impl Crew {
         })
     }
 
-    /// Called by the spare at each tick: true, and `seat` is on the roster, if a worker is stuck,
-    /// work is `waiting` and no other worker is about to take it.
+    /// Called by the spare at each tick. True, and `seat` is on the roster, if work is `waiting`,
+    /// no worker is about to take it, and too few of them are not stuck.
     pub(super) fn take_over(&self, seat: &Arc<Seat>, waiting: bool) -> bool {
         // ORDER: Relaxed; a statistic.
         self.ticks.fetch_add(1, Relaxed);
+        let lot = self.ready.lot.counts();
+        let needed = waiting && lot.searching == 0 && lot.parked == 0;
         let mut roster = self.roster();
         for post in &mut roster.posts {
             let beats = post.seat.running();
             if beats.is_some() && beats == post.last {
                 post.still = post.still.saturating_add(1);
+                post.stuck |= needed && post.still >= STILL;
             } else {
                 *post = Post { last: beats, ..Post::new(Arc::clone(&post.seat)) };
             }
         }
-        let lot = self.ready.lot.counts();
-        let needed = waiting && lot.searching == 0 && lot.parked == 0;
-        if !needed || roster.posts.len() >= self.settings.threads + SURPLUS {
+        let threads = self.settings.threads;
+        if !needed || roster.able() >= threads || roster.posts.len() >= threads + SURPLUS {
             return false;
         }
-        let Some(stuck) = roster.posts.iter_mut().find(|p| p.still >= STILL && !p.replaced) else {
-            return false;
-        };
-        stuck.replaced = true;
         roster.replaced += 1;
         roster.spare = false;
         roster.posts.push(Post::new(Arc::clone(seat)));
@@ -361,16 +365,30 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_still_over_two_ticks_is_replaced_once_until_it_moves() {
+    fn a_worker_still_over_two_ticks_is_replaced() {
         let (crew, seat) = crew_of_one();
-        let ticks = |waiting| (0..10).position(|_| crew.take_over(&Arc::default(), waiting));
+        let ticks = |waiting| (1..=10).find(|_| crew.take_over(&Arc::default(), waiting));
         assert_eq!(ticks(false), None, "nobody waits");
-        assert_eq!(ticks(true), Some(0), "it was still all along");
-        assert_eq!(ticks(true), None, "it is replaced already");
+        seat.beat();
+        assert_eq!(ticks(true), Some(3), "a tick that sees it move, then two still ones");
         assert_eq!((crew.report().stuck, crew.report().threads), (1, 2));
+        assert_eq!(ticks(true), None, "it is replaced already");
         seat.beat();
         assert_eq!(crew.report().stuck, 0, "it moves again");
-        assert_eq!(ticks(true), Some(2), "first a tick that sees it move, then two still ones");
+        assert_eq!(ticks(true), None, "stuck again, but its replacement is still there");
+        assert_eq!((crew.report().stuck, crew.report().replaced), (1, 1));
+    }
+
+    #[test]
+    fn a_worker_too_many_leaves_only_while_enough_are_able() {
+        let (crew, stuck) = crew_of_one();
+        let seat = Arc::default();
+        assert!((0..3).any(|_| crew.take_over(&seat, true)));
+        assert!(!crew.is_surplus() && !crew.leave_surplus(&seat), "the other one is stuck");
+        stuck.beat();
+        assert!(crew.is_surplus() && crew.leave_surplus(&seat));
+        assert!(!crew.is_surplus());
+        assert_eq!(crew.report().threads, 1);
     }
 
     #[test]

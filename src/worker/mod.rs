@@ -41,10 +41,9 @@
 //! |---|---|---|---|
 //! | `state` | `task.rs`: a wake, the end of a run | `task.rs`: the start of a run, the end of a run that was rung, `stop` | what the waker wrote; the future itself, from worker to worker |
 //! | `ready-push` | `park.rs`: the fence in `call` | `park.rs`: the fences in `park`, `found` and `rest` | the push against "searching", "parked" and "resting" |
-//! | `woken` | `block_on.rs`: a wake | `block_on.rs`: the thread that waits | what the waker wrote |
+//! | `standin` | `standin.rs`: a push | `standin.rs`: a pop | the task, in the models only |
 #![forbid(unsafe_code)]
 
-mod block_on;
 mod park;
 mod queue;
 mod ready;
@@ -66,11 +65,10 @@ mod standin;
 #[cfg(all(test, not(ringpost_loom)))]
 mod tests;
 
-pub(crate) use block_on::block_on;
 pub(crate) use queue::Lane;
-pub(crate) use task::{TaskRef, yield_now};
+pub(crate) use task::yield_now;
 
 #[cfg(not(ringpost_loom))]
 pub use pool::{Workers, WorkersBuilder, WorkersStats};
 #[cfg(not(ringpost_loom))]
-pub(crate) use seat::{beat, on_worker};
+pub(crate) use seat::beat;

@@ -74,7 +74,6 @@ pub(super) enum Rose {
 pub(super) struct Counts {
     pub(super) searching: u64,
     pub(super) parked: u64,
-    pub(super) spare_rests: bool,
 }
 
 #[derive(Debug)]
@@ -183,8 +182,8 @@ impl Lot {
     ) -> Rose {
         let mut beds = self.lock();
         beds.parked.push(Arc::clone(sleeper));
-        // ORDER: Relaxed; the fence below orders it. One step, so that no pusher can see this
-        // worker neither searching nor parked.
+        // ORDER: Relaxed; the fence below orders it. One step, so that no pusher rings for the
+        // spare because it sees this worker neither searching nor parked.
         self.word.fetch_add(if search { PARKED - SEARCHING } else { PARKED }, Relaxed);
         // ORDER(ready-push): SeqCst fence between "parked" and the look at the queue; pairs
         // with ORDER(ready-push) in `call`. Carries "parked" one way, or the push the other way.
@@ -253,11 +252,14 @@ impl Lot {
     pub(super) fn counts(&self) -> Counts {
         // ORDER: Relaxed; a report, and a hint for the spare.
         let word = self.word.load(Relaxed);
-        Counts {
-            searching: searching(word),
-            parked: parked(word),
-            spare_rests: word & RESTING != 0,
-        }
+        Counts { searching: searching(word), parked: parked(word) }
+    }
+
+    /// Whether the spare sleeps until there is a backlog.
+    #[cfg(test)]
+    pub(super) fn spare_rests(&self) -> bool {
+        // ORDER: Relaxed; the test has synchronised with what it waits for.
+        self.word.load(Relaxed) & RESTING != 0
     }
 
     fn lock(&self) -> MutexGuard<'_, Beds> {

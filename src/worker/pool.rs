@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::crew::Crew;
 use super::queue::Lane;
-use super::task::{self, TaskRef};
+use super::task;
 use crate::sync::thread;
 
 /// About what it costs to wake a parked thread.
@@ -109,7 +109,6 @@ impl Workers {
     }
 
     /// A pool with settings.
-    #[must_use]
     pub fn builder() -> WorkersBuilder {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let threads = cores.saturating_sub(1).max(1);
@@ -145,14 +144,25 @@ impl Workers {
     ///
     /// # Panics
     /// If the operating system does not give the pool even one thread.
-    pub(crate) fn spawn(
+    pub(crate) fn spawn(&self, lane: Lane, future: impl Future<Output = ()> + Send + 'static) {
+        task::spawn(&self.crew().ready, lane, future);
+    }
+
+    /// As [`spawn`](Self::spawn), with a hand on the task.
+    #[cfg(test)]
+    pub(super) fn spawn_ref(
         &self,
         lane: Lane,
         future: impl Future<Output = ()> + Send + 'static,
-    ) -> TaskRef {
+    ) -> task::TaskRef {
+        task::spawn_ref(&self.crew().ready, lane, future)
+    }
+
+    /// The threads, started if they are not yet.
+    fn crew(&self) -> &Crew {
         let crew = &self.handle.crew;
         self.handle.started.get_or_init(|| crew.start().expect("no thread for a worker"));
-        task::spawn(&crew.ready, lane, future)
+        crew
     }
 }
 
@@ -214,8 +224,8 @@ pub struct WorkersStats {
     pub threads: usize,
     /// Workers asleep for want of work.
     pub parked: usize,
-    /// Workers that were replaced and have not moved since: each is inside a handler that blocks
-    /// or computes for long.
+    /// Workers that kept others waiting and have not moved since: each is inside a handler that
+    /// blocks or computes for long.
     pub stuck: usize,
     /// How often a stuck worker was replaced.
     pub replaced: u64,

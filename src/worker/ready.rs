@@ -52,7 +52,9 @@ impl Ready {
     pub(super) fn leave(&self) {
         // ORDER: Relaxed; an RMW, so exactly one caller is the last, and the lot's lock orders
         // what follows.
-        if self.stays.fetch_sub(1, Relaxed) == 1 {
+        let before = self.stays.fetch_sub(1, Relaxed);
+        debug_assert!(before > 0, "each leaves once");
+        if before == 1 {
             self.lot.end();
         }
     }

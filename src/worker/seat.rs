@@ -1,5 +1,5 @@
 //! A worker's seat: what its thread shows to the spare, and how code inside a task finds it.
-//! Run loops call [`beat`]; the bus asks [`on_worker`] before it would wait.
+//! Run loops call [`beat`].
 #![forbid(unsafe_code)]
 
 use std::cell::OnceCell;
@@ -56,7 +56,8 @@ pub(crate) fn beat() {
     let _ = SEAT.try_with(|seat| seat.get().inspect(|seat| seat.beat()).is_some());
 }
 
-/// Whether the current thread is a worker, of whatever pool: code that runs here must not wait.
-pub(crate) fn on_worker() -> bool {
+/// Whether the current thread is a worker, of whatever pool.
+#[cfg(test)]
+pub(super) fn on_worker() -> bool {
     SEAT.try_with(|seat| seat.get().is_some()).unwrap_or(false)
 }

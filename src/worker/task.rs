@@ -111,6 +111,7 @@ impl Task {
         }
     }
 
+    #[cfg(test)]
     fn stop(&self) {
         // ORDER(state): AcqRel; pairs with ORDER(state) in `run`. Carries the future of a task
         // that waits from its last runner to us.
@@ -156,7 +157,15 @@ pub(super) fn spawn(
     ready: &Arc<Ready>,
     lane: Lane,
     future: impl Future<Output = ()> + Send + 'static,
-) -> TaskRef {
+) {
+    queue(ready, lane, future);
+}
+
+fn queue(
+    ready: &Arc<Ready>,
+    lane: Lane,
+    future: impl Future<Output = ()> + Send + 'static,
+) -> Arc<Task> {
     ready.stay();
     let task = Arc::new(Task {
         state: AtomicU32::new(READY),
@@ -165,14 +174,26 @@ pub(super) fn spawn(
         job: Mutex::new(Some(Box::pin(future))),
     });
     ready.push(lane, Arc::clone(&task));
-    TaskRef(task)
+    task
 }
 
-/// A spawned task, seen from outside. It can wake the task, and so keeps its future alive like
-/// any waker; dropping it stops nothing.
+/// As [`spawn`], with a hand on the task.
+#[cfg(test)]
+pub(super) fn spawn_ref(
+    ready: &Arc<Ready>,
+    lane: Lane,
+    future: impl Future<Output = ()> + Send + 'static,
+) -> TaskRef {
+    TaskRef(queue(ready, lane, future))
+}
+
+/// A spawned task, seen from outside by a test. It can wake the task, and so keeps its future
+/// alive like any waker; dropping it stops nothing.
+#[cfg(test)]
 #[derive(Clone, Debug)]
 pub(crate) struct TaskRef(Arc<Task>);
 
+#[cfg(test)]
 impl TaskRef {
     /// Has the task polled again, like its waker.
     pub(crate) fn wake(&self) {

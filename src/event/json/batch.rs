@@ -193,12 +193,20 @@ impl<R: BufRead> Elements<R> {
     }
 }
 
+/// What the reader holds, read anew if it holds nothing; empty at its end.
 fn fill(reader: &mut impl BufRead) -> io::Result<&[u8]> {
-    // Asked twice because a borrow that is returned cannot live in a loop that retries.
-    while let Err(error) = reader.fill_buf() {
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
+    loop {
+        match reader.fill_buf() {
+            Ok([]) => return Ok(&[]),
+            // Asked again below, because this loop cannot lend what it may yet retry; whoever
+            // holds bytes does not read.
+            Ok(_) => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
     reader.fill_buf()
 }
+
+#[cfg(test)]
+mod tests;

@@ -124,15 +124,6 @@ enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// The text, where only text can stand; none for `null`.
-    fn into_text(self) -> Result<Option<Cow<'a, str>>, Reason> {
-        match self {
-            Self::Null => Ok(None),
-            Self::Text(text) => Ok(Some(text)),
-            Self::Boolean(_) | Self::Integer(_) => Err(Reason::NotAString),
-        }
-    }
-
     fn as_str(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -181,7 +172,6 @@ impl<'a> Reader<'a> {
     }
 
     fn member(&mut self, name: &str) -> Result<(), DecodeError> {
-        let refuse = |reason| EventError::new(name, reason);
         let (field, special) = match Field::from_name(name) {
             Some(field) => (Some(field), None),
             None => (None, Special::from_name(name)),
@@ -189,47 +179,44 @@ impl<'a> Reader<'a> {
         let bit = field.map(|field| field as u32).or(special.map(|special| special as u32));
         if let Some(bit) = bit {
             if self.seen & 1 << bit != 0 {
-                return Err(refuse(Reason::Duplicate).into());
+                return Err(EventError::new(name, Reason::Duplicate).into());
             }
             self.seen |= 1 << bit;
         }
         match (field, special) {
-            (_, Some(Special::Data)) => {
-                let raw = self.scanner.value(self.max_depth);
-                self.data = Some(raw.map_err(|fault| refuse_fault(name, fault))?);
-            }
-            (Some(field), _) => match self.value(name, Reason::NotAString)? {
-                Value::Null => {}
-                Value::Text(text) => self.event.put(field, &text)?,
-                Value::Boolean(value) if field.may_be_untyped() => {
-                    self.event.put_extension(name, Some(ExtensionValue::Boolean(value)))?;
-                }
-                Value::Integer(value) if field.may_be_untyped() => {
-                    self.event.put_extension(name, Some(ExtensionValue::Integer(value)))?;
-                }
-                Value::Boolean(_) | Value::Integer(_) => {
-                    return Err(refuse(Reason::NotAString).into());
-                }
-            },
-            (None, Some(special)) => self.special(special, name)?,
-            (None, None) => {
-                if !is_name(name) {
-                    return Err(refuse(Reason::NotAName).into());
-                }
-                let value = self.value(name, Reason::NotAValue)?;
-                self.make_room();
-                self.event.put_extension(
-                    name,
-                    match &value {
-                        Value::Null => None,
-                        Value::Boolean(value) => Some(ExtensionValue::Boolean(*value)),
-                        Value::Integer(value) => Some(ExtensionValue::Integer(*value)),
-                        Value::Text(text) => Some(ExtensionValue::String(text)),
-                    },
-                )?;
-            }
+            (Some(field), _) => self.field(field, name),
+            (None, Some(special)) => self.special(special, name),
+            (None, None) => self.extension(name),
         }
-        Ok(())
+    }
+
+    fn field(&mut self, field: Field, name: &str) -> Result<(), DecodeError> {
+        let value = match self.value(name, Reason::NotAString)? {
+            Value::Null => return Ok(()),
+            Value::Text(text) => return Ok(self.event.put(field, &text)?),
+            Value::Boolean(value) => ExtensionValue::Boolean(value),
+            Value::Integer(value) => ExtensionValue::Integer(value),
+        };
+        if field.may_be_untyped() {
+            Ok(self.event.put_extension(name, Some(value))?)
+        } else {
+            Err(EventError::new(name, Reason::NotAString).into())
+        }
+    }
+
+    fn extension(&mut self, name: &str) -> Result<(), DecodeError> {
+        if !is_name(name) {
+            return Err(EventError::new(name, Reason::NotAName).into());
+        }
+        let value = self.value(name, Reason::NotAValue)?;
+        self.make_room();
+        let value = match &value {
+            Value::Null => None,
+            Value::Boolean(value) => Some(ExtensionValue::Boolean(*value)),
+            Value::Integer(value) => Some(ExtensionValue::Integer(*value)),
+            Value::Text(text) => Some(ExtensionValue::String(text)),
+        };
+        Ok(self.event.put_extension(name, value)?)
     }
 
     /// Room for extensions doubles, but never beyond what the text that is left can hold (six
@@ -242,32 +229,58 @@ impl<'a> Reader<'a> {
     }
 
     fn special(&mut self, special: Special, name: &str) -> Result<(), DecodeError> {
-        let refuse = |reason| EventError::new(name, reason);
-        let container = match special {
-            Special::Sequence | Special::RecordedTime | Special::Checksum => Reason::NotAValue,
-            _ => Reason::NotAString,
-        };
-        let value = self.value(name, container)?;
         match special {
             Special::Version => {
-                let text = value.into_text().map_err(refuse)?;
-                self.has_version = text.is_some();
-                if text.is_some_and(|text| text != "1.0") {
-                    return Err(refuse(Reason::NotThisVersion).into());
+                let version = self.text(name)?;
+                self.has_version = version.is_some();
+                if version.is_some_and(|version| version != "1.0") {
+                    return Err(EventError::new(name, Reason::NotThisVersion).into());
                 }
             }
-            Special::Time => self.event.put_time(time(value).map_err(refuse)?),
-            Special::ExpiryTime => self.event.put_expires_at(time(value).map_err(refuse)?),
-            Special::Base64 => self.base64 = value.into_text().map_err(refuse)?,
+            Special::Time => {
+                let time = self.time(name)?;
+                self.event.put_time(time);
+            }
+            Special::ExpiryTime => {
+                let time = self.time(name)?;
+                self.event.put_expires_at(time);
+            }
+            Special::Data => {
+                let raw = self.scanner.value(self.max_depth);
+                self.data = Some(raw.map_err(|fault| refuse_fault(name, fault))?);
+            }
+            Special::Base64 => self.base64 = self.text(name)?,
             // These three are replaced anyway: whatever a foreign journal wrote is no error.
-            Special::Sequence => self.sequence = value.as_str().and_then(sequence),
+            Special::Sequence => {
+                self.sequence = self.value(name, Reason::NotAValue)?.as_str().and_then(sequence);
+            }
             Special::RecordedTime => {
+                let value = self.value(name, Reason::NotAValue)?;
                 self.recorded_at = value.as_str().and_then(|text| Timestamp::parse(text).ok());
             }
-            Special::Checksum => self.has_checksum = !matches!(value, Value::Null),
-            Special::Data => {}
+            Special::Checksum => {
+                let value = self.value(name, Reason::NotAValue)?;
+                self.has_checksum = !matches!(value, Value::Null);
+            }
         }
         Ok(())
+    }
+
+    /// The text of an attribute that can be nothing else; none for `null`.
+    fn text(&mut self, name: &str) -> Result<Option<Cow<'a, str>>, DecodeError> {
+        match self.value(name, Reason::NotAString)? {
+            Value::Null => Ok(None),
+            Value::Text(text) => Ok(Some(text)),
+            Value::Boolean(_) | Value::Integer(_) => {
+                Err(EventError::new(name, Reason::NotAString).into())
+            }
+        }
+    }
+
+    fn time(&mut self, name: &str) -> Result<Option<Timestamp>, DecodeError> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        let time = Timestamp::parse(&text).map_err(|_| EventError::new(name, Reason::NotATime))?;
+        Ok(Some(time))
     }
 
     /// An attribute's value; `container` is what to say about an object or an array.
@@ -326,11 +339,6 @@ fn refuse_fault(name: &str, fault: Fault) -> DecodeError {
         FaultKind::TooDeep => EventError::new(name, Reason::TooDeep).into(),
         _ => fault.into(),
     }
-}
-
-fn time(value: Value<'_>) -> Result<Option<Timestamp>, Reason> {
-    let Some(text) = value.into_text()? else { return Ok(None) };
-    Timestamp::parse(&text).map(Some).map_err(|_| Reason::NotATime)
 }
 
 /// A sequence as our journals write it: 20 digits, from 1.

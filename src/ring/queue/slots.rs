@@ -62,6 +62,24 @@ impl<T> Slot<T> {
         self.stamp.store(position + 1, Ordering::Release);
     }
 
+    /// Moves the value at `source` here and commits `position`: for batches, where a value that
+    /// is passed by move would be copied twice.
+    ///
+    /// # Safety
+    ///
+    /// * As for `fill`.
+    /// * `source` points to a value that nobody uses or drops afterwards.
+    #[inline]
+    pub(super) unsafe fn fill_from(&self, position: u64, source: *const T) {
+        self.value.with_mut(|place| {
+            // SAFETY: the source is readable and the place is the caller's alone, both by the
+            // contract; a slot and a list do not overlap.
+            unsafe { place.cast::<T>().copy_from_nonoverlapping(source, 1) };
+        });
+        // ORDER(commit): Release; pairs with ORDER(commit) in `state`. Carries the value.
+        self.stamp.store(position + 1, Ordering::Release);
+    }
+
     /// Commits `position` without a value.
     #[inline]
     pub(super) fn skip(&self, position: u64) {

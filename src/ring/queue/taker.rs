@@ -6,8 +6,9 @@
 
 use std::collections::VecDeque;
 
+use super::slots::{CHUNK, State};
 use super::steal::Run;
-use super::{CLOSED, Queue, SLOW, State};
+use super::{CLOSED, Queue, SLOW};
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
 
@@ -63,7 +64,25 @@ impl<T, B> Queue<T, B> {
 }
 
 impl<T, B> Taker<T, B> {
-    pub(super) fn new(queue: Arc<Queue<T, B>>) -> Self {
+    /// A queue for exactly `capacity` values, whose first position is `start`, and its one
+    /// consumer. The queue keeps `beside` for its owner.
+    ///
+    /// # Panics
+    ///
+    /// If `capacity` is 0 or above 2^31, or `start` is not below [`LIMIT`](super::LIMIT).
+    pub(crate) fn new(capacity: usize, start: u64, stealable: bool, beside: B) -> Self {
+        Self::with_chunk(capacity, start, stealable, beside, CHUNK)
+    }
+
+    /// The same with the number of slots that are made at once.
+    pub(super) fn with_chunk(
+        capacity: usize,
+        start: u64,
+        stealable: bool,
+        beside: B,
+        chunk: usize,
+    ) -> Self {
+        let queue = Arc::new(Queue::new(capacity, start, stealable, beside, chunk));
         Self { queue, hand: VecDeque::new() }
     }
 

@@ -6,7 +6,9 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
+use super::slots::CHUNK;
 use super::*;
+use crate::sync::Arc;
 
 /// Starts around which something inside wraps: an index, a chunk, 32 bits, 48 bits, and the last
 /// position there is.
@@ -47,7 +49,7 @@ impl Drops {
 }
 
 fn queue<T>(capacity: usize, start: u64, stealable: bool) -> Taker<T> {
-    Queue::new(capacity, start, stealable, ())
+    Taker::new(capacity, start, stealable, ())
 }
 
 fn take<T>(taker: &mut Taker<T>, max: usize) -> Vec<T> {
@@ -190,6 +192,7 @@ fn a_later_place_waits_for_an_earlier_one_and_a_skip_lets_it_through() {
         assert_eq!((taken, one), (Taken { places: 3, values: 1 }, Some("later")));
         let tally = shared.tally();
         assert_eq!((tally.claimed, tally.skipped, tally.taken), (3, 2, 1));
+        assert_eq!((shared.head(), shared.tail()), (start + 3, start + 3));
     }
 }
 

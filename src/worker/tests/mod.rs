@@ -1,15 +1,20 @@
 //! Tasks on real threads. Every wait is for a condition, under a watchdog.
 #![forbid(unsafe_code)]
 
-use std::future::{Future, pending, poll_fn};
+mod ends;
+
+use std::future::{pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Barrier, Mutex, Weak, mpsc};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::crew::Crew;
-use super::{Lane, TaskRef, Workers, beat, block_on, on_worker, yield_now};
-use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
+use super::seat::on_worker;
+use super::task::TaskRef;
+use super::{Lane, Workers, beat, yield_now};
+use crate::block_on::block_on;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use crate::sync::thread;
 
 const WATCHDOG: Duration = Duration::from_secs(60);
@@ -53,7 +58,7 @@ fn is_asleep(workers: &Workers) -> bool {
     let stats = workers.stats();
     stats.threads > 0
         && stats.parked == stats.threads
-        && workers.handle.crew.ready.lot.counts().spare_rests
+        && workers.handle.crew.ready.lot.spare_rests()
 }
 
 #[test]
@@ -71,7 +76,7 @@ fn no_wake_is_lost_and_no_task_is_polled_by_two_at_once() {
             let (sent, polls) = (Arc::clone(sent), Arc::clone(&polls));
             let inside = AtomicBool::new(false);
             let lane = if i % 2 == 0 { Lane::Urgent } else { Lane::Normal };
-            workers.spawn(
+            workers.spawn_ref(
                 lane,
                 poll_fn(move |_| {
                     assert!(!inside.swap(true, Relaxed), "two polls at once");
@@ -109,7 +114,7 @@ fn a_task_that_wakes_itself_is_polled_again() {
     let tasks: Vec<_> = (0..3)
         .map(|_| {
             let polls = Arc::clone(&polls);
-            workers.spawn(Lane::Normal, async move {
+            workers.spawn_ref(Lane::Normal, async move {
                 for _ in 0..1_000 {
                     polls.fetch_add(1, Relaxed);
                     beat();
@@ -129,7 +134,7 @@ fn a_wake_after_the_end_does_nothing() {
     let polls = Arc::new(AtomicU64::new(0));
     let task = {
         let (waker, polls) = (Arc::clone(&waker), Arc::clone(&polls));
-        workers.spawn(
+        workers.spawn_ref(
             Lane::Normal,
             poll_fn(move |cx| {
                 *waker.lock().unwrap() = Some(cx.waker().clone());
@@ -143,7 +148,7 @@ fn a_wake_after_the_end_does_nothing() {
     waker.lock().unwrap().take().unwrap().wake();
     task.stop();
     // First in, first out on one worker: whatever those wakes had queued would run before this.
-    until_all_stopped(&[workers.spawn(Lane::Normal, async {})]);
+    until_all_stopped(&[workers.spawn_ref(Lane::Normal, async {})]);
     assert_eq!(polls.load(Relaxed), 1);
 }
 
@@ -157,19 +162,19 @@ fn a_panic_ends_its_task_and_not_the_worker() {
     }
     let workers = Workers::new(1);
     let (dropped, is_dropped) = Dropped::new();
-    let bad = workers.spawn(Lane::Normal, async move {
+    let bad = workers.spawn_ref(Lane::Normal, async move {
         let _dropped = dropped;
         yield_now().await;
         panic!("on purpose, in a poll");
     });
-    let payload = workers.spawn(Lane::Normal, async { std::panic::panic_any(PanicsInDrop) });
+    let payload = workers.spawn_ref(Lane::Normal, async { std::panic::panic_any(PanicsInDrop) });
     let bomb = PanicsInDrop;
-    let drops = workers.spawn(Lane::Normal, async move {
+    let drops = workers.spawn_ref(Lane::Normal, async move {
         let _bomb = &bomb;
         pending::<()>().await;
     });
     drops.stop();
-    let good = workers.spawn(Lane::Normal, yield_now());
+    let good = workers.spawn_ref(Lane::Normal, yield_now());
     until_all_stopped(&[bad, payload, drops, good]);
     until("the future of a panicked task is dropped", is_dropped);
     until("all are counted", || workers.stats().panicked == 3);
@@ -184,7 +189,7 @@ fn busy_urgent_tasks_do_not_starve_a_normal_one() {
     let mut tasks: Vec<_> = (0..4)
         .map(|_| {
             let done = Arc::clone(&done);
-            workers.spawn(Lane::Urgent, async move {
+            workers.spawn_ref(Lane::Urgent, async move {
                 while !done.load(Relaxed) {
                     beat();
                     yield_now().await;
@@ -192,7 +197,7 @@ fn busy_urgent_tasks_do_not_starve_a_normal_one() {
             })
         })
         .collect();
-    tasks.push(workers.spawn(Lane::Normal, async move {
+    tasks.push(workers.spawn_ref(Lane::Normal, async move {
         for _ in 0..100 {
             yield_now().await;
         }
@@ -206,7 +211,7 @@ fn a_task_that_blocks_the_only_worker_does_not_stop_the_others() {
     let workers = Workers::new(1);
     let (begin, begun) = mpsc::channel();
     let (send, receive) = mpsc::channel();
-    let blocked = workers.spawn(Lane::Normal, async move {
+    let blocked = workers.spawn_ref(Lane::Normal, async move {
         begin.send(()).unwrap();
         receive.recv().unwrap();
     });
@@ -214,7 +219,7 @@ fn a_task_that_blocks_the_only_worker_does_not_stop_the_others() {
     let (tell, told) = mpsc::channel();
     let other = {
         let workers = workers.clone();
-        workers.clone().spawn(Lane::Normal, async move {
+        workers.clone().spawn_ref(Lane::Normal, async move {
             tell.send(workers.stats()).unwrap();
         })
     };
@@ -237,19 +242,19 @@ fn several_stuck_workers_are_all_replaced_and_the_surplus_ends() {
     let mut tasks: Vec<_> = (0..STUCK)
         .map(|_| {
             let gate = Arc::clone(&gate);
-            workers.spawn(Lane::Normal, async move {
+            workers.spawn_ref(Lane::Normal, async move {
                 gate.wait();
             })
         })
         .collect();
     let (tell, told) = mpsc::channel();
-    tasks.push(workers.spawn(Lane::Normal, async move { tell.send(()).unwrap() }));
+    tasks.push(workers.spawn_ref(Lane::Normal, async move { tell.send(()).unwrap() }));
     told.recv_timeout(WATCHDOG).expect("not enough replacements");
     gate.wait();
     until_all_stopped(&tasks);
     until("the surplus ends", || workers.stats().threads == 2);
     // The two that are left, and their spare, work as before.
-    let again = workers.spawn(Lane::Normal, yield_now());
+    let again = workers.spawn_ref(Lane::Normal, yield_now());
     until_all_stopped(&[again]);
 }
 
@@ -258,7 +263,7 @@ fn a_pool_without_work_sleeps() {
     let workers = Workers::new(2);
     let busy: Vec<_> = (0..8)
         .map(|_| {
-            workers.spawn(Lane::Normal, async {
+            workers.spawn_ref(Lane::Normal, async {
                 for _ in 0..100 {
                     yield_now().await;
                 }
@@ -272,124 +277,15 @@ fn a_pool_without_work_sleeps() {
     a_task_that_blocks_the_only_worker_does_not_stop_the_others();
     assert_eq!(workers.stats(), before, "no search, no tick");
     // And it wakes up.
-    until_all_stopped(&[workers.spawn(Lane::Normal, yield_now())]);
+    until_all_stopped(&[workers.spawn_ref(Lane::Normal, yield_now())]);
 }
 
 #[test]
 fn nothing_runs_before_the_first_spawn() {
     let workers = Workers::new(0);
     assert_eq!(workers.stats(), super::WorkersStats::default());
-    until_all_stopped(&[workers.spawn(Lane::Normal, async {})]);
+    until_all_stopped(&[workers.spawn_ref(Lane::Normal, async {})]);
     assert_eq!(workers.stats().threads, 1);
-}
-
-#[test]
-fn the_last_handle_ends_the_threads_when_the_tasks_are_gone() {
-    let workers = Workers::new(2);
-    let crew = crew_of(&workers);
-    let (finished, is_finished) = Dropped::new();
-    let (unreachable, unreachable_dropped) = Dropped::new();
-    let (woken, woken_dropped) = Dropped::new();
-    let open = Arc::new(AtomicBool::new(false));
-    drop(workers.spawn(Lane::Normal, async move {
-        for _ in 0..1_000 {
-            yield_now().await;
-        }
-        drop(finished);
-    }));
-    drop(workers.spawn(Lane::Normal, async move {
-        pending::<()>().await;
-        drop(unreachable);
-    }));
-    let waits = {
-        let open = Arc::clone(&open);
-        workers.spawn(Lane::Normal, async move {
-            poll_fn(|_| if open.load(Acquire) { Poll::Ready(()) } else { Poll::Pending }).await;
-            drop(woken);
-        })
-    };
-    drop(workers);
-    until("a ready task runs to its end", is_finished);
-    until("a task that nobody can wake is dropped", unreachable_dropped);
-    assert!(!woken_dropped() && crew.strong_count() > 0, "a task that waits is kept");
-    open.store(true, Release);
-    waits.wake();
-    until("a task that waits is run when woken", woken_dropped);
-    until("the threads end", || crew.strong_count() == 0);
-}
-
-#[test]
-fn a_task_may_drop_the_last_handle() {
-    let workers = Workers::new(1);
-    let crew = crew_of(&workers);
-    let handle = workers.clone();
-    let task = workers.spawn(Lane::Normal, async move {
-        yield_now().await;
-        drop(handle);
-    });
-    drop(workers);
-    until_all_stopped(&[task]);
-    until("the threads end", || crew.strong_count() == 0);
-}
-
-#[test]
-fn stop_drops_a_waiting_future_at_once_and_a_running_one_after_its_poll() {
-    let workers = Workers::new(1);
-    let (waiting, waiting_dropped) = Dropped::new();
-    let (begin, begun) = mpsc::channel();
-    let waits = workers.spawn(Lane::Normal, async move {
-        let _waiting = waiting;
-        begin.send(()).unwrap();
-        pending::<()>().await;
-    });
-    begun.recv_timeout(WATCHDOG).unwrap();
-    until("it waits", || is_asleep(&workers));
-    waits.stop();
-    assert!(waits.is_stopped() && waiting_dropped(), "dropped by the stopper");
-
-    let (running, running_dropped) = Dropped::new();
-    let (begin, begun) = mpsc::channel();
-    let (send, receive) = mpsc::channel();
-    let runs = workers.spawn(Lane::Normal, async move {
-        let _running = running;
-        begin.send(()).unwrap();
-        receive.recv().unwrap();
-        pending::<()>().await;
-    });
-    begun.recv_timeout(WATCHDOG).unwrap();
-    runs.stop();
-    assert!(runs.is_stopped() && !running_dropped(), "its poll is still under way");
-    send.send(()).unwrap();
-    until("dropped by the worker", running_dropped);
-}
-
-#[test]
-fn stop_races_with_wakes_and_every_future_is_dropped_once() {
-    let workers = Workers::new(2);
-    let drops = Arc::new(AtomicUsize::new(0));
-    struct Counts(Arc<AtomicUsize>);
-    impl Drop for Counts {
-        fn drop(&mut self) {
-            self.0.fetch_add(1, Relaxed);
-        }
-    }
-    const TASKS: usize = 500;
-    for _ in 0..TASKS {
-        let counts = Counts(Arc::clone(&drops));
-        let task = workers.spawn(Lane::Normal, async move {
-            let _counts = counts;
-            pending::<()>().await;
-        });
-        std::thread::scope(|scope| {
-            scope.spawn(|| task.wake());
-            scope.spawn(|| task.stop());
-        });
-    }
-    until("all futures are dropped", || drops.load(Relaxed) == TASKS);
-    let crew = crew_of(&workers);
-    drop(workers);
-    until("the threads end", || crew.strong_count() == 0);
-    assert_eq!(drops.load(Relaxed), TASKS);
 }
 
 #[test]
@@ -405,7 +301,7 @@ fn threads_have_names_and_numbers_and_know_that_they_are_workers() {
     };
     let workers = Workers::builder().threads(2).on_thread_start(hook).build();
     let (tell, told) = mpsc::channel();
-    drop(workers.spawn(Lane::Normal, async move { tell.send(on_worker()).unwrap() }));
+    drop(workers.spawn_ref(Lane::Normal, async move { tell.send(on_worker()).unwrap() }));
     assert!(told.recv_timeout(WATCHDOG).unwrap());
     assert!(!on_worker());
     // Two workers and the spare.
@@ -421,7 +317,7 @@ fn threads_have_names_and_numbers_and_know_that_they_are_workers() {
 fn the_global_pool_is_one() {
     let (first, second) = (Workers::global(), Workers::global());
     assert!(Arc::ptr_eq(&first.handle, &second.handle));
-    until_all_stopped(&[first.spawn(Lane::Urgent, yield_now())]);
+    until_all_stopped(&[first.spawn_ref(Lane::Urgent, yield_now())]);
     assert!(second.stats().threads >= 1);
 }
 
@@ -433,7 +329,7 @@ fn block_on_sees_what_its_wakers_wrote() {
     let waker = Arc::new(Mutex::new(None::<Waker>));
     let pong = {
         let (round, waker) = (Arc::clone(&round), Arc::clone(&waker));
-        workers.spawn(Lane::Normal, async move {
+        workers.spawn_ref(Lane::Normal, async move {
             while round.load(Relaxed) < ROUNDS {
                 beat();
                 if round.load(Relaxed) % 2 == 1 {
@@ -446,20 +342,27 @@ fn block_on_sees_what_its_wakers_wrote() {
             }
         })
     };
-    let answer = block_on(async {
-        loop {
-            poll_fn(|cx| {
-                *waker.lock().unwrap() = Some(cx.waker().clone());
-                if round.load(Relaxed) % 2 == 0 { Poll::Ready(()) } else { Poll::Pending }
-            })
-            .await;
-            if round.load(Relaxed) >= ROUNDS {
-                return "done";
+    let answer = block_on(
+        async {
+            loop {
+                poll_fn(|cx| {
+                    *waker.lock().unwrap() = Some(cx.waker().clone());
+                    if round.load(Relaxed).is_multiple_of(2) {
+                        Poll::Ready(())
+                    } else {
+                        Poll::Pending
+                    }
+                })
+                .await;
+                if round.load(Relaxed) >= ROUNDS {
+                    return "done";
+                }
+                round.fetch_add(1, Relaxed);
             }
-            round.fetch_add(1, Relaxed);
-        }
-    });
-    assert_eq!(answer, "done");
+        },
+        None,
+    );
+    assert_eq!(answer, Some("done"));
     until_all_stopped(&[pong]);
 }
 
@@ -470,125 +373,20 @@ fn block_on_is_not_fooled_by_a_token_of_others() {
     let mut polls = 0;
     let (send, receive) = mpsc::channel::<Waker>();
     let helper = thread::spawn(move || receive.recv().unwrap().wake());
-    block_on(poll_fn(|cx| {
-        polls += 1;
-        if polls == 1 {
-            send.send(cx.waker().clone()).unwrap();
-            return Poll::Pending;
-        }
-        Poll::Ready(())
-    }));
+    block_on(
+        poll_fn(|cx| {
+            polls += 1;
+            if polls == 1 {
+                send.send(cx.waker().clone()).unwrap();
+                return Poll::Pending;
+            }
+            Poll::Ready(())
+        }),
+        None,
+    );
     assert_eq!(polls, 2);
     helper.join().unwrap();
-    let panicked = catch_unwind(AssertUnwindSafe(|| block_on(async { panic!("on purpose") })));
+    let panicked =
+        catch_unwind(AssertUnwindSafe(|| block_on(async { panic!("on purpose") }, None)));
     assert!(panicked.is_err(), "a panic goes to the caller");
-}
-
-/// What waking costs here; run by hand:
-/// `cargo test --release --lib worker -- --ignored --nocapture measure`.
-#[test]
-#[ignore = "a measurement"]
-fn measure_wake_ping_pong_and_yield() {
-    fn median(mut times: Vec<u128>) -> u128 {
-        times.sort_unstable();
-        times[times.len() / 2]
-    }
-    fn counting(hits: &Arc<AtomicU64>) -> impl Future<Output = ()> + Send + 'static {
-        let hits = Arc::clone(hits);
-        poll_fn(move |_| {
-            hits.fetch_add(1, Release);
-            Poll::Pending
-        })
-    }
-    for threads in [1, 2] {
-        let workers = Workers::new(threads);
-        let hits = Arc::new(AtomicU64::new(0));
-        let task = workers.spawn(Lane::Normal, counting(&hits));
-        let (mut call, mut arrival) = (Vec::new(), Vec::new());
-        for _ in 0..500 {
-            until("asleep", || is_asleep(&workers));
-            let seen = hits.load(Acquire);
-            let began = Instant::now();
-            task.wake();
-            call.push(began.elapsed().as_nanos());
-            while hits.load(Acquire) == seen {
-                std::hint::spin_loop();
-            }
-            arrival.push(began.elapsed().as_nanos());
-        }
-        println!(
-            "{threads} worker(s): wake of an idle pool: call {} ns, until the poll {} ns (medians)",
-            median(call),
-            median(arrival)
-        );
-        let (mut call, rounds) = (Vec::new(), 20_000);
-        for _ in 0..rounds {
-            let seen = hits.load(Acquire);
-            let began = Instant::now();
-            task.wake();
-            while hits.load(Acquire) == seen {
-                std::hint::spin_loop();
-            }
-            call.push(began.elapsed().as_nanos());
-        }
-        println!(
-            "{threads} worker(s): wake of a searching pool until the poll {} ns",
-            median(call)
-        );
-        task.stop();
-
-        const ROUNDS: u64 = 300_000;
-        let turn = Arc::new(AtomicU64::new(0));
-        let wakers: Arc<[Mutex<Option<Waker>>; 2]> = Arc::default();
-        let began = Instant::now();
-        let players: Vec<_> = (0..2)
-            .map(|me| {
-                let (turn, wakers) = (Arc::clone(&turn), Arc::clone(&wakers));
-                workers.spawn(
-                    Lane::Normal,
-                    poll_fn(move |cx| {
-                        wakers[me].lock().unwrap().get_or_insert_with(|| cx.waker().clone());
-                        if turn.load(Acquire) % 2 == me as u64 {
-                            turn.fetch_add(1, Release);
-                            if let Some(other) = &*wakers[1 - me].lock().unwrap() {
-                                other.wake_by_ref();
-                            }
-                        }
-                        let over = turn.load(Acquire) >= ROUNDS;
-                        if over { Poll::Ready(()) } else { Poll::Pending }
-                    }),
-                )
-            })
-            .collect();
-        until("ping-pong", || turn.load(Acquire) >= ROUNDS);
-        let each = began.elapsed().as_nanos() / u128::from(ROUNDS);
-        println!("{threads} worker(s): ping-pong between two tasks {each} ns a hop");
-        drop(players);
-        wakers.iter().for_each(|waker| drop(waker.lock().unwrap().take()));
-
-        for tasks in [1, 2, 16] {
-            const YIELDS: u128 = 1_000_000;
-            let began = Instant::now();
-            let yielders: Vec<_> = (0..tasks)
-                .map(|_| {
-                    workers.spawn(Lane::Normal, async {
-                        for _ in 0..YIELDS {
-                            yield_now().await;
-                        }
-                    })
-                })
-                .collect();
-            until_all_stopped(&yielders);
-            let each = began.elapsed().as_nanos() / (YIELDS * tasks);
-            println!("{threads} worker(s), {tasks} task(s): {each} ns a yield");
-        }
-    }
-    const BEATS: u128 = 10_000_000;
-    let (tell, told) = mpsc::channel();
-    drop(Workers::new(1).spawn(Lane::Normal, async move {
-        let began = Instant::now();
-        (0..BEATS).for_each(|_| beat());
-        tell.send(began.elapsed().as_nanos() * 100 / BEATS).unwrap();
-    }));
-    println!("a beat: {} ns / 100", told.recv().unwrap());
 }

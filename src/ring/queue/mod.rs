@@ -19,7 +19,17 @@
 //! *Not lock-free in the formal sense*: a thread that is suspended between claim and commit
 //! hides what was put in after it from the consumer (others go on putting until it is full).
 //!
-//! The labels of the ORDER comments are explained in `mailbox/mod.rs`.
+//! # Orderings
+//!
+//! | label | release side | acquire side | what it carries |
+//! |---|---|---|---|
+//! | `commit` | claimer stores the stamp | taker loads the stamp | the message |
+//! | `free` | taker stores `head`; a claimer passes it on in `cached_head` | claimer loads either | the places below are empty |
+//! | `chunk` | who needs the chunk first sets its pointer | everybody loads it | the chunk's stamps |
+//! | `close` | the closer's RMW on `tail` | who finds the flag | what the closer did before; the final tail |
+//!
+//! Everything else is Relaxed and says why. What wakes a sleeping side is the mailbox's business,
+//! and so are the fences that go with it.
 #![allow(unsafe_code)]
 
 mod slots;
@@ -35,9 +45,9 @@ use std::panic::{self, AssertUnwindSafe};
 
 pub(crate) use self::taker::{Busy, Taken, Taker};
 
-use self::slots::{CHUNK, Slots, State};
+use self::slots::{Slots, State};
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{Arc, CachePadded, unique};
+use crate::sync::{CachePadded, unique};
 
 /// Bit of `tail`: no claim succeeds any more.
 const CLOSED: u64 = 1 << 63;
@@ -117,28 +127,12 @@ pub(crate) struct Queue<T, B = ()> {
 }
 
 impl<T, B> Queue<T, B> {
-    /// A queue for exactly `capacity` values, whose first position is `start`, and its one
-    /// consumer.
-    ///
-    /// # Panics
-    ///
-    /// If `capacity` is 0 or above 2^31, or `start` is not below [`LIMIT`].
-    pub(crate) fn new(capacity: usize, start: u64, stealable: bool, beside: B) -> Taker<T, B> {
-        Self::with_chunk(capacity, start, stealable, beside, CHUNK)
-    }
-
-    fn with_chunk(
-        capacity: usize,
-        start: u64,
-        stealable: bool,
-        beside: B,
-        chunk: usize,
-    ) -> Taker<T, B> {
+    fn new(capacity: usize, start: u64, stealable: bool, beside: B, chunk: usize) -> Self {
         assert!(capacity >= 1, "a mailbox has room for at least one message");
         assert!(capacity <= 1 << 31, "a mailbox has room for at most 2^31 messages");
         assert!(start < LIMIT, "positions are below 2^61");
         let slots = capacity.next_power_of_two();
-        Taker::new(Arc::new(Self {
+        Self {
             ends: CachePadded::new(Ends {
                 tail: AtomicU64::new(start),
                 cached_head: AtomicU64::new(start),
@@ -157,7 +151,7 @@ impl<T, B> Queue<T, B> {
             stealable,
             number: unique(),
             beside,
-        }))
+        }
     }
 
     /// What the owner keeps here.
@@ -186,10 +180,7 @@ impl<T, B> Queue<T, B> {
             // as we know, and the exchange below fails. A flag makes `used` enormous.
             let mut room = self.capacity.saturating_sub(tail.saturating_sub(head));
             if room < most {
-                room = match self.room(tail, head) {
-                    Ok(room) => room,
-                    Err(refused) => return Err(refused),
-                };
+                room = self.room(tail, head)?;
                 if room < least {
                     // ORDER: Relaxed; only compared with the number in hand.
                     let now = ends.tail.load(Ordering::Relaxed);
@@ -256,12 +247,26 @@ impl<T, B> Queue<T, B> {
             return Ok(0);
         }
         let (first, count) = self.claim(1, values.len() as u64)?;
-        for (value, position) in values.drain(..count as usize).zip(first..first + count) {
-            // SAFETY: each position of the claim is filled once, here; the list holds at least
-            // `count` values, and taking one from it runs no foreign code.
-            unsafe { self.slots.at(position).fill(position, value) };
+        let taken = count as usize;
+        let left = values.len() - taken;
+        let from = values.as_mut_ptr();
+        // SAFETY: nothing is dropped by this: the values are moved by the lines below, which run
+        // no foreign code and do not unwind.
+        unsafe { values.set_len(0) };
+        for (index, position) in (first..first + count).enumerate() {
+            // SAFETY: `index` is below the length that the list had.
+            let value = unsafe { from.add(index) };
+            // SAFETY: each position of the claim is filled once, here; each value is read once,
+            // and the list forgot it above.
+            unsafe { self.slots.at(position).fill_from(position, value) };
         }
-        Ok(count as usize)
+        // SAFETY: `taken` is at most the length that the list had.
+        let rest = unsafe { from.add(taken) };
+        // SAFETY: `left` values follow there, and at least as many places at the front.
+        unsafe { std::ptr::copy(rest, from, left) };
+        // SAFETY: they have just been moved to the front.
+        unsafe { values.set_len(left) };
+        Ok(taken)
     }
 
     /// Claims `count` places, all or none, to be filled later.
@@ -357,16 +362,17 @@ impl<T, B> Queue<T, B> {
         (self.tail().saturating_sub(head)).min(self.capacity) as usize
     }
 
-    /// The position below which everything was taken, skipped or given up.
-    pub(crate) fn head(&self) -> u64 {
-        // ORDER: Relaxed; a number to compare with `tail`.
-        self.front.head.load(Ordering::Relaxed)
+    /// The first position that nobody has claimed.
+    pub(crate) fn tail(&self) -> u64 {
+        // ORDER: Relaxed; a number to compare `head` with later, and for the ledger at rest.
+        self.ends.tail.load(Ordering::Relaxed) & !(CLOSED | SLOW)
     }
 
-    /// The position that is claimed next.
-    pub(crate) fn tail(&self) -> u64 {
-        // ORDER: Relaxed; a number for people and for the ledger at rest.
-        self.ends.tail.load(Ordering::Relaxed) & !(CLOSED | SLOW)
+    /// The first position that nobody has taken, given up or passed: everything below is out.
+    pub(crate) fn head(&self) -> u64 {
+        // ORDER(free): Acquire; pairs with ORDER(free) of the takers. Carries the end of their
+        // reading.
+        self.front.head.load(Ordering::Acquire)
     }
 
     /// Counts values that the owner turned away.

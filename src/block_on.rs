@@ -1,0 +1,88 @@
+//! Runs one future on the calling thread, which sleeps while there is nothing to do.
+//!
+//! Used by the blocking calls of mailboxes and taps, by a publish that waits, and by actors with
+//! a thread of their own. Whoever wants to spin first does so inside the future. Never call it
+//! from a task: it puts the thread to sleep.
+//!
+//! One label: `bed`, from a wake (`Bed::wake_by_ref`) to the thread that looks (`sleep`).
+#![forbid(unsafe_code)]
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Instant;
+
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{park_until, thread, thread_local};
+
+/// Wakes one thread.
+#[derive(Debug)]
+struct Bed {
+    thread: thread::Thread,
+    /// Set by wakers, cleared by the thread. `park` alone will not do: its token is shared with
+    /// whatever else the future parks on.
+    woken: AtomicBool,
+}
+
+impl Wake for Bed {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // ORDER(bed): Release; pairs with ORDER(bed) in `sleep`. Carries what the waker wrote
+        // before; an RMW, so that of several wakers each one's writes arrive.
+        if !self.woken.swap(true, Ordering::Release) {
+            self.thread.unpark();
+        }
+    }
+}
+
+thread_local! {
+    /// The thread's bed while nobody lies in it.
+    static BED: Cell<Option<Arc<Bed>>> = Cell::new(None);
+}
+
+/// Runs `future` on this thread until it is ready, or `None` when `deadline` has passed.
+///
+/// May be called inside a future that this same function runs, as a handler does that publishes
+/// and waits: then it has a bed of its own, or it would sleep through the outer future's wake.
+pub(crate) fn block_on<F: Future>(future: F, deadline: Option<Instant>) -> Option<F::Output> {
+    // At the end of a thread its bed may be gone: a new one does as well.
+    let bed = BED.try_with(Cell::take).ok().flatten().unwrap_or_else(|| {
+        Arc::new(Bed { thread: thread::current(), woken: AtomicBool::new(false) })
+    });
+    let output = sleep(future, deadline, &bed);
+    let _ = BED.try_with(|made| made.set(Some(bed)));
+    output
+}
+
+fn sleep<F: Future>(future: F, deadline: Option<Instant>, bed: &Arc<Bed>) -> Option<F::Output> {
+    let waker = Waker::from(Arc::clone(bed));
+    let mut task = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut task) {
+            return Some(output);
+        }
+        // ORDER(bed): Acquire; pairs with ORDER(bed) in `wake_by_ref`. Carries what the waker
+        // wrote.
+        if bed.woken.swap(false, Ordering::Acquire) {
+            // A future that wakes itself yields, it does not sleep.
+            thread::yield_now();
+            continue;
+        }
+        loop {
+            let in_time = park_until(deadline);
+            // ORDER(bed): Acquire; as above.
+            if bed.woken.swap(false, Ordering::Acquire) {
+                break;
+            }
+            if !in_time {
+                return None;
+            }
+        }
+    }
+}

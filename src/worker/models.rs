@@ -1,2 +1,0 @@
-//! Models of the workers' protocols, explored by loom.
-#![forbid(unsafe_code)]
