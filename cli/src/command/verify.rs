@@ -1,0 +1,96 @@
+//! `verify`: whether every record of a journal is whole and in its place.
+#![forbid(unsafe_code)]
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use ringpost::store::journal::Verification;
+use serde::Serialize;
+
+use crate::console::{Console, Troubles, grouped};
+use crate::exit::{Exit, Failure};
+use crate::output::Output;
+use crate::target::{TargetArgs, unreadable};
+
+/// Which journal, and how to print what was found.
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Summary {
+    records: u64,
+    valid: u64,
+    unchecked: u64,
+    damaged: u64,
+    torn_bytes: u64,
+    gaps: Vec<Range>,
+    duplicates: u64,
+}
+
+#[derive(Serialize)]
+struct Range {
+    from: u64,
+    to: u64,
+}
+
+pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
+    let opened = arguments.target.resolve()?.open()?;
+    let found = opened.reader.verify().map_err(unreadable)?;
+    tell(&found, console);
+    let mut output = Output::new();
+    if arguments.json {
+        let gaps = found.gaps.iter();
+        output.json(&Summary {
+            records: found.records,
+            valid: found.valid,
+            unchecked: found.unchecked,
+            damaged: found.damaged,
+            torn_bytes: found.torn_bytes,
+            gaps: gaps.map(|gap| Range { from: gap.from.get(), to: gap.to.get() }).collect(),
+            duplicates: found.duplicates,
+        })?;
+    } else {
+        output.text(&table(&found))?;
+        output.flush()?;
+    }
+    Ok(Exit::damage_if(!found.is_clean()))
+}
+
+/// Tells the damages by their places: the first ten.
+fn tell(found: &Verification, console: &Console) {
+    let mut troubles = Troubles::default();
+    for damage in &found.damages {
+        let file = damage.file.display();
+        let (offset, length, reason) = (damage.offset, damage.length, &damage.reason);
+        troubles.add(console, format_args!("{file}: byte {offset}, {length} bytes: {reason}"));
+    }
+    troubles.add_untold(found.damaged.saturating_sub(found.damages.len() as u64));
+    troubles.finish(console, "damaged lines");
+}
+
+fn table(found: &Verification) -> String {
+    let missing: u64 = found.gaps.iter().map(|gap| gap.to.get() - gap.from.get() + 1).sum();
+    let rows = [
+        ("records", found.records, ""),
+        ("valid", found.valid, "with the right checksum"),
+        ("unchecked", found.unchecked, "without a checksum"),
+        ("damaged", found.damaged, "lines that are no records"),
+        ("torn bytes", found.torn_bytes, "at a segment's end, not written to their end"),
+        ("missing", missing, "sequences between two that are there"),
+        ("duplicates", found.duplicates, "records written more than once"),
+    ];
+    let mut text = String::new();
+    for (name, count, meaning) in rows {
+        // Writing to a string can't fail.
+        let _ = writeln!(text, "{name:<11} {:>12}  {meaning}", grouped(count));
+    }
+    let verdict = if found.is_clean() { "nothing is wrong" } else { "something is wrong" };
+    let _ = writeln!(text, "{verdict}");
+    text
+}

@@ -1,0 +1,184 @@
+//! The thread that reads and decodes, apart from the one that publishes.
+//!
+//! So that a signal ends a run that waits for standard input, and decoding and publishing share
+//! the work of two cores. What was read is handed over before the reader may block: an event
+//! never waits for the next one.
+#![forbid(unsafe_code)]
+
+use std::cell::RefCell;
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+
+use crate::input::{AsData, Input, Item};
+
+/// A file or stream to read events from.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    Stdin,
+    File(PathBuf),
+}
+
+impl Source {
+    /// The sources named on a command line; standard input if there is none.
+    pub(crate) fn all(files: &[PathBuf]) -> anyhow::Result<Vec<Self>> {
+        if files.is_empty() {
+            return Ok(vec![Self::Stdin]);
+        }
+        files.iter().map(Self::named).collect()
+    }
+
+    /// Refuses what cannot be read before anything is published.
+    fn named(file: &PathBuf) -> anyhow::Result<Self> {
+        if file.as_os_str() == "-" {
+            return Ok(Self::Stdin);
+        }
+        // Only looked at: a pipe that was opened here and closed again would be broken.
+        let found = fs::metadata(file);
+        let found = found.with_context(|| format!("cannot read {}", file.display()))?;
+        if found.is_dir() {
+            bail!("cannot read {}: it is a directory; name the files in it", file.display());
+        }
+        Ok(Self::File(file.clone()))
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::Stdin => "<stdin>".into(),
+            Self::File(path) => path.display().to_string(),
+        }
+    }
+
+    fn open(&self) -> io::Result<Box<dyn Read>> {
+        Ok(match self {
+            Self::Stdin => Box::new(io::stdin().lock()),
+            Self::File(path) => Box::new(File::open(path)?),
+        })
+    }
+
+    /// How many bytes there are to read, if that is known.
+    fn length(&self) -> Option<u64> {
+        match self {
+            Self::Stdin => None,
+            Self::File(path) => {
+                fs::metadata(path).ok().filter(|found| found.is_file()).map(|found| found.len())
+            }
+        }
+    }
+}
+
+/// What was read since the last time.
+#[derive(Debug, Default)]
+pub(crate) struct Chunk {
+    pub(crate) items: Vec<Item>,
+    /// All bytes read so far.
+    pub(crate) bytes: u64,
+}
+
+/// The next thing from a [`Feed`].
+#[derive(Debug)]
+pub(crate) enum Fed {
+    Chunk(Chunk),
+    /// Nothing within the time.
+    Nothing,
+    /// Reading failed; nothing follows.
+    Failed(anyhow::Error),
+    End,
+}
+
+/// Events being read on a thread of their own.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    chunks: Receiver<anyhow::Result<Chunk>>,
+    /// How many bytes there are to read, if that is known.
+    pub(crate) total: Option<u64>,
+}
+
+/// Chunks that may wait to be published.
+const WAITING: usize = 8;
+const BUFFER: usize = 64 * 1024;
+
+impl Feed {
+    /// Starts reading.
+    pub(crate) fn start(sources: Vec<Source>, as_data: Option<AsData>) -> anyhow::Result<Self> {
+        let total = sources.iter().map(Source::length).sum();
+        let (sender, chunks) = sync_channel(WAITING);
+        let read = move || {
+            let outbox = Rc::new(RefCell::new(Outbox { chunk: Chunk::default(), sender }));
+            for source in &sources {
+                if let Err(error) = read(source, as_data.as_ref(), &outbox) {
+                    let what = format!("cannot read {}", source.name());
+                    let mut outbox = outbox.borrow_mut();
+                    // Nobody listens any more if this fails.
+                    let _ = outbox.hand_over();
+                    let _ = outbox.sender.send(Err(anyhow::Error::from(error).context(what)));
+                    return;
+                }
+            }
+            let _ = outbox.borrow_mut().hand_over();
+        };
+        let thread = thread::Builder::new().name("ringpost-input".into());
+        thread.spawn(read).context("cannot start the thread that reads events")?;
+        Ok(Self { chunks, total })
+    }
+
+    /// What was read, as soon as there is something, within `timeout`.
+    pub(crate) fn next(&self, timeout: Duration) -> Fed {
+        match self.chunks.recv_timeout(timeout) {
+            Ok(Ok(chunk)) => Fed::Chunk(chunk),
+            Ok(Err(error)) => Fed::Failed(error),
+            Err(RecvTimeoutError::Timeout) => Fed::Nothing,
+            Err(RecvTimeoutError::Disconnected) => Fed::End,
+        }
+    }
+}
+
+fn read(
+    source: &Source,
+    as_data: Option<&AsData>,
+    outbox: &Rc<RefCell<Outbox>>,
+) -> io::Result<()> {
+    let handing_over = HandingOver { reader: source.open()?, outbox: Rc::clone(outbox) };
+    let name = source.name().into();
+    let emit = |item| outbox.borrow_mut().chunk.items.push(item);
+    Input { name, as_data, emit }.read(BufReader::with_capacity(BUFFER, handing_over))
+}
+
+/// What was read and not handed over yet.
+struct Outbox {
+    chunk: Chunk,
+    sender: SyncSender<anyhow::Result<Chunk>>,
+}
+
+impl Outbox {
+    /// Fails if nobody listens any more.
+    fn hand_over(&mut self) -> io::Result<()> {
+        if self.chunk.items.is_empty() {
+            return Ok(());
+        }
+        let items = std::mem::take(&mut self.chunk.items);
+        let chunk = Chunk { items, bytes: self.chunk.bytes };
+        self.sender.send(Ok(chunk)).map_err(|_| io::Error::other("nobody listens any more"))
+    }
+}
+
+/// A reader that hands over what was read before it may block for more.
+struct HandingOver {
+    reader: Box<dyn Read>,
+    outbox: Rc<RefCell<Outbox>>,
+}
+
+impl Read for HandingOver {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.outbox.borrow_mut().hand_over()?;
+        let length = self.reader.read(into)?;
+        self.outbox.borrow_mut().chunk.bytes += length as u64;
+        Ok(length)
+    }
+}

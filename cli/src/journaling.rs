@@ -1,0 +1,219 @@
+//! The journal behind a bus: opened by the settings, fed by the persistence actor, timed.
+//!
+//! Used by [`publication`](crate::publication). It reports trouble once an episode and never
+//! decides what becomes of a run.
+#![forbid(unsafe_code)]
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow};
+use ringpost::event::Timestamp;
+use ringpost::store::journal::{Journal, Recovery};
+use ringpost::store::{
+    MemoryStore, PersistOptions, PersistReport, Persistence, Record, Scan, Store, StoreError,
+    StoreErrorKind, StoreUrl, Trouble, Watermarks,
+};
+use ringpost::{EventBus, Sequence};
+
+use crate::console::{Console, grouped};
+use crate::latency::Latencies;
+use crate::settings::JournalSettings;
+use crate::target::told;
+
+/// A store that was opened and has no bus yet.
+pub(crate) struct Ready {
+    store: Timed,
+    latencies: Arc<Mutex<Latencies>>,
+    /// Damage was found and told.
+    pub(crate) damaged: bool,
+}
+
+/// A store being fed from a bus.
+#[derive(Debug)]
+pub(crate) struct Journaling {
+    persistence: Persistence,
+    latencies: Arc<Mutex<Latencies>>,
+    start: Sequence,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Journaled {
+    /// Records that the store took.
+    pub(crate) count: u64,
+    /// Records of this run that are durable.
+    pub(crate) durable: u64,
+    /// Records that the store will never take.
+    pub(crate) lost: u64,
+    /// Why not everything was stored, if that is so.
+    pub(crate) unfinished: Option<String>,
+    pub(crate) latencies: Latencies,
+}
+
+impl Ready {
+    /// Opens the store.
+    pub(crate) fn open(settings: JournalSettings, console: &Console) -> anyhow::Result<Self> {
+        let mut damaged = false;
+        let store: Box<dyn Store> = match settings.place {
+            StoreUrl::Journal(path) => {
+                let journal = Journal::open(&path, settings.options);
+                let journal = journal.map_err(|error| {
+                    let advice = match error.kind() {
+                        StoreErrorKind::Locked => "; wait for it to end, or choose another journal",
+                        StoreErrorKind::Refused | StoreErrorKind::NotFound => {
+                            "; a journal is a directory of its own"
+                        }
+                        _ => "",
+                    };
+                    anyhow!("cannot open the journal: {}{advice}", told(&error))
+                })?;
+                damaged = tell_recovery(journal.recovery(), console);
+                Box::new(journal)
+            }
+            _ => Box::new(MemoryStore::new()),
+        };
+        let latencies = Arc::new(Mutex::new(Latencies::new()));
+        let store = Timed { store, latencies: Arc::clone(&latencies) };
+        Ok(Self { store, latencies, damaged })
+    }
+
+    /// The sequence that the bus has to begin with.
+    pub(crate) fn next_sequence(&self) -> Sequence {
+        let last = self.store.last_sequence();
+        last.map_or(Sequence::FIRST, |last| Sequence::new(last.get() + 1))
+    }
+
+    /// Stores everything that the bus publishes from now on.
+    pub(crate) fn start(self, bus: &EventBus, console: &Console) -> anyhow::Result<Journaling> {
+        let start = bus.stats().next_sequence;
+        let console = console.clone();
+        let mut options = PersistOptions::default();
+        options.observer = Some(Box::new(move |trouble| tell_trouble(trouble, &console)));
+        let persistence = bus.persist(self.store, options).context("cannot start the journal")?;
+        Ok(Journaling { persistence, latencies: self.latencies, start })
+    }
+}
+
+impl Journaling {
+    /// Why the store takes nothing, if that is so now, and whether waiting may help.
+    pub(crate) fn trouble(&self) -> Option<(String, bool)> {
+        let error = self.persistence.stats().degraded?;
+        Some((told(&error), error.is_transient()))
+    }
+
+    /// Stores what is left and says how it went, within `timeout`.
+    pub(crate) fn finish(self, timeout: Duration) -> Journaled {
+        let began = Instant::now();
+        let report = self.persistence.stop(timeout);
+        let PersistReport { stats, unwritten, complete, .. } = report;
+        let first = self.start.get();
+        let durable = stats.watermarks.durable.map_or(0, |last| (last.get() + 1).max(first) - first);
+        let unfinished = (!complete).then(|| {
+            let cause = match &stats.degraded {
+                Some(error) => told(error),
+                None => format!("it did not end within {:.1} s", began.elapsed().as_secs_f64()),
+            };
+            format!("{cause} ({} records were in hand)", grouped(unwritten))
+        });
+        let latencies = self.latencies.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Journaled {
+            count: stats.journaled,
+            // What was refused lies below the mark and was stored nowhere.
+            durable: durable.min(stats.journaled),
+            lost: stats.lost,
+            unfinished,
+            latencies,
+        }
+    }
+}
+
+/// Tells what opening found; true if some of it is damage.
+fn tell_recovery(found: &Recovery, console: &Console) -> bool {
+    if let Some(torn) = &found.torn {
+        console.warn(format_args!(
+            "{} ended in an unfinished record; its {} bytes were moved to {}",
+            torn.segment.display(),
+            grouped(torn.bytes),
+            torn.kept_in.display(),
+        ));
+    }
+    if found.newline_added {
+        console.warn("the last record of the journal lacked its newline, which was added");
+    }
+    if found.damaged > 0 {
+        console.warn(format_args!(
+            "{} damaged lines lie behind the last record of the journal; `ringpost verify` tells \
+             where",
+            grouped(found.damaged)
+        ));
+    }
+    if found.open_to_others {
+        console.warn("other users may write into the journal's directory and replace what is in it");
+    }
+    found.damaged > 0
+}
+
+fn tell_trouble(trouble: &Trouble, console: &Console) {
+    match trouble {
+        Trouble::Failed { error, times: 1 } => {
+            console.warn(format_args!("the journal fails, and is tried again: {}", told(error)));
+        }
+        Trouble::Recovered { .. } => console.warn("the journal works again"),
+        Trouble::Refused { sequence, error } => {
+            console.warn(format_args!("event {sequence} was not stored: {}", told(error)));
+        }
+        Trouble::Lost(gap) => console.warn(format_args!(
+            "{} events ({} to {}) never reached the journal",
+            grouped(gap.count),
+            gap.from,
+            gap.to
+        )),
+        // Repetitions, and the end, of which the summary tells.
+        _ => {}
+    }
+}
+
+/// A store that notes how long after its publish each record was stored.
+struct Timed {
+    store: Box<dyn Store>,
+    latencies: Arc<Mutex<Latencies>>,
+}
+
+impl Store for Timed {
+    fn append(&mut self, batch: &[Record]) -> Result<(), StoreError> {
+        self.store.append(batch)?;
+        let now = Timestamp::now();
+        let mut latencies = self.latencies.lock().unwrap_or_else(PoisonError::into_inner);
+        batch.iter().for_each(|record| latencies.add_since_publish(&record.event, now));
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), StoreError> {
+        self.store.flush()
+    }
+
+    fn watermarks(&self) -> Watermarks {
+        self.store.watermarks()
+    }
+
+    fn last_sequence(&self) -> Option<Sequence> {
+        self.store.last_sequence()
+    }
+
+    fn scan(&self, from: Sequence) -> Result<Scan<'_>, StoreError> {
+        self.store.scan(from)
+    }
+
+    fn tail(&self, count: usize) -> Result<Vec<Record>, StoreError> {
+        self.store.tail(count)
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.store.due()
+    }
+
+    fn tend(&mut self) -> Result<(), StoreError> {
+        self.store.tend()
+    }
+}

@@ -1,0 +1,256 @@
+//! A run that publishes: a bus with its journal and its taps, from the first event to the summary.
+//!
+//! Used by `pub`. The order of the end: the bus refuses, taps and journal read what is left, and
+//! only then anything is counted.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::anyhow;
+use ringpost::event::Event;
+use ringpost::{EventBus, Pattern, PublishError, Shared};
+use serde::Serialize;
+
+use crate::console::{Console, grouped, per_second};
+use crate::exit::Failure;
+use crate::interrupt::Interrupt;
+use crate::journaling::{Journaling, Ready};
+use crate::latency::{Latencies, Quantiles};
+use crate::settings::JournalSettings;
+use crate::taps::Taps;
+
+/// What a run is made of.
+pub(crate) struct Plan {
+    pub(crate) journal: Option<JournalSettings>,
+    pub(crate) taps: Vec<Pattern>,
+    /// Whether taps print, or only count.
+    pub(crate) prints: bool,
+    /// How long to wait for the journal at the end, and when it fails.
+    pub(crate) patience: Duration,
+}
+
+/// A bus being published to.
+#[derive(Debug)]
+pub(crate) struct Publication {
+    bus: EventBus,
+    journaling: Option<Journaling>,
+    taps: Option<Taps>,
+    patience: Duration,
+    interrupt: Interrupt,
+    began: Instant,
+    published: u64,
+    types: BTreeMap<String, u64>,
+    damaged: bool,
+}
+
+/// What became of an event.
+#[derive(Debug)]
+pub(crate) enum Sent {
+    Published,
+    /// The bus does not take this one.
+    Rejected(String),
+    /// The run was asked to end while the event waited for room.
+    Interrupted,
+}
+
+/// How it went, for people and programs.
+#[derive(Debug, Serialize)]
+pub(crate) struct Summary {
+    pub(crate) read: u64,
+    pub(crate) published: u64,
+    pub(crate) rejected: u64,
+    pub(crate) delivered: u64,
+    pub(crate) dropped: u64,
+    pub(crate) journaled: u64,
+    pub(crate) durable: u64,
+    pub(crate) elapsed_s: f64,
+    pub(crate) events_per_s: f64,
+    pub(crate) latency_us: Option<Quantiles>,
+    pub(crate) types: BTreeMap<String, u64>,
+}
+
+/// A finished run.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) summary: Summary,
+    /// What made the run fail, if something did.
+    pub(crate) failure: Option<Failure>,
+    /// Whether damage or loss was found and told.
+    pub(crate) damaged: bool,
+}
+
+/// Few enough that the largest events fit into memory, more than a batch of the journal.
+const RING: usize = 2048;
+/// How long a publish waits before it looks whether the run was asked to end.
+const PUBLISH_WAIT: Duration = Duration::from_millis(100);
+
+impl Publication {
+    /// Opens the journal and makes the bus.
+    pub(crate) fn start(
+        plan: Plan,
+        interrupt: Interrupt,
+        console: &Console,
+    ) -> anyhow::Result<Self> {
+        let began = Instant::now();
+        let ready = plan.journal.map(|settings| Ready::open(settings, console)).transpose()?;
+        let damaged = ready.as_ref().is_some_and(|ready| ready.damaged);
+        let mut builder = EventBus::builder().ring(RING).recent(0).publish_timeout(PUBLISH_WAIT);
+        if let Some(ready) = &ready {
+            builder = builder.start(ready.next_sequence());
+        }
+        let bus = builder.build();
+        let taps = match plan.taps.is_empty() {
+            true => None,
+            false => Some(Taps::start(&bus, plan.taps, plan.prints, interrupt.clone())?),
+        };
+        let journaling = ready.map(|ready| ready.start(&bus, console)).transpose()?;
+        Ok(Self {
+            bus,
+            journaling,
+            taps,
+            patience: plan.patience,
+            interrupt,
+            began,
+            published: 0,
+            types: BTreeMap::new(),
+            damaged,
+        })
+    }
+
+    /// Publishes an event; waits as long as taps and journal need.
+    pub(crate) fn publish(&mut self, event: Event) -> anyhow::Result<Sent> {
+        // Counted before it is given away: the bus stamps it in place only while nobody shares it.
+        self.count(event.kind());
+        let mut event = Shared::new(event);
+        let mut failing: Option<Instant> = None;
+        let sent = loop {
+            let error = match self.bus.publish(event) {
+                Ok(_) => {
+                    self.published += 1;
+                    return Ok(Sent::Published);
+                }
+                Err(error) => error,
+            };
+            let refused = match &error {
+                PublishError::Full(_) if self.interrupt.is_set() => Some(Ok(Sent::Interrupted)),
+                PublishError::Full(_) => self.is_hopeless(&mut failing).map(Err),
+                PublishError::Topic { error, .. } => Some(Ok(Sent::Rejected(error.to_string()))),
+                _ => Some(Err(anyhow!("cannot publish: {error}"))),
+            };
+            event = error.into_message();
+            if let Some(refused) = refused {
+                break refused;
+            }
+        };
+        self.uncount(event.kind());
+        sent
+    }
+
+    /// Why it is no use to wait for room any longer, if it is none.
+    fn is_hopeless(&self, failing: &mut Option<Instant>) -> Option<anyhow::Error> {
+        let Some((error, worth_waiting)) = self.journaling.as_ref()?.trouble() else {
+            *failing = None;
+            return None;
+        };
+        let since = *failing.get_or_insert_with(Instant::now);
+        let over = !worth_waiting || since.elapsed() >= self.patience;
+        over.then(|| anyhow!("the journal takes nothing: {error}"))
+    }
+
+    fn count(&mut self, kind: &str) {
+        // Most types have been seen: no text is made for those.
+        match self.types.get_mut(kind) {
+            Some(count) => *count += 1,
+            None => {
+                self.types.insert(kind.to_owned(), 1);
+            }
+        }
+    }
+
+    /// Takes back the count of an event that was not published after all.
+    fn uncount(&mut self, kind: &str) {
+        if let Some(count) = self.types.get_mut(kind) {
+            *count -= 1;
+            if *count == 0 {
+                self.types.remove(kind);
+            }
+        }
+    }
+
+    /// How many were published so far, and how many a second.
+    pub(crate) fn progress(&self) -> String {
+        let rate = per_second(self.published, self.began.elapsed());
+        format!("{} events, {}/s", grouped(self.published), grouped(rate as u64))
+    }
+
+    /// Lets taps and journal read what is left, and adds everything up.
+    pub(crate) fn finish(self, rejected: u64) -> Result<Finished, Failure> {
+        self.bus.shutdown(self.patience);
+        let journaled = self.journaling.map(|journaling| journaling.finish(self.patience));
+        let tapped = self.taps.map(Taps::finish).transpose()?;
+        let elapsed = self.began.elapsed();
+        let mut latencies = Latencies::new();
+        let mut summary = Summary {
+            read: self.published + rejected,
+            published: self.published,
+            rejected,
+            delivered: 0,
+            dropped: 0,
+            journaled: 0,
+            durable: 0,
+            elapsed_s: elapsed.as_secs_f64(),
+            events_per_s: per_second(self.published, elapsed),
+            latency_us: None,
+            types: self.types,
+        };
+        let mut failure = None;
+        if let Some(tapped) = tapped {
+            summary.delivered = tapped.delivered;
+            summary.dropped += tapped.dropped;
+            latencies.merge(&tapped.latencies);
+            failure = tapped.failure;
+        }
+        if let Some(journaled) = journaled {
+            summary.journaled = journaled.count;
+            summary.durable = journaled.durable;
+            summary.dropped += journaled.lost;
+            latencies.merge(&journaled.latencies);
+            if let Some(cause) = journaled.unfinished {
+                let missing = grouped(summary.published - summary.journaled);
+                let error = anyhow!("{missing} events were published but not stored: {cause}");
+                failure = Some(error.into());
+            }
+        }
+        summary.latency_us = latencies.quantiles(1000.0);
+        let damaged = self.damaged || rejected > 0 || summary.dropped > 0;
+        Ok(Finished { summary, failure, damaged })
+    }
+}
+
+impl Summary {
+    /// Tells it to people.
+    pub(crate) fn tell(&self, console: &Console) {
+        console.say(format_args!(
+            "{} events read, {} published, {} rejected in {:.2} s ({}/s)",
+            grouped(self.read),
+            grouped(self.published),
+            grouped(self.rejected),
+            self.elapsed_s,
+            grouped(self.events_per_s as u64),
+        ));
+        if self.journaled > 0 {
+            let (journaled, durable) = (grouped(self.journaled), grouped(self.durable));
+            console.say(format_args!("{journaled} journaled, {durable} durable"));
+        }
+        if self.delivered + self.dropped > 0 {
+            let (delivered, dropped) = (grouped(self.delivered), grouped(self.dropped));
+            console.say(format_args!("{delivered} delivered, {dropped} dropped"));
+        }
+        if let Some(Quantiles { p50, p99, p999, max }) = self.latency_us {
+            console.say(format_args!(
+                "latency in µs: {p50:.0} (p50), {p99:.0} (p99), {p999:.0} (p99.9), {max:.0} (max)"
+            ));
+        }
+    }
+}

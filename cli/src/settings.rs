@@ -1,0 +1,172 @@
+//! Settings by precedence: flag, then environment (`RINGPOST_*`), then `ringpost.toml`, then the
+//! default.
+//!
+//! Every value knows where it came from, and a value that is no good is refused in those words.
+//! Credentials in a store's URL are never repeated.
+#![forbid(unsafe_code)]
+
+use std::env;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::anyhow;
+use clap::Args;
+use ringpost::store::StoreUrl;
+use ringpost::store::journal::{Fsync, JournalOptions};
+use serde::Deserialize;
+
+use crate::exit::Failure;
+
+/// The file looked for in the current directory.
+const FILE: &str = "ringpost.toml";
+
+/// Where a journal is written, and how.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct JournalArgs {
+    /// Store the events here: a directory or `jsonl:DIR`, or `memory:` [env: RINGPOST_JOURNAL]
+    #[arg(long, value_name = "TARGET")]
+    journal: Option<String>,
+    /// When the journal is synced to the disk: never, interval[:T], batch, always; interval:1s
+    /// unless set [env: RINGPOST_FSYNC]
+    #[arg(long, value_name = "WHEN")]
+    fsync: Option<String>,
+    /// The size at which the journal begins a new segment; 64 MiB unless set
+    /// [env: RINGPOST_SEGMENT_BYTES]
+    #[arg(long, value_name = "BYTES")]
+    segment_bytes: Option<String>,
+}
+
+impl JournalArgs {
+    /// Whether a journal is named by the flag itself.
+    pub(crate) fn names_one(&self) -> bool {
+        self.journal.is_some()
+    }
+}
+
+/// A journal to be written.
+#[derive(Clone, Debug)]
+pub(crate) struct JournalSettings {
+    pub(crate) place: StoreUrl,
+    pub(crate) options: JournalOptions,
+}
+
+/// What `ringpost.toml` may say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    journal: Option<String>,
+    fsync: Option<String>,
+    segment_bytes: Option<u64>,
+}
+
+/// The settings file, if there is one.
+#[derive(Debug, Default)]
+pub(crate) struct Settings {
+    file: PathBuf,
+    written: Written,
+}
+
+/// Where a value came from.
+#[derive(Debug)]
+enum Origin<'a> {
+    Flag(&'a str),
+    Environment(&'a str),
+    File(&'a Path, &'a str),
+}
+
+impl fmt::Display for Origin<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(name) => write!(f, "--{name}"),
+            Self::Environment(name) => write!(f, "the environment's {name}"),
+            Self::File(file, name) => write!(f, "`{name}` in {}", file.display()),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads `ringpost.toml` of the current directory, or the file that `RINGPOST_CONFIG` names.
+    pub(crate) fn load() -> Result<Self, Failure> {
+        let named = env::var_os("RINGPOST_CONFIG").filter(|name| !name.is_empty());
+        let file = named.as_ref().map_or_else(|| PathBuf::from(FILE), PathBuf::from);
+        let text = match fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Self::default());
+            }
+            Err(error) => {
+                let what = format!("cannot read the settings in {}", file.display());
+                return Err(Failure::usage(anyhow::Error::from(error).context(what)));
+            }
+        };
+        match toml::from_str(&text) {
+            Ok(written) => Ok(Self { file, written }),
+            Err(error) => {
+                // The error's own text would show the line, and with it a credential.
+                let at = error.span().map_or(0, |span| span.start.min(text.len()));
+                let line = text.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count() + 1;
+                let reason = error.message();
+                let what = anyhow!("{}:{line}: {reason}", file.display());
+                Err(Failure::usage(what.context("the settings cannot be used")))
+            }
+        }
+    }
+
+    /// The journal to write, if one is set.
+    pub(crate) fn journal(&self, args: &JournalArgs) -> Result<Option<JournalSettings>, Failure> {
+        let options = self.journal_options(args)?;
+        let place = self.place(args.journal.as_deref())?;
+        Ok(place.map(|place| JournalSettings { place, options }))
+    }
+
+    /// Where events are stored, if that is set; `flag` is what `--journal` says.
+    pub(crate) fn place(&self, flag: Option<&str>) -> Result<Option<StoreUrl>, Failure> {
+        let (name, written) = ("journal", self.written.journal.clone());
+        self.chosen(name, "RINGPOST_JOURNAL", flag, written, StoreUrl::from_str)
+    }
+
+    fn journal_options(&self, args: &JournalArgs) -> Result<JournalOptions, Failure> {
+        let mut options = JournalOptions::default();
+        let (flag, written) = (args.fsync.as_deref(), self.written.fsync.clone());
+        if let Some(fsync) = self.chosen("fsync", "RINGPOST_FSYNC", flag, written, Fsync::from_str)? {
+            options = options.with_fsync(fsync);
+        }
+        let flag = args.segment_bytes.as_deref();
+        let written = self.written.segment_bytes.map(|bytes| bytes.to_string());
+        let name = "segment_bytes";
+        if let Some(bytes) =
+            self.chosen(name, "RINGPOST_SEGMENT_BYTES", flag, written, u64::from_str)?
+        {
+            options = options.with_segment_bytes(bytes);
+        }
+        Ok(options)
+    }
+
+    /// The value of the highest rank that is set, parsed.
+    fn chosen<T, E: fmt::Display>(
+        &self,
+        name: &str,
+        variable: &str,
+        flag: Option<&str>,
+        written: Option<String>,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, Failure> {
+        let environment = env::var_os(variable).filter(|value| !value.is_empty());
+        let flag_name = name.replace('_', "-");
+        let (text, origin) = match (flag, environment, written) {
+            (Some(text), _, _) => (text.to_owned(), Origin::Flag(&flag_name)),
+            (None, Some(text), _) => {
+                (text.to_string_lossy().into_owned(), Origin::Environment(variable))
+            }
+            (None, None, Some(text)) => (text, Origin::File(&self.file, name)),
+            (None, None, None) => return Ok(None),
+        };
+        match parse(&text) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => Err(Failure::usage(anyhow!("{origin} cannot be used: {error}"))),
+        }
+    }
+}
