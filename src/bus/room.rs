@@ -33,7 +33,7 @@ impl<M: Message> Room<M> {
                 Overflow::Block { timeout } => timeout,
                 _ => Duration::ZERO,
             },
-            Self::Ring => core.settings.publish_timeout,
+            Self::Ring => core.table.longest_patience().unwrap_or(core.settings.publish_timeout),
         }
     }
 

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow};
 use ringpost::{Bus, Delivery, Executor, Overflow, ShutdownReport, SubscriptionStats, Wait};
 
-pub(crate) use self::load::{Boxed, Inline, Load};
 use self::load::Template;
+pub(crate) use self::load::{Boxed, Inline, Load};
 use self::publishers::Sent;
 use crate::console::{Console, grouped};
 use crate::interrupt::Interrupt;
