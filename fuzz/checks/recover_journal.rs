@@ -108,6 +108,8 @@ fn mangled(input: &[u8]) -> BTreeMap<String, Vec<u8>> {
         let bytes = files.entry(file).or_default();
         let at = usize::from(input.byte()) << 8 | usize::from(input.byte());
         let at = at % (bytes.len() + 1);
+        // Doubling again and again must not become the fuzzer's discovery.
+        bytes.truncate(MOST);
         match edit {
             0 => bytes.truncate(at),
             1 => bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1 << (edit_bit(at))),
@@ -131,6 +133,9 @@ fn mangled(input: &[u8]) -> BTreeMap<String, Vec<u8>> {
     }
     files
 }
+
+/// A file that has grown beyond this is cut before its next edit.
+const MOST: usize = 64 * 1024;
 
 fn edit_bit(at: usize) -> u32 {
     (at % 8) as u32
