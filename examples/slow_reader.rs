@@ -62,7 +62,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         .mailbox(4)
         .overflow(Overflow::Block { timeout: Duration::from_millis(10) })
         .executor(Executor::thread(Wait::Park))
-        .spawn(move |_: Delivery<'_, u64>| drop(wait.recv()))?;
+        .spawn(move |_: Delivery<'_, u64>| {
+            let _ = wait.recv();
+        })?;
     let mut orders = bus.publisher("orders")?;
     let refused = (0_u64..).find_map(|n| orders.publish(n).err()).expect("it is full at last");
     println!("orders: {refused}");

@@ -48,7 +48,9 @@
 //! A subscription to everything (`**` or `>`) with `DropOldest` or `Block` has no mailbox as long
 //! as its size is at most the ring's capacity, which is the ring less one block (7,936 of the
 //! default 8,192): it reads the ring, and its size is the lag that it may build up. Its publishers
-//! pay nothing for it.
+//! pay nothing for it. If it is a `Block` one, publishers that find no room wait as long as the
+//! bus's [`publish_timeout`](crate::BusBuilder::publish_timeout) says, not as long as the
+//! subscription's own timeout.
 //!
 //! # Where a handler runs
 //!

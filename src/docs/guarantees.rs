@@ -105,11 +105,12 @@
 //! else is told.
 //!
 //! What a message that finds a full mailbox does is the subscription's choice, see
-//! [`choices`](super::choices). With [`Overflow::Block`](crate::Overflow::Block) nothing is lost
-//! while the process lives, with one exception: a publish that was under way while the
-//! subscription was being made waits for its mailbox as `Block` says, and if that stays full (or
-//! the publish is made inside a handler, where nobody waits) that one message counts as
-//! `dropped(joining)`.
+//! [`choices`](super::choices). With [`Overflow::Block`](crate::Overflow::Block) a full mailbox
+//! loses nothing, with one exception: a publish that was under way while the subscription was
+//! being made waits for its mailbox as `Block` says, and if that stays full (or the publish is made
+//! inside a handler, where nobody waits) that one message counts as `dropped(joining)`. What is
+//! queued when a subscription is cancelled, or at a shutdown's deadline, is dropped and counted
+//! whatever the policy.
 //!
 //! # What "lock-free" means here
 //!
