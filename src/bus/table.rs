@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
@@ -28,6 +29,8 @@ pub(crate) struct RingMember<M: Message> {
     pub(crate) window: u64,
     /// Whether publishers must not overrun it.
     pub(crate) required: bool,
+    /// How long a publish waits for it then.
+    pub(crate) timeout: Duration,
 }
 
 /// One subscription, by how it gets its messages.
