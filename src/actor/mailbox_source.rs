@@ -40,15 +40,51 @@ impl<M: Message> MailboxSource<M> {
         self.pending = gaps;
     }
 
+    /// Moves what was lost before this message to `gaps`, one gap a reason.
     #[cold]
     fn tell_gaps(&mut self, before: u64, gaps: &mut Vec<Gap>) {
         self.pending.retain(|gap| {
             let later = gap.from.get() > before;
             if !later {
-                gaps.push(*gap);
+                match gaps.iter_mut().find(|told| told.reason == gap.reason) {
+                    Some(told) => {
+                        told.from = told.from.min(gap.from);
+                        told.to = told.to.max(gap.to);
+                        told.count += gap.count;
+                    }
+                    None => gaps.push(*gap),
+                }
             }
             later
         });
+    }
+
+    /// Counts what was taken out and not handled.
+    fn give_up_batch(&mut self, reason: DropReason) {
+        let counts = &self.subscriber.ledger.runner;
+        while let Some(letter) = self.batch.pop_front() {
+            if letter.sequence < self.start {
+                counts.discarded.add_owned(1);
+            } else {
+                let at = letter.sequence;
+                self.subscriber.ledger.losses.record(reason, at, at, 1);
+                counts.given_up.add_owned(1);
+            }
+            drop_caught(letter);
+        }
+        counts.set_done(self.mailbox.position());
+    }
+
+    /// Takes the next batch out, for `give_up_batch`; whether there will be another.
+    fn take_rest(&mut self) -> bool {
+        match self.mailbox.take_batch(usize::MAX, &mut self.batch) {
+            Batch::Taken(count) => self.subscriber.ledger.runner.taken.add_owned(count as u64),
+            // A publisher holds a place that it will fill or give back in a moment, or is making
+            // room at this very moment.
+            Batch::Empty | Batch::Busy => {}
+            Batch::Ended(_) => return false,
+        }
+        true
     }
 }
 
@@ -102,26 +138,23 @@ impl<M: Message> Source<M> for MailboxSource<M> {
 
     async fn give_up(&mut self, reason: DropReason) {
         self.mailbox.close();
-        let counts = &self.subscriber.ledger.runner;
-        loop {
-            while let Some(letter) = self.batch.pop_front() {
-                if letter.sequence < self.start {
-                    counts.discarded.add_owned(1);
-                } else {
-                    let at = letter.sequence;
-                    self.subscriber.ledger.losses.record(reason, at, at, 1);
-                    counts.given_up.add_owned(1);
-                }
-                drop_caught(letter);
+        self.give_up_batch(reason);
+        while self.take_rest() {
+            if self.batch.is_empty() {
+                worker::yield_now().await;
             }
-            counts.set_done(self.mailbox.position());
-            match self.mailbox.take_batch(usize::MAX, &mut self.batch) {
-                Batch::Taken(count) => counts.taken.add_owned(count as u64),
-                Batch::Ended(_) => return,
-                // A publisher holds a place that it will fill or give back in a moment, or is
-                // making room at this very moment.
-                Batch::Empty | Batch::Busy => worker::yield_now().await,
-            }
+            self.give_up_batch(reason);
+        }
+    }
+}
+
+impl<M: Message> Drop for MailboxSource<M> {
+    /// After its own end nothing is left. Else its executor dropped it halfway.
+    fn drop(&mut self) {
+        self.mailbox.close();
+        self.give_up_batch(DropReason::Stopped);
+        while self.take_rest() && !self.batch.is_empty() {
+            self.give_up_batch(DropReason::Stopped);
         }
     }
 }

@@ -35,7 +35,7 @@ mod topics;
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use batch::PublishedBatch;
 pub use builder::BusBuilder;
@@ -163,6 +163,7 @@ impl<M: Message> Bus<M> {
             Err(error) => return Err(PublishError::Topic { error, message }),
         };
         let mut scratch = Scratch::new();
+        scratch.patient = patient;
         let mut attempt = |message| {
             let mut route = entry.route(&core.table);
             let mut ring: &Log<_> = &core.log;
@@ -331,7 +332,7 @@ impl<M: Message> Bus<M> {
     ///
     /// [`Unsettled`] says what is still open.
     pub fn settle(&self, timeout: Duration) -> Result<(), Unsettled> {
-        Settle::new(self.core()).wait_blocking(Instant::now() + timeout)
+        Settle::new(self.core()).wait_blocking(alarm::after(timeout))
     }
 
     /// As [`settle`](Bus::settle), as a task.
@@ -340,7 +341,7 @@ impl<M: Message> Bus<M> {
     ///
     /// [`Unsettled`] says what is still open.
     pub async fn settle_async(&self, timeout: Duration) -> Result<(), Unsettled> {
-        Settle::new(self.core()).wait(Instant::now() + timeout).await
+        Settle::new(self.core()).wait(alarm::after(timeout)).await
     }
 
     /// Has this flushed when the bus shuts down.
@@ -350,8 +351,10 @@ impl<M: Message> Bus<M> {
 
     /// Closes the bus in order, on this thread: refuses publishers outside of handlers, waits
     /// until everything was handled, closes, waits until the actors have stopped, and flushes the
-    /// journal if there is one. After `deadline` what is left counts as `dropped(shutdown)`, and handlers that do not return are
-    /// reported and left behind.
+    /// journal if there is one. After `deadline` what is left counts as `dropped(shutdown)`, and
+    /// handlers that do not return are reported and left behind.
+    ///
+    /// Inside a handler it closes and reports, but does not wait for actors.
     pub fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         shutdown::shutdown(self.core(), deadline)
     }

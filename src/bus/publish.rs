@@ -20,8 +20,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
 
+use super::alarm;
 use super::core::{Core, Gate, Stolen};
 use super::inline;
 use super::room::Room;
@@ -48,6 +48,9 @@ pub struct Published {
     /// Mailboxes that lost this or an older message to this publish.
     pub dropped: u64,
 }
+
+/// What a publish on a disabled bus comes to.
+const NOTHING: Published = Published { sequence: None, delivered: 0, dropped: 0 };
 
 /// Why nothing was published.
 pub(crate) enum Refusal<M: Message, T = M> {
@@ -98,6 +101,8 @@ pub(crate) struct Scratch<M: Message> {
     /// What goes last: foreign drops.
     pub(super) stolen: Stolen<M>,
     pub(super) discarded: Vec<M>,
+    /// Whether this publish may wait for a `Block` mailbox that joined while it was under way.
+    pub(super) patient: bool,
 }
 
 impl<M: Message> Scratch<M> {
@@ -109,6 +114,21 @@ impl<M: Message> Scratch<M> {
             columns: Vec::new(),
             stolen: Vec::new(),
             discarded: Vec::new(),
+            patient: false,
+        }
+    }
+
+    /// Sets the copies of a message aside that was not published.
+    #[cold]
+    fn discard_copies(&mut self, on_ring: M) {
+        self.discarded.extend(self.copies.drain(..).flatten().chain([on_ring]));
+    }
+
+    /// The same for the copies of a batch.
+    #[cold]
+    pub(super) fn discard_columns(&mut self) {
+        for column in &mut self.columns {
+            self.stolen.append(column);
         }
     }
 
@@ -141,7 +161,7 @@ pub(crate) fn publish<M: Message>(
     mut message: M,
 ) -> Result<Published, Refusal<M>> {
     if !core.log.is_enabled() {
-        return Ok(Published { sequence: None, delivered: 0, dropped: 0 });
+        return Ok(NOTHING);
     }
     if let Some(gate) = core.refuses() {
         return Err(Refusal::at(gate, message));
@@ -158,7 +178,7 @@ pub(crate) fn publish<M: Message>(
     };
     scratch.clear();
     ring.with(|pen| pen.reclaim());
-    if let (Some(line), Ok(_)) = (line, &done) {
+    if let (Some(line), Ok(Published { sequence: Some(_), .. })) = (line, &done) {
         line.published(&topic.name, route.subscribers());
     }
     done
@@ -186,19 +206,15 @@ fn to_ring_alone<M: Message>(
     });
     let (sequence, rerouted) = match claimed {
         Ok(claimed) => claimed,
-        Err((refused, message)) => return refusal(refused, message),
+        Err((refused, message)) => return refusal(refused, message, scratch),
     };
     scope::note_published(core.number, 1);
+    let old = rerouted.then(|| std::mem::replace(route, topic.route(&core.table)));
     let mut counts = Counts { delivered: route.readers, dropped: 0 };
-    if rerouted {
-        *route = topic.route(&core.table);
-        counts.delivered = route.readers;
-    }
     signal::fence();
     core.ring_readers();
-    if rerouted {
-        let old = Route::new(0, Vec::new());
-        read_back(core, &old, route, sequence, id, scratch, &mut counts);
+    if let Some(old) = &old {
+        read_back(core, old, route, sequence, id, scratch, &mut counts);
     }
     Ok(counts.published(sequence))
 }
@@ -215,30 +231,30 @@ pub(super) fn read_back<M: Message>(
     scratch: &mut Scratch<M>,
     counts: &mut Counts,
 ) {
-    let joined = route.joined_since(old);
+    let joined = Arc::new(route.joined_since(old));
     if joined.mailboxes() == 0 && joined.inline.is_empty() {
         return;
     }
     let mut reader = Log::reader(&core.log, sequence);
     let copy = match reader.next() {
         Next::Item(at, entry) if at == sequence => {
-            catch_unwind(AssertUnwindSafe(|| entry.message.clone())).ok()
+            catch_unwind(AssertUnwindSafe(|| entry.message.clone()))
+                .map_err(|_| DropReason::Panicked)
         }
-        _ => None,
+        // The ring has come round meanwhile.
+        _ => Err(DropReason::Joining),
     };
     drop(reader);
-    let Some(message) = copy else {
-        for target in joined.open.iter().chain(&joined.blocking) {
-            lose(target, sequence, DropReason::Joining, counts);
-        }
-        return;
+    let message = match copy {
+        Ok(message) => message,
+        Err(reason) => return lose_all(&joined, sequence, reason, counts),
     };
-    offer_all(&joined.open, sequence, topic, &message, scratch, counts);
+    offer_all(core, &joined.open, sequence, topic, &message, scratch, counts);
     signal::fence();
     ring_bells(&joined);
     join_late(core, &joined, sequence, topic, &message, scratch, counts);
     counts.delivered += joined.inline.len() as u64;
-    inline::deliver(&Arc::new(joined), sequence, topic, &message);
+    inline::deliver(&joined, sequence, topic, &message);
     scratch.stolen.push(Letter { sequence, topic, message });
 }
 
@@ -255,21 +271,20 @@ fn to_everybody<M: Message>(
     let mut copies = message.share(route.mailboxes() + 1);
     let Some(on_ring) = copy(&mut copies) else {
         // A message that can't be copied goes to the ring alone; its mailboxes lose it.
-        drop(copies);
+        drop_caught(copies);
         return without_copies(core, ring, topic, route, scratch, message);
     };
-    if !route.blocking.is_empty()
-        && let Err(refused) = reserve(route, 1, &mut scratch.places)
-    {
-        drop(copies);
-        scratch.stolen.push(Letter { sequence: 0, topic: id, message: on_ring });
-        return Err(match refused {
-            Unreserved::Full(target) => Refusal::Full(message, Room::Mailbox(target)),
-            Unreserved::Stopped(subscriber) => Refusal::Stopped(subscriber, message),
-        });
-    }
-    for place in &scratch.places {
-        scratch.copies.push(place.as_ref().and_then(|_| copy(&mut copies)));
+    if !route.blocking.is_empty() {
+        // Copying may do anything, so it is done before there is a place to hold.
+        scratch.copies.extend(route.blocking.iter().map(|_| copy(&mut copies)));
+        if let Err(refused) = reserve(route, 1, &mut scratch.places) {
+            drop_caught(copies);
+            scratch.discard_copies(on_ring);
+            return Err(match refused {
+                Unreserved::Full(target) => Refusal::Full(message, Room::Mailbox(target)),
+                Unreserved::Stopped(subscriber) => Refusal::Stopped(subscriber, message),
+            });
+        }
     }
     let claimed = ring.with(|pen| match pen.claim(1) {
         Ok(claim) => {
@@ -283,15 +298,10 @@ fn to_everybody<M: Message>(
     let (sequence, rerouted) = match claimed {
         Ok(claimed) => claimed,
         Err((refused, on_ring)) => {
-            drop(copies);
             give_back(route, &mut scratch.places);
-            let letters = scratch.copies.drain(..).flatten().chain([on_ring]);
-            scratch.stolen.extend(letters.map(|message| Letter {
-                sequence: 0,
-                topic: id,
-                message,
-            }));
-            return refusal(refused, message);
+            drop_caught(copies);
+            scratch.discard_copies(on_ring);
+            return refusal(refused, message, scratch);
         }
     };
     scope::note_published(core.number, 1);
@@ -302,16 +312,17 @@ fn to_everybody<M: Message>(
     for ((target, place), copy) in
         reserved.blocking.iter().zip(&mut scratch.places).zip(&mut scratch.copies)
     {
-        let Some(places) = place else { continue };
-        match copy.take() {
-            Some(message) => {
+        match (place, copy.take()) {
+            (Some(places), Some(message)) => {
                 target.addr.fill(places, Letter { sequence, topic: id, message });
                 counts.delivered += 1;
             }
-            None => {
+            (Some(places), None) => {
                 target.addr.skip(places);
                 lose(target, sequence, DropReason::Panicked, &mut counts);
             }
+            // Cancelled before it had a place.
+            (None, copy) => scratch.discarded.extend(copy),
         }
     }
     scratch.places.clear();
@@ -322,13 +333,13 @@ fn to_everybody<M: Message>(
         Some((last, most)) if !keep => (most, Some(last)),
         _ => (&route.open[..], None),
     };
-    let served = offer_copies(most, sequence, id, &mut copies, scratch, &mut counts);
-    drop(copies);
+    let served = offer_copies(core, most, sequence, id, &mut copies, scratch, &mut counts);
+    drop_caught(copies);
     if served < most.len() {
-        offer_all(&most[served..], sequence, id, &message, scratch, &mut counts);
+        offer_all(core, &most[served..], sequence, id, &message, scratch, &mut counts);
     }
     if let Some(target) = last {
-        offer(target, sequence, id, message, &mut scratch.stolen, &mut counts);
+        offer(core, target, sequence, id, message, &mut scratch.stolen, &mut counts);
         signal::fence();
         ring_bells(route);
         core.ring_readers();
@@ -360,14 +371,12 @@ fn without_copies<M: Message>(
     scratch: &mut Scratch<M>,
     message: M,
 ) -> Result<Published, Refusal<M>> {
-    // A route without mailboxes: whoever joins meanwhile is served from the ring.
-    let mut alone = Arc::new(Route::new(route.version, Vec::new()));
-    let done = to_ring_alone(core, ring, topic, &mut alone, scratch, message)?;
-    let mut counts = Counts { delivered: route.readers, dropped: done.dropped };
+    // Whoever joins meanwhile is served from the ring.
+    let mut now = Arc::clone(route);
+    let done = to_ring_alone(core, ring, topic, &mut now, scratch, message)?;
+    let mut counts = Counts { delivered: done.delivered, dropped: done.dropped };
     if let Some(sequence) = done.sequence {
-        for target in route.open.iter().chain(&route.blocking) {
-            lose(target, sequence.get(), DropReason::Panicked, &mut counts);
-        }
+        lose_all(route, sequence.get(), DropReason::Panicked, &mut counts);
     }
     Ok(Published { sequence: done.sequence, ..counts.published(0) })
 }
@@ -389,13 +398,20 @@ impl Counts {
     }
 }
 
-fn refusal<M: Message, T>(refused: Refused, message: M) -> Result<T, Refusal<M>> {
-    Err(match refused {
-        Refused::Full => Refusal::Full(message, Room::Ring),
-        // Disabled between the first look and the claim: as if it had been closed for a moment
-        // would be wrong, so the caller looks again.
-        Refused::Closed | Refused::Disabled => Refusal::Closed(message),
-    })
+fn refusal<M: Message>(
+    refused: Refused,
+    message: M,
+    scratch: &mut Scratch<M>,
+) -> Result<Published, Refusal<M>> {
+    match refused {
+        Refused::Full => Err(Refusal::Full(message, Room::Ring)),
+        Refused::Closed => Err(Refusal::Closed(message)),
+        // Disabled between the first look and the claim: the same as before it.
+        Refused::Disabled => {
+            scratch.discarded.push(message);
+            Ok(NOTHING)
+        }
+    }
 }
 
 /// The next copy, or nothing if the message's Clone panics.
@@ -463,6 +479,7 @@ pub(super) fn ring_bells<M: Message>(route: &Route<M>) {
 /// Offers one copy to each mailbox, as far as there are copies; returns how far that was.
 #[inline]
 fn offer_copies<M: Message>(
+    core: &Core<M>,
     targets: &[Arc<Target<M>>],
     sequence: u64,
     topic: TopicId,
@@ -477,7 +494,7 @@ fn offer_copies<M: Message>(
         let offered = catch_unwind(AssertUnwindSafe(|| {
             while let Some(target) = targets.get(next) {
                 let Some(message) = copies.next() else { return false };
-                offer(target, sequence, topic, message, &mut scratch.stolen, counts);
+                offer(core, target, sequence, topic, message, &mut scratch.stolen, counts);
                 next += 1;
             }
             true
@@ -497,6 +514,7 @@ fn offer_copies<M: Message>(
 
 /// Offers clones of a message that is kept.
 fn offer_all<M: Message>(
+    core: &Core<M>,
     targets: &[Arc<Target<M>>],
     sequence: u64,
     topic: TopicId,
@@ -504,14 +522,23 @@ fn offer_all<M: Message>(
     scratch: &mut Scratch<M>,
     counts: &mut Counts,
 ) {
-    let mut copies = message.share(targets.len());
-    let served = offer_copies(targets, sequence, topic, &mut copies, scratch, counts);
-    debug_assert_eq!(served, targets.len(), "`share` gives as many copies as it was asked for");
+    let Ok(mut copies) = catch_unwind(AssertUnwindSafe(|| message.share(targets.len()))) else {
+        return targets
+            .iter()
+            .for_each(|target| lose(target, sequence, DropReason::Panicked, counts));
+    };
+    let served = offer_copies(core, targets, sequence, topic, &mut copies, scratch, counts);
+    drop_caught(copies);
+    // None are left, unless `share` gave fewer than it was asked for.
+    for target in &targets[served..] {
+        lose(target, sequence, DropReason::Panicked, counts);
+    }
 }
 
 /// Offers a message to one mailbox; what is lost by it is counted.
 #[inline]
 pub(super) fn offer<M: Message>(
+    core: &Core<M>,
     target: &Target<M>,
     sequence: u64,
     topic: TopicId,
@@ -520,12 +547,12 @@ pub(super) fn offer<M: Message>(
     counts: &mut Counts,
 ) {
     let before = stolen.len();
-    let push = target.addr.push(Letter { sequence, topic, message }, stolen);
+    let pushed = target.addr.push(Letter { sequence, topic, message }, stolen);
     if stolen.len() > before {
-        // Also if others were faster to the room that it made, and it was refused after all.
+        // Also where others took the room that was made.
         lost_oldest(target, &stolen[before..]);
     }
-    match push {
+    match pushed {
         Push::Taken => counts.delivered += 1,
         Push::TookOldest(_) => {
             counts.delivered += 1;
@@ -535,7 +562,25 @@ pub(super) fn offer<M: Message>(
             stolen.push(letter);
             lose(target, sequence, DropReason::FullNewest, counts);
         }
-        Push::Closed(letter) => stolen.push(letter),
+        Push::Closed(letter) => {
+            stolen.push(letter);
+            found_closed(core, target, sequence, counts);
+        }
+    }
+}
+
+/// A mailbox was closed before the message came. If it was the bus that closed, the subscription
+/// was still to get it; a subscription that was cancelled, or left by itself, was not.
+#[cold]
+pub(super) fn found_closed<M: Message>(
+    core: &Core<M>,
+    target: &Target<M>,
+    sequence: u64,
+    counts: &mut Counts,
+) {
+    let left = matches!(target.subscriber.life(), Life::Cancelled | Life::Failed);
+    if core.log.is_closed() && !left {
+        lose(target, sequence, DropReason::Shutdown, counts);
     }
 }
 
@@ -559,7 +604,16 @@ pub(super) fn lose<M: Message>(
     counts: &mut Counts,
 ) {
     counts.dropped += 1;
-    target.subscriber.ledger.losses.record(reason, sequence, sequence, 1);
+    target.subscriber.ledger.lose_outside(reason, sequence);
+}
+
+/// Counts a message that nobody of a route gets.
+#[cold]
+fn lose_all<M: Message>(route: &Route<M>, sequence: u64, reason: DropReason, counts: &mut Counts) {
+    for target in route.open.iter().chain(&route.blocking) {
+        lose(target, sequence, reason, counts);
+    }
+    inline::lose(route, sequence, reason);
 }
 
 /// Serves `Block` mailboxes that joined while this publish was under way: they have no place, and
@@ -575,36 +629,42 @@ fn join_late<M: Message>(
     counts: &mut Counts,
 ) {
     for target in &joined.blocking {
-        let reserved = loop {
-            match target.addr.reserve(1) {
-                Ok(places) => break Some(places),
-                Err(NoPlace::Closed) => break None,
-                Err(NoPlace::Full) => {
-                    let room = Room::Mailbox(Arc::clone(target));
-                    let deadline = Instant::now() + room.timeout(core);
-                    if scope::inside() || !room.wait_blocking(core, 1, deadline) {
-                        break None;
-                    }
-                }
-            }
+        let Ok(message) = catch_unwind(AssertUnwindSafe(|| message.clone())) else {
+            lose(target, sequence, DropReason::Panicked, counts);
+            continue;
         };
-        let copy = catch_unwind(AssertUnwindSafe(|| message.clone())).ok();
-        match (reserved, copy) {
-            (Some(mut places), Some(message)) => {
+        match reserve_late(core, target, scratch.patient) {
+            Ok(mut places) => {
                 target.addr.fill(&mut places, Letter { sequence, topic, message });
                 counts.delivered += 1;
+                signal::fence();
+                target.addr.signal().ring();
             }
-            (Some(mut places), None) => {
-                target.addr.skip(&mut places);
-                lose(target, sequence, DropReason::Panicked, counts);
-            }
-            (None, copy) => {
-                let letter = |message| Letter { sequence, topic, message };
-                scratch.stolen.extend(copy.map(letter));
+            Err(NoPlace::Full) => {
+                scratch.discarded.push(message);
                 lose(target, sequence, DropReason::Joining, counts);
             }
+            Err(NoPlace::Closed) => {
+                scratch.discarded.push(message);
+                found_closed(core, target, sequence, counts);
+            }
         }
-        signal::fence();
-        target.addr.signal().ring();
+    }
+}
+
+/// A place in a `Block` mailbox, as soon as there is one, if this publish may wait for it.
+fn reserve_late<M: Message>(
+    core: &Core<M>,
+    target: &Arc<Target<M>>,
+    patient: bool,
+) -> Result<Places, NoPlace> {
+    let room = Room::Mailbox(Arc::clone(target));
+    let deadline = alarm::after(room.timeout(core));
+    loop {
+        match target.addr.reserve(1) {
+            Err(NoPlace::Full)
+                if patient && !scope::inside() && room.wait_blocking(core, 1, deadline) => {}
+            done => return done,
+        }
     }
 }
