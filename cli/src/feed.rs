@@ -139,11 +139,7 @@ impl Feed {
     }
 }
 
-fn read(
-    source: &Source,
-    as_data: Option<&AsData>,
-    outbox: &Rc<RefCell<Outbox>>,
-) -> io::Result<()> {
+fn read(source: &Source, as_data: Option<&AsData>, outbox: &Rc<RefCell<Outbox>>) -> io::Result<()> {
     let handing_over = HandingOver { reader: source.open()?, outbox: Rc::clone(outbox) };
     let name = source.name().into();
     let emit = |item| outbox.borrow_mut().chunk.items.push(item);

@@ -108,7 +108,8 @@ impl Journaling {
         let report = self.persistence.stop(timeout);
         let PersistReport { stats, unwritten, complete, .. } = report;
         let first = self.start.get();
-        let durable = stats.watermarks.durable.map_or(0, |last| (last.get() + 1).max(first) - first);
+        let durable =
+            stats.watermarks.durable.map_or(0, |last| (last.get() + 1).max(first) - first);
         let unfinished = (!complete).then(|| {
             let cause = match &stats.degraded {
                 Some(error) => told(error),
@@ -149,7 +150,8 @@ fn tell_recovery(found: &Recovery, console: &Console) -> bool {
         ));
     }
     if found.open_to_others {
-        console.warn("other users may write into the journal's directory and replace what is in it");
+        console
+            .warn("other users may write into the journal's directory and replace what is in it");
     }
     found.damaged > 0
 }

@@ -15,7 +15,8 @@ pub(crate) fn parse_moment(text: &str, now: Timestamp) -> anyhow::Result<Timesta
     if let Some(ago) = text.strip_prefix('-') {
         let nanos = i128::try_from(parse_duration(ago)?.as_nanos())?;
         let then = now.unix_nanos() - nanos;
-        return Timestamp::from_unix_nanos(then).ok_or_else(|| anyhow!("`{text}` is before year 0"));
+        return Timestamp::from_unix_nanos(then)
+            .ok_or_else(|| anyhow!("`{text}` is before year 0"));
     }
     let text = text.replacen(' ', "T", 1);
     // A date has no time, a time may have no seconds, and either may have no zone.

@@ -131,7 +131,9 @@ impl Settings {
     fn journal_options(&self, args: &JournalArgs) -> Result<JournalOptions, Failure> {
         let mut options = JournalOptions::default();
         let (flag, written) = (args.fsync.as_deref(), self.written.fsync.clone());
-        if let Some(fsync) = self.chosen("fsync", "RINGPOST_FSYNC", flag, written, Fsync::from_str)? {
+        if let Some(fsync) =
+            self.chosen("fsync", "RINGPOST_FSYNC", flag, written, Fsync::from_str)?
+        {
             options = options.with_fsync(fsync);
         }
         let flag = args.segment_bytes.as_deref();

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use ringpost::{Bus, BatchError, PublishError, Publisher};
+use ringpost::{BatchError, Bus, PublishError, Publisher};
 
 use super::load::{Load, Template};
 use super::{Clock, Trial};
@@ -61,7 +61,9 @@ pub(super) fn run<M: Load>(
             step: trial.publishers as u64,
             batch: trial.batch,
             // A batch's messages are all due when the batch is.
-            interval: trial.rate.map(|rate| trial.batch as f64 * trial.publishers as f64 * 1e9 / rate),
+            interval: trial
+                .rate
+                .map(|rate| trial.batch as f64 * trial.publishers as f64 * 1e9 / rate),
             sent: Sent { published: 0, sum: 0, cost: Latencies::new(), began: 0 },
         });
     }
@@ -85,7 +87,8 @@ pub(super) fn run<M: Load>(
         watch(trial, bus, clock, began, interrupt, console);
         let mut all = Sent { published: 0, sum: 0, cost: Latencies::new(), began };
         for thread in threads {
-            let sent = thread.join().map_err(|_| anyhow!("a publisher failed; this is a bug"))??;
+            let sent =
+                thread.join().map_err(|_| anyhow!("a publisher failed; this is a bug"))??;
             all.published += sent.published;
             all.sum = all.sum.wrapping_add(sent.sum);
             all.cost.merge(&sent.cost);

@@ -237,7 +237,8 @@ fn table(summary: &Summary, measured: &Measured, journaled: Option<u64>) -> Stri
         count("journaled", journaled, None);
     }
     let _ = writeln!(text, "{:<10} {:>14.2} s", "elapsed", measured.elapsed.as_secs_f64());
-    let _ = writeln!(text, "\n{:<10} {:>12} {:>12} {:>12} {:>12}", "ns", "p50", "p99", "p99.9", "max");
+    let _ =
+        writeln!(text, "\n{:<10} {:>12} {:>12} {:>12} {:>12}", "ns", "p50", "p99", "p99.9", "max");
     for (name, quantiles) in [("publish", summary.publish_ns), ("latency", summary.latency_ns)] {
         if let Some(Quantiles { p50, p99, p999, max }) = quantiles {
             let [p50, p99, p999, max] = [p50, p99, p999, max].map(|value| grouped(value as u64));

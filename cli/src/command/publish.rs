@@ -65,12 +65,7 @@ pub(crate) fn run(arguments: Arguments, console: &Console) -> Result<Exit, Failu
     let journal = Settings::load()?.journal(&arguments.journal)?;
     let sources = Source::all(&arguments.files)?;
     let interrupt = Interrupt::install()?;
-    let plan = Plan {
-        journal,
-        taps: arguments.taps,
-        prints: !json,
-        patience: arguments.patience,
-    };
+    let plan = Plan { journal, taps: arguments.taps, prints: !json, patience: arguments.patience };
     let publication = Publication::start(plan, interrupt.clone(), console)?;
     let feed = Feed::start(sources, as_data)?;
     let console = console.clone().with_progress(feed.total);
@@ -151,7 +146,9 @@ impl Run {
     fn reject(&mut self, rejection: &Rejection) -> Result<(), Failure> {
         self.rejected.add(&self.console, rejection);
         if self.strict {
-            return Err(anyhow!("stopped at the first line that is no event, as --strict asks").into());
+            return Err(
+                anyhow!("stopped at the first line that is no event, as --strict asks").into()
+            );
         }
         Ok(())
     }

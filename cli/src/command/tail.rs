@@ -64,13 +64,14 @@ impl FromStr for From {
         }
         if let Some(number) = text.strip_prefix("seq:") {
             let number = number.parse().ok().filter(|number| *number < Sequence::LIMIT);
-            let number = number.ok_or_else(|| anyhow!("`{text}` is no sequence: write seq:1234"))?;
+            let number =
+                number.ok_or_else(|| anyhow!("`{text}` is no sequence: write seq:1234"))?;
             return Ok(Self::Sequence(Sequence::new(number)));
         }
         let time = text.strip_prefix("time:").unwrap_or(text);
-        parse_moment(time, Timestamp::now()).map(Self::Time).map_err(|error| {
-            anyhow!("{error}; or last, first, new, seq:N")
-        })
+        parse_moment(time, Timestamp::now())
+            .map(Self::Time)
+            .map_err(|error| anyhow!("{error}; or last, first, new, seq:N"))
     }
 }
 
