@@ -46,6 +46,17 @@ impl Console {
         self
     }
 
+    /// The same with a sign of life for work whose size is not known, if standard error is a
+    /// terminal.
+    pub(crate) fn with_spinner(self, what: &'static str) -> Self {
+        let console = self.with_progress(None);
+        if let Some(bar) = &console.bar {
+            bar.set_message(what);
+            bar.enable_steady_tick(Duration::from_millis(100));
+        }
+        console
+    }
+
     /// Moves the bar. The message is made only if somebody can see it.
     pub(crate) fn progress<S: Display>(&self, done: u64, message: impl FnOnce() -> S) {
         if let Some(bar) = &self.bar {
@@ -133,7 +144,7 @@ pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -88,8 +88,9 @@ impl Ready {
     pub(crate) fn start(self, bus: &EventBus, console: &Console) -> anyhow::Result<Journaling> {
         let start = bus.stats().next_sequence;
         let console = console.clone();
-        let mut options = PersistOptions::default();
-        options.observer = Some(Box::new(move |trouble| tell_trouble(trouble, &console)));
+        let observer = move |trouble: &Trouble| tell_trouble(trouble, &console);
+        let options =
+            PersistOptions { observer: Some(Box::new(observer)), ..PersistOptions::default() };
         let persistence = bus.persist(self.store, options).context("cannot start the journal")?;
         Ok(Journaling { persistence, latencies: self.latencies, start })
     }

@@ -41,7 +41,10 @@ struct Range {
 
 pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     let opened = arguments.target.resolve()?.open()?;
-    let found = opened.reader.verify().map_err(unreadable)?;
+    let spinner = console.clone().with_spinner("checking");
+    let found = opened.reader.verify().map_err(unreadable);
+    spinner.finish();
+    let found = found?;
     tell(&found, console);
     let mut output = Output::new();
     if arguments.json {
