@@ -30,7 +30,7 @@ FNR == 1 { reason = -99; talking = 0 }
 # The rows of a table of labels, in the module's documentation.
 !/^\/\/! *\|/ { tabular = 0 }
 /^\/\/! *\| *label *\|/ { tabular = 1 }
-tabular && FILENAME ~ /mod\.rs$/ && /^\/\/! *\| *`/ {
+tabular && FILENAME ~ /(mod|^src\/[a-z_]+)\.rs$/ && /^\/\/! *\| *`/ {
   row = $0
   sub(/^[^`]*`/, "", row)
   sub(/`.*/, "", row)

@@ -4,7 +4,9 @@
 //! a thread of their own. Whoever wants to spin first does so inside the future. Never call it
 //! from a task: it puts the thread to sleep.
 //!
-//! One label: `bed`, from a wake (`Bed::wake_by_ref`) to the thread that looks (`sleep`).
+//! | label | release side | acquire side | what it carries |
+//! |---|---|---|---|
+//! | `bed` | a wake of the thread | the thread, before and after it sleeps | what it is woken for |
 #![forbid(unsafe_code)]
 
 use std::cell::Cell;

@@ -1,4 +1,62 @@
-//! ringpost: an in-process event bus that is an actor runtime.
+//! An in-process event bus in which every subscriber is an actor with a bounded mailbox of its
+//! own, and a journal of JSON lines behind it.
+//!
+//! Publishers write into a ring and into the mailboxes of those who want the topic; they take no
+//! lock and wait for nobody who did not ask for it. Every loss has a count, a range and a reason.
+//! It works inside one process: it is no network broker, and nothing here promises exactly once.
+//!
+//! # Examples
+//!
+//! ```
+//! use std::time::Duration;
+//! use ringpost::{Bus, Delivery, Message};
+//!
+//! #[derive(Clone, Copy)]
+//! struct Tick {
+//!     price: u64,
+//! }
+//!
+//! impl Message for Tick {}
+//!
+//! let bus = Bus::<Tick>::new();
+//! let prices = bus.subscribe("md.*")?.mailbox(256).spawn(|tick: Delivery<'_, Tick>| {
+//!     println!("{} {} {:?}", tick.topic(), tick.price, tick.gaps());
+//! })?;
+//!
+//! let mut apple = bus.publisher("md.AAPL")?;
+//! let published = apple.publish(Tick { price: 101 })?;
+//! assert_eq!((published.delivered, published.dropped), (1, 0));
+//!
+//! let report = bus.shutdown(Duration::from_secs(10));
+//! assert!(report.is_clean());
+//! assert_eq!(prices.stats().handled, 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Where to begin
+//!
+//! | for | see |
+//! |---|---|
+//! | messages of one's own type | [`Bus`], [`Message`], [`Publisher`] |
+//! | events with a type, a source and JSON data | [`EventBus`], [`Event`], [`event!`] |
+//! | subscribing: pattern, mailbox, executor, where to begin | [`Bus::subscribe`], [`SubscribeBuilder`], [`topic`] |
+//! | handlers with state | [`Actor`] |
+//! | full mailboxes | [`Overflow`], [`Gap`], [`SubscriptionStats`] |
+//! | the one order, history, replay | [`Tap`], [`Bus::recent`], [`Start`] |
+//! | keeping events | [`store`], [`store::journal`], [`Bus::persist`] |
+//! | a mailbox without a bus | [`Mailbox`], [`Addr`] |
+//! | what is promised | [`docs::guarantees`] |
+//! | which of the several ways to take | [`docs::choices`] |
+//! | how it works | [`docs::design`] |
+//!
+//! # Features
+//!
+//! | feature | default | brings |
+//! |---|---|---|
+//! | `jsonl` | yes | the journal of JSON lines, on Unix; opens nothing until asked |
+//! | `tokio` | no | actors as tokio tasks |
+//! | `bincode` | no | the binary frame of events; bincode carries an advisory, see the README |
+//! | `tracing` | no | a log line a publish, for buses that ask for it |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(unsafe_code)]
 // Under the model checker only the modelled floors are compiled: the rest is not built on
@@ -22,6 +80,9 @@ mod worker;
 mod actor;
 #[cfg(not(ringpost_loom))]
 mod bus;
+// Prose, and the examples in it: rendered and tested, never compiled into a program.
+#[cfg(any(doc, doctest))]
+pub mod docs;
 #[cfg(not(ringpost_loom))]
 pub mod event;
 #[cfg(not(ringpost_loom))]
@@ -58,3 +119,8 @@ pub use stats::{BusStats, SubscriptionStats};
 pub use topic::{Pattern, PatternError, Topic, TopicError, TopicId};
 #[cfg(not(ringpost_loom))]
 pub use worker::{Workers, WorkersBuilder, WorkersStats};
+
+/// The programs in the README, as tests.
+#[cfg(all(doctest, feature = "jsonl", unix))]
+#[doc = include_str!("../README.md")]
+struct Readme;

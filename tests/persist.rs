@@ -64,6 +64,7 @@ impl Source for Feed {
         match held.waiting.pop_front() {
             Some(taken) => {
                 held.given += u64::from(matches!(taken, Taken::Record(_)));
+                self.0.1.notify_all();
                 Poll::Ready(taken)
             }
             None if held.closed => Poll::Ready(Taken::Closed),

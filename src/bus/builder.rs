@@ -90,7 +90,7 @@ impl<M: Message> BusBuilder<M> {
     }
 
     /// How long a publish waits for a required reader of the ring, such as the journal. Default:
-    /// 1 s. `Block` subscriptions have a timeout of their own.
+    /// 1 s. `Block` subscriptions have a timeout of their own, also those that read the ring.
     pub fn publish_timeout(mut self, timeout: Duration) -> Self {
         self.publish_timeout = timeout;
         self

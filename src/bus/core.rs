@@ -167,7 +167,7 @@ impl<M: Message> Core<M> {
         if gate.compare_exchange(subscriber, OPEN, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             for member in self.table.members() {
                 if let Member::Ring(reader) = &member
-                    && reader.required
+                    && reader.patience.is_some()
                     && reader.subscriber.life() == Life::Failed
                 {
                     self.stop_publishers(reader.subscriber.id);
@@ -237,7 +237,7 @@ impl<M: Message> Host<M> for Core<M> {
             Some(Member::Mailbox(target))
                 if target.blocks() && target.subscriber.life() == Life::Failed => {}
             Some(Member::Ring(reader))
-                if reader.required && reader.subscriber.life() == Life::Failed =>
+                if reader.patience.is_some() && reader.subscriber.life() == Life::Failed =>
             {
                 self.stop_publishers(id);
             }

@@ -520,12 +520,16 @@ pub(super) fn offer<M: Message>(
     counts: &mut Counts,
 ) {
     let before = stolen.len();
-    match target.addr.push(Letter { sequence, topic, message }, stolen) {
+    let push = target.addr.push(Letter { sequence, topic, message }, stolen);
+    if stolen.len() > before {
+        // Also if others were faster to the room that it made, and it was refused after all.
+        lost_oldest(target, &stolen[before..]);
+    }
+    match push {
         Push::Taken => counts.delivered += 1,
         Push::TookOldest(_) => {
             counts.delivered += 1;
             counts.dropped += 1;
-            lost_oldest(target, &stolen[before..]);
         }
         Push::Refused(letter) | Push::Disconnected(letter) => {
             stolen.push(letter);

@@ -219,7 +219,10 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
             bell: Arc::clone(&bell),
             start: reader.position(),
             window,
-            required,
+            patience: match self.overflow {
+                Overflow::Block { timeout } => Some(timeout),
+                _ => None,
+            },
         }));
         let room = Arc::clone(&self.core.room);
         let wait = chosen.wait();

@@ -55,7 +55,7 @@ impl Batch {
         let count = self.records.len();
         count >= limits.events.max(1)
             || self.bytes >= limits.bytes
-            || (count % CLOCK_EVERY == 0
+            || (count.is_multiple_of(CLOCK_EVERY)
                 && self.since.is_some_and(|since| since.elapsed() >= limits.age))
     }
 

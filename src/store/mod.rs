@@ -26,7 +26,8 @@ pub use batch::Batching;
 pub use error::{StoreError, StoreErrorKind};
 pub use memory::MemoryStore;
 pub use persist::{
-    FlushError, PersistOptions, PersistReport, PersistStats, Persistence, Source, Taken, Trouble,
+    FlushError, Observer, PersistOptions, PersistReport, PersistStats, Persistence, Source, Taken,
+    Trouble,
 };
 pub use record::Record;
 pub use url::{StoreUrl, StoreUrlError};

@@ -77,6 +77,9 @@ pub enum Trouble {
     },
 }
 
+/// Who is told of trouble.
+pub type Observer = Box<dyn FnMut(&Trouble) + Send>;
+
 /// Settings of a [`Persistence`].
 pub struct PersistOptions {
     /// How records are batched.
@@ -87,7 +90,7 @@ pub struct PersistOptions {
     /// The longest such pause: 1 s unless said otherwise.
     pub longest_pause: Duration,
     /// Told of trouble, on the actor's thread. It should not take long: the store waits for it.
-    pub observer: Option<Box<dyn FnMut(&Trouble) + Send>>,
+    pub observer: Option<Observer>,
 }
 
 impl Default for PersistOptions {

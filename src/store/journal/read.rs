@@ -225,10 +225,10 @@ impl JournalReader {
     fn first_sequence(&self, segments: &[SegmentNumber]) -> Result<Option<Sequence>, StoreError> {
         let mut walk = Walk::new(self.target.clone(), segments.to_vec());
         while walk.advance()? {
-            if let Piece::Record(Ok(record)) = walk.piece() {
-                if record.sequence.is_some() {
-                    return Ok(record.sequence);
-                }
+            if let Some(Ok(record)) = walk.piece()
+                && record.sequence.is_some()
+            {
+                return Ok(record.sequence);
             }
         }
         Ok(None)
@@ -276,15 +276,15 @@ impl Records {
     fn read(&mut self) -> Result<Option<Entry>, StoreError> {
         while self.walk.advance()? {
             let record = match self.walk.piece() {
-                Piece::Record(Ok(record)) => record,
-                Piece::Record(Err(reason)) => {
+                Some(Ok(record)) => record,
+                Some(Err(reason)) => {
                     self.damaged += 1;
                     if self.first_damage.is_none() {
                         self.first_damage = Some(self.walk.damage(reason));
                     }
                     continue;
                 }
-                Piece::Torn => continue,
+                None => continue,
             };
             if let Some(sequence) = record.sequence {
                 if self.walk.target.hides_repeats() && self.last >= Some(sequence) {
@@ -314,14 +314,6 @@ impl Iterator for Records {
         self.over = !matches!(next, Some(Ok(_)));
         next
     }
-}
-
-/// What a line turned out to be.
-pub(super) enum Piece {
-    /// A record, or why it is none.
-    Record(Result<json::Record, String>),
-    /// The end of a segment without a newline, and no record.
-    Torn,
 }
 
 /// Goes over every line of some segments; the caller decides what to make of each.
@@ -382,12 +374,13 @@ impl Walk {
         }
     }
 
-    /// What the line is.
-    pub(super) fn piece(&self) -> Piece {
-        let Some((_, line)) = self.here() else { return Piece::Torn };
+    /// The record in the line, or why it is none; nothing for the end of a segment that was not
+    /// written to its end.
+    pub(super) fn piece(&self) -> Option<Result<json::Record, String>> {
+        let (_, line) = self.here()?;
         match self.target.judge(line.bytes) {
-            Err(_) if !line.ended => Piece::Torn,
-            judged => Piece::Record(judged),
+            Err(_) if !line.ended => None,
+            judged => Some(judged),
         }
     }
 

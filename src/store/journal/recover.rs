@@ -30,7 +30,7 @@ pub struct Recovery {
     pub torn: Option<TornTail>,
     /// Whether the last record was whole but for its newline, which was added.
     pub newline_added: bool,
-    /// Damaged lines behind the last record.
+    /// Damaged lines behind the last record of a segment.
     pub damaged: u64,
     /// Whether others than the owner may write into the directory: then they can replace what is
     /// in it.
@@ -92,10 +92,9 @@ pub(super) fn recover(storage: &dyn Storage) -> Result<Resume, StoreError> {
         if age == 0 {
             last = Some((number, file, end));
         }
-        if found.is_some() {
-            recovery.last_sequence = found;
-            break;
-        }
+        // The newest segment has the last sequence, unless somebody put files here by hand: what
+        // is not above every other would be hidden from readers as a repetition.
+        recovery.last_sequence = recovery.last_sequence.max(found);
     }
     Ok(Resume { recovery, last, next: listing.next })
 }
@@ -210,7 +209,7 @@ fn last_sequence(
         if line.length == 0 {
             continue;
         }
-        match line.bytes.map(|bytes| judge_stored(bytes)) {
+        match line.bytes.map(judge_stored) {
             Some(Ok(record)) => {
                 if record.sequence.is_some() {
                     return Ok(record.sequence);

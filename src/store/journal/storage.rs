@@ -113,20 +113,16 @@ impl Storage for Disk {
     }
 
     fn make_directory(&self) -> io::Result<()> {
-        if let Some(parent) = self.directory.parent() {
-            if !parent.as_os_str().is_empty() {
-                fs::create_dir_all(parent)?;
-            }
-        }
+        let parent = match self.directory.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        fs::create_dir_all(parent)?;
         match DirBuilder::new().mode(0o700).create(&self.directory) {
             // The mode given at creation is narrowed by the umask; this one is not.
             Ok(()) => {
                 fs::set_permissions(&self.directory, Permissions::from_mode(0o700))?;
                 // The new directory's own entry lives in its parent.
-                let parent = match self.directory.parent() {
-                    Some(parent) if !parent.as_os_str().is_empty() => parent,
-                    _ => Path::new("."),
-                };
                 File::open(parent)?.sync_all()
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {

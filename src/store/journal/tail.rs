@@ -200,8 +200,12 @@ impl Follow {
                         self.note(damage);
                     }
                 }
-            } else if !self.turn_page(number)? {
-                return Ok(None);
+            } else {
+                match self.turn_page(number)? {
+                    Page::Same => return Ok(None),
+                    Page::Next(Some(entry)) if self.is_new(&entry) => return Ok(Some(*entry)),
+                    Page::Next(_) => {}
+                }
             }
         }
     }
@@ -244,8 +248,8 @@ impl Follow {
 
     /// At the end of a segment: goes on to the next one, if there is one and this one is surely
     /// read to its end.
-    fn turn_page(&mut self, number: SegmentNumber) -> Result<bool, StoreError> {
-        let Some((_, lines)) = &mut self.current else { return Ok(false) };
+    fn turn_page(&mut self, number: SegmentNumber) -> Result<Page, StoreError> {
+        let Some((_, lines)) = &mut self.current else { return Ok(Page::Same) };
         let newer = self.target.segments()?.iter().any(|other| *other > number);
         if !newer {
             let length = lines.length();
@@ -261,19 +265,22 @@ impl Follow {
                 let reason = "cut off after it had been read".into();
                 self.note(Damage { file, offset, length: missing, reason });
             }
-            return Ok(false);
+            return Ok(Page::Same);
         }
         if !self.looked_again {
             // The writer was done with this segment before it began the newer one, which was
             // seen just now: what this one holds from here on is all it will ever hold.
             self.looked_again = true;
             lines.read_again_from(self.next.offset);
-            return Ok(true);
+            return Ok(Page::Next(None));
         }
-        // An unfinished line left here was written again in the newer segment.
+        // What is unfinished here was written again in the newer segment. If only its newline
+        // is missing it is a record all the same, and every reader shows it here.
+        let position = self.next;
+        let left = lines.unfinished().and_then(|line| take(&self.target, line, position).ok());
         self.current = None;
         self.next = Position { segment: number.0 + 1, offset: 0 };
-        Ok(true)
+        Ok(Page::Next(left.flatten().map(Box::new)))
     }
 
     fn is_new(&mut self, entry: &Entry) -> bool {
@@ -293,6 +300,15 @@ impl Follow {
         self.damaged += 1;
         self.first_damage.get_or_insert(damage);
     }
+}
+
+/// What comes after the last line that could be read.
+enum Page {
+    /// Nothing yet.
+    Same,
+    /// The next segment, or another look at this one; before it the record left without its
+    /// newline, if there is one.
+    Next(Option<Box<Entry>>),
 }
 
 /// The record in a line, none in a blank one.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::lock::WriterLock;
-use super::read::{Damage, JournalReader, Piece, Target, Walk};
+use super::read::{Damage, JournalReader, Target, Walk};
 use crate::Sequence;
 use crate::event::Timestamp;
 use crate::event::json::{self, Checksum};
@@ -104,13 +104,13 @@ impl JournalReader {
         while walk.advance()? {
             let (segment, is_last) = walk.segment().unzip();
             let record = match walk.piece() {
-                Piece::Torn => {
+                None => {
                     if !(is_last == Some(true) && self.is_being_written()) {
                         found.torn_bytes += walk.length();
                     }
                     continue;
                 }
-                Piece::Record(Err(reason)) => {
+                Some(Err(reason)) => {
                     found.records += 1;
                     found.damaged += 1;
                     if found.damages.len() < Verification::DAMAGES_KEPT {
@@ -118,7 +118,7 @@ impl JournalReader {
                     }
                     continue;
                 }
-                Piece::Record(Ok(record)) => record,
+                Some(Ok(record)) => record,
             };
             found.records += 1;
             match record.checksum {
@@ -163,9 +163,9 @@ impl JournalReader {
         let mut walk = Walk::new(self.target.clone(), segments);
         while walk.advance()? {
             match walk.piece() {
-                Piece::Torn => {}
-                Piece::Record(Err(_)) => stats.damaged += 1,
-                Piece::Record(Ok(record)) => stats.count(&record, self.target.hides_repeats()),
+                None => {}
+                Some(Err(_)) => stats.damaged += 1,
+                Some(Ok(record)) => stats.count(&record, self.target.hides_repeats()),
             }
         }
         Ok(stats)

@@ -1,0 +1,80 @@
+//! Which of the several ways to take.
+//!
+//! # Typed or dynamic
+//!
+//! | | [`Bus<M>`](crate::Bus) | [`EventBus`](crate::EventBus) |
+//! |---|---|---|
+//! | carries | any `M: Clone + Send + Sync`, by one line `impl Message for M {}` | CloudEvents 1.0, shared by count |
+//! | costs | a copy of `M` a mailbox | building an event: an id, a time, a payload as JSON or bytes |
+//! | journal | no | yes |
+//! | for | small messages at high rates, inside one program | what is to be kept, filtered, looked at by people |
+//!
+//! A large message is better sent as `Arc<T>` or [`Shared<T>`](crate::Shared) than by value.
+//!
+//! # Publishing
+//!
+//! | call | for |
+//! |---|---|
+//! | [`Publisher::publish`](crate::Publisher::publish) | more than one message to one topic: no name is looked up, nothing allocated |
+//! | [`Publisher::publish_batch`](crate::Publisher::publish_batch) | many at once: one claim, one fence, one look at the route for up to 64 |
+//! | [`Publisher::try_publish`](crate::Publisher::try_publish) | never waiting, not even for `Block` |
+//! | [`Publisher::publish_async`](crate::Publisher::publish_async) | tasks, and async handlers, that may have to wait |
+//! | [`Bus::publish_to`](crate::Bus::publish_to), [`Bus::publish`](crate::Bus::publish) | now and then, or topics that change |
+//!
+//! # A full mailbox
+//!
+//! | policy | the publisher | what is lost | for |
+//! |---|---|---|---|
+//! | [`DropOldest`](crate::Overflow::DropOldest), the default | never waits | the oldest, a sixteenth of the mailbox at a time | whoever wants the newest: displays, caches |
+//! | [`DropNewest`](crate::Overflow::DropNewest) | never waits | the new message | whoever must see a beginning: samples, logs with a quota |
+//! | [`Block`](crate::Overflow::Block) | waits up to the timeout, then `Full`; `try_publish` gets `Full` at once | nothing | whoever must not miss anything, and is fast enough |
+//! | [`Disconnect`](crate::Overflow::Disconnect) | never waits | the message that found it full, and the subscription | whoever is worthless with a hole: replicas that start over |
+//!
+//! A `DropOldest` mailbox whose consumer is taking messages at that very moment turns the new
+//! message away instead (`full_newest`): the publisher would have to wait otherwise.
+//!
+//! `Disconnect` tells nobody: ask the subscription whether it
+//! [is active](crate::Subscription::is_active).
+//!
+//! A batch that does not fit the smallest `Block` mailbox of its route is cut into pieces that do.
+//!
+//! # The size of a mailbox
+//!
+//! It bounds how far a subscriber may fall behind, and the memory that this costs. The default of
+//! 1,024 is a guess that is good for handlers of microseconds; a handler that sometimes takes a
+//! second at 10,000 messages a second needs 10,000 places or a policy that loses. A mailbox that is
+//! never used is small, whatever its size.
+//!
+//! A subscription to everything (`**` or `>`) with `DropOldest` or `Block` has no mailbox as long
+//! as its size is at most the ring's capacity, which is the ring less one block (7,936 of the
+//! default 8,192): it reads the ring, and its size is the lag that it may build up. Its publishers
+//! pay nothing for it. If it is a `Block` one, publishers that find no room wait as long as the
+//! bus's [`publish_timeout`](crate::BusBuilder::publish_timeout) says, not as long as the
+//! subscription's own timeout.
+//!
+//! # Where a handler runs
+//!
+//! | [`Executor`](crate::Executor) | for | note |
+//! |---|---|---|
+//! | `workers()`, the default of sync handlers | many subscribers, short handlers | one pool for the process: one thread less than there are cores |
+//! | `pool(workers)` | apart from the rest | |
+//! | `tokio()`, `tokio_handle(h)` (feature `tokio`), the default of async handlers and actors where a runtime is current | handlers that await timers and sockets | without a runtime they run on workers |
+//! | `thread(wait)` | handlers that block, or the lowest latency | a thread each; [`Wait`](crate::Wait) says whether it spins |
+//! | `custom(spawn)` | a runtime of one's own | |
+//! | [`Bus::subscribe_inline`](crate::Bus::subscribe_inline) | tests, and work that must be done when publish returns | slows down the publisher; may run on several threads at once |
+//!
+//! On workers, an async handler may use tokio's timers and sockets if a runtime was current where
+//! it subscribed; `block_in_place` is not available there.
+//!
+//! # The ring
+//!
+//! 8,192 slots by default. It bounds the history, how far taps may lag, and how long a disk may
+//! stall before publishers feel it. The ring keeps its messages until it comes round: the last
+//! 8,192 payloads stay in memory.
+//!
+//! # The journal's `fsync`
+//!
+//! `interval` unless there is a reason. `batch` when `flush` is waited for after every few events,
+//! or when written must mean durable. `always` for very few, very important events. `never` for
+//! what may be lost with the machine. The table of what each loses is in
+//! [`guarantees`](super::guarantees#the-journal).

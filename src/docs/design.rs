@@ -1,0 +1,64 @@
+//! How a message gets where it goes. For readers of the code; users need none of it.
+//!
+//! ```text
+//!  Publisher ── claim ──> ring ── commit                         one total order, from 1
+//!      │                   │ │ │
+//!      │                   │ │ └──> taps                         lossy or required
+//!      │                   │ └────> journal thread ──> Store     required
+//!      │                   └──────> subscriptions to everything  lossy, or required for Block
+//!      │
+//!      └── route ──> mailbox ──> run loop ──> handler            one of each a subscription
+//!                       └ bell ──> workers, a task or a thread
+//! ```
+//!
+//! # One message's walk
+//!
+//! 1. A [`Publisher`](crate::Publisher) knows its topic's number and keeps a **route**: the
+//!    mailboxes that the topic reaches. One load tells whether the table of subscriptions has
+//!    changed since (`bus/publisher.rs`, `bus/route.rs`, `bus/table.rs`, `topic/trie.rs`).
+//! 2. Copies for `Block` mailboxes are made and places in all of them claimed, or none
+//!    (`bus/publish.rs`, which alone knows the order of these steps).
+//! 3. A place on the ring is **claimed** by one read-modify-write on its tail. That gives the
+//!    sequence. One more load tells whether somebody subscribed meanwhile: this is what the
+//!    promise "no gap, no repeat" rests on (`ring/log.rs`, `ring/writer.rs`).
+//! 4. The message is moved into its slot and **committed** by one store. No user code runs between
+//!    claim and commit.
+//! 5. `Block` places are filled, all other mailboxes get an **offer** (`mailbox/addr.rs`,
+//!    `ring/queue/`).
+//! 6. One **fence**, then one look at each receiver: who sleeps is woken (`mailbox/signal.rs`).
+//! 7. Inline handlers run (`bus/inline.rs`).
+//! 8. Last, foreign drops: what gave way in mailboxes, and what the ring came round to.
+//!
+//! A refusal gives back every place and hands the message back; only then does `publish` wait
+//! (`bus/room.rs`). Nobody waits while holding a place.
+//!
+//! On the other side a **run loop** (`actor/run.rs`), one async function for all executors, takes a
+//! batch, lends each message to the handler under `catch_unwind`, keeps the account, and waits: it
+//! lingers, yields, sleeps (`mailbox/wait.rs`). A worker polls it (`worker/`), or a task, or a
+//! thread.
+//!
+//! The **journal** is a required tap on a thread of its own (`store/persist.rs`): gather, append,
+//! acknowledge, sync when it is due (`store/journal/writer.rs`). Opening mends the end
+//! (`store/journal/recover.rs`).
+//!
+//! # Decisions
+//!
+//! * **A ring and mailboxes**, because one order and own pace are different needs. The ring gives
+//!   the order, the history and the journal. The mailboxes give each subscriber its own size and
+//!   policy, and see only what their pattern matches.
+//! * **A ring of blocks.** A reader borrows a message in place. If it stalls in the middle of one,
+//!   its block is left to it and another takes its place: one reader costs one block and delays
+//!   nobody.
+//! * **A lapped publisher keeps its sequence.** It finishes in the block that was taken away, so that
+//!   a place is a message and gaps are exact.
+//! * **Sequences are 62 bits and never wrap.** Two bits of the same word say "closed" and
+//!   "disabled", so that no claim slips past either.
+//! * **Events are CloudEvents, the journal is their JSON, a line each**: one format, readable by
+//!   people and by every tool that knows the standard. There is no index and no second file that
+//!   must agree with the first.
+//! * **Storing is synchronous code on a thread.** A file is written by `std::fs`; errors come where
+//!   they happen.
+//!
+//! The orderings of atomics are in tables in `ring/`, `mailbox/mod.rs` and `worker/mod.rs`; every
+//! access in the code carries a label of one of them, and models explore the protocols under
+//! [loom](https://docs.rs/loom).

@@ -1,0 +1,224 @@
+//! What is promised, in plain words, and what is not.
+//!
+//! # Words
+//!
+//! Each has one meaning, here and everywhere else in this crate.
+//!
+//! | word | means | survives |
+//! |---|---|---|
+//! | published | a publish returned `Ok` with a sequence: the message has its place in the bus's one order | nothing, it is in memory |
+//! | delivered | a mailbox took the message, or an inline handler was run, or a subscription that reads the ring will come to it: what [`Published::delivered`](crate::Published::delivered) counts | nothing |
+//! | handled | the subscriber's handler returned without an error | nothing |
+//! | written | the store took the whole record | the death of this process |
+//! | durable | it is on stable storage, as far as the store can promise that | also a power cut |
+//!
+//! Written and durable are told by [`Watermarks`](crate::store::Watermarks): every record up to a
+//! sequence is there. A watermark never goes back.
+//! [`Persistence::flush`](crate::store::Persistence::flush) waits for one.
+//!
+//! A publish that fails hands the message back, and nothing of it was published. A batch
+//! ([`Publisher::publish_batch`](crate::Publisher::publish_batch)) goes out in groups of at most
+//! 64 messages, each whole or not at all.
+//!
+//! # Order
+//!
+//! 1. A bus gives each message a [`Sequence`](crate::Sequence): from 1 (or from where its builder
+//!    says), rising by one, without a hole. That is the **total order** of the bus.
+//! 2. Whoever reads the ring sees that order: taps, `recent`, the journal, the past that a
+//!    subscription begins with, and subscriptions to everything (`**`, `>`) with `DropOldest` or
+//!    `Block`.
+//! 3. **Each subscriber sees the messages of one publisher in the order in which they were
+//!    published.** A publisher here is a [`Publisher`](crate::Publisher), or for `Bus::publish` the
+//!    calling thread.
+//! 4. **The order of a mailbox is not sequence order** when there are several publishers: a message
+//!    gets its sequence first and reaches the mailboxes afterwards, and another publisher may come
+//!    in between. A subscriber that needs the total order subscribes to everything, or taps.
+//! 5. Between two buses there is no order.
+//!
+//! A subscriber's handler runs for one message at a time. An inline handler
+//! ([`Bus::subscribe_inline`](crate::Bus::subscribe_inline)) is the exception: it runs on whatever
+//! thread publishes, so on several at once.
+//!
+//! # Once
+//!
+//! A message is handed to a subscriber at most once. It is not handed over again after an error or
+//! a panic. A subscription that begins in the past and goes on live has no gap and no repeat in
+//! between.
+//!
+//! **Exactly once is not promised anywhere.** A handler may have had half of its effects when it
+//! fails; a process may die between an effect and the record of it.
+//!
+//! # Loss
+//!
+//! Nothing is lost silently. Whatever a subscriber will not see
+//!
+//! * is counted under a [`DropReason`](crate::DropReason) in its account
+//!   ([`SubscriptionStats`](crate::SubscriptionStats)), and
+//! * is told to its handler by a [`Gap`](crate::Gap) that comes with a later message
+//!   ([`Delivery::gaps`](crate::Delivery::gaps)). If no later message comes, the account alone
+//!   says it.
+//!
+//! The count of a gap is exact. In a mailbox it counts messages that the subscriber wanted, and
+//! `from..=to` is their hull, because messages of other topics lie in between. On the ring a gap
+//! is a range of places, of all topics: that is so for taps, for subscriptions to everything, and
+//! for a subscription that begins in a past of which the ring no longer has all. The last of
+//! these cannot know which of the places it would have wanted, and counts all of them as
+//! `matched` and `dropped(lapped)`.
+//!
+//! At rest the account of each subscription balances exactly:
+//!
+//! ```text
+//! matched = handled + failed + dropped (by reason) + queued + in flight
+//! ```
+//!
+//! ```
+//! use std::time::Duration;
+//! use ringpost::{Bus, Delivery, DropReason, Executor, Wait};
+//!
+//! let bus = Bus::<u64>::new();
+//! let (go, wait) = std::sync::mpsc::channel::<()>();
+//! let slow = bus
+//!     .subscribe("numbers")?
+//!     .mailbox(4)
+//!     .executor(Executor::thread(Wait::Park))
+//!     .spawn(move |_: Delivery<'_, u64>| drop(wait.recv()))?;
+//!
+//! let mut numbers = bus.publisher("numbers")?;
+//! for n in 0..100_u64 {
+//!     numbers.publish(n)?; // never waits
+//! }
+//! drop(go);
+//! bus.settle(Duration::from_secs(10))?;
+//!
+//! let account = slow.stats();
+//! assert_eq!(account.matched, 100);
+//! assert_eq!(account.dropped[&DropReason::FullOldest] + account.handled, 100);
+//! assert!(account.balances());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A tap is no subscription: it has gaps, but no account.
+//!
+//! A subscription that ended by [`Overflow::Disconnect`](crate::Overflow::Disconnect) leaves the
+//! statistics of the bus; its owner asks its handle
+//! ([`is_active`](crate::Subscription::is_active), [`stats`](crate::Subscription::stats)). Nobody
+//! else is told.
+//!
+//! What a message that finds a full mailbox does is the subscription's choice, see
+//! [`choices`](super::choices). With [`Overflow::Block`](crate::Overflow::Block) a full mailbox
+//! loses nothing, with one exception: a publish that was under way while the subscription was
+//! being made waits for its mailbox as `Block` says, and if that stays full (or the publish is made
+//! inside a handler, where nobody waits) that one message counts as `dropped(joining)`. What is
+//! queued when a subscription is cancelled, or at a shutdown's deadline, is dropped and counted
+//! whatever the policy.
+//!
+//! # What "lock-free" means here
+//!
+//! [`Publisher::publish`](crate::Publisher::publish) takes no lock, makes no system call and never
+//! waits for a subscriber, as long as nobody has to be woken and no subscriber asked to be waited
+//! for. A subscriber that is slow, stalled or dead delays no publisher and no other subscriber.
+//!
+//! It does not mean that no thread can delay another:
+//!
+//! * A publisher that is suspended **between claim and commit** delays the *visibility* of what
+//!   others published after it, in that ring or mailbox, until it runs again. So it is in every
+//!   ring of this kind. Nothing is lost by it, and no user code runs in between.
+//! * **Waking** a receiver that sleeps takes a short lock around its waker, and the system call of
+//!   a wake-up. Who is awake is not rung.
+//! * [`Bus::publish`](crate::Bus::publish) and [`publish_to`](crate::Bus::publish_to) look the
+//!   topic up in a sharded map, under the shard's read lock; only a topic that is published to for
+//!   the first time takes its write lock. A `Publisher` does this once, when it is made.
+//! * Subscribing and cancelling take a lock among themselves, and copy one path of the route table.
+//!   Each publisher resolves its route again at its next publish.
+//! * Memory is taken while the ring is filled for the first time, at a mailbox's first use, and
+//!   for one block when a reader stalls inside a message.
+//! * With `Block`, or with a required reader such as the journal, `publish` waits when it is full:
+//!   that is what was asked for. [`try_publish`](crate::Publisher::try_publish) does not.
+//!
+//! # Panics and errors
+//!
+//! A panic or an error of a handler is caught, counted as `failed`, and told as a
+//! [`Notice`](crate::Notice) on `$errors` (by [`Bus::notices`](crate::Bus::notices), and on an
+//! [`EventBus`](crate::EventBus) also to subscriptions whose pattern starts with `$`). It reaches
+//! neither the publisher nor any other subscriber. The actor goes on with the next message. The
+//! failure of a subscriber of notices is only counted. A failure of `on_start`, `on_idle` or
+//! `on_stop` is told, not counted. A closed bus gives no notices any more, so an `on_stop` that
+//! fails in a shutdown tells nobody.
+//!
+//! If `on_start` of an [`Actor`](crate::Actor) fails, the subscription ends; if it is a `Block`
+//! one, its publishers get [`PublishError::Stopped`](crate::PublishError::Stopped) until it is
+//! cancelled, instead of losing messages or waiting for ever.
+//!
+//! A message's own `Clone`, `Drop` and `describe` may panic too. A mailbox whose copy could not be
+//! made counts `dropped(panicked)`; the message is published all the same. A panic in `stamp`, or
+//! in an `Into` conversion, is the publisher's own, and happens before anything is claimed.
+//!
+//! This needs `panic = "unwind"`. With `panic = "abort"` a panicking handler ends the process. A
+//! stack overflow, an abort and an endless loop are out of scope; a handler that blocks a worker
+//! has its place taken by a spare thread ([`Workers`](crate::Workers)).
+//!
+//! # Inside a handler
+//!
+//! * `publish` does not wait: what has no room is `Full` at once.
+//! * [`publish_async`](crate::Publisher::publish_async) suspends the actor, not its thread. If an
+//!   actor waits like this for room in its own mailbox, only the timeout ends that.
+//! * An event published inside a handler inherits the correlation of the event being handled and
+//!   names it as its cause, unless it has these itself. Tasks that a handler spawned elsewhere are
+//!   outside.
+//! * `settle` is an error, because it would wait for itself.
+//!
+//! # Settle and shutdown
+//!
+//! [`Bus::settle`](crate::Bus::settle) returns when everything has been handled that was published
+//! by calls that had returned, and everything that handlers published meanwhile. It does not wait
+//! for taps, for the journal, or for tasks that a handler spawned.
+//!
+//! [`Bus::shutdown`](crate::Bus::shutdown) refuses publishers outside of handlers, settles, closes
+//! the ring and the mailboxes, waits until the actors have run `on_stop`, and flushes the journals.
+//! After its deadline it gives up: what is still queued counts as `dropped(shutdown)`, and handlers
+//! that do not return are named in the report and left behind. Inside a handler it would wait for
+//! that handler until the deadline: do not call it there.
+//!
+//! Dropping the last `Bus` and `Publisher` closes the bus too, but waits for nothing: actors handle
+//! what they have and stop, and the journal writes what is left, if the process lives that long.
+//!
+//! # The journal
+//!
+//! The journal reads the ring as a required reader, in sequence order, on a thread of its own, and
+//! gives a place back only after the store took what was in it. A disk that is too slow, full or
+//! broken therefore fills the ring; then publishers wait, or get `Full`. The failed batch is tried
+//! again, with growing pauses, until it goes through or a stop's deadline is over.
+//!
+//! | `fsync` | written | durable | lost in a process crash | lost in a power cut |
+//! |---|---|---|---|---|
+//! | `never` | when its batch was appended | never said | what was not yet written | also what the system had not written back by itself |
+//! | `interval(T)`, default 1 s | the same | at the sync that covers it: at most T later, plus the time of the sync | what was not yet written | also what is above the durable watermark |
+//! | `batch` | with its batch's sync | the same moment | what was not yet written | what was not yet durable |
+//! | `always` | with its own sync | the same moment | what was not yet written | what was not yet durable |
+//!
+//! *What was not yet written* is what lies between the written watermark and the last sequence: a
+//! batch in hand and what waits on the ring. A batch goes out as soon as nothing more is waiting,
+//! and at the latest at 1,024 events, 256 KiB or 5 ms.
+//!
+//! Readers of a journal get a whole record or nothing. A line with a wrong checksum is stepped
+//! over, counted and told with its place. On opening, an unfinished last line is copied to a
+//! `.torn` file and cut off; nothing else is ever changed or deleted. A file whose sync failed is
+//! never written again: what was not durable goes into a new segment, and readers hide what is
+//! there twice.
+//!
+//! Two things end the journal while the bus goes on, and no publisher is refused because of them:
+//! stopping or dropping the [`Persistence`](crate::store::Persistence), and a store that panics.
+//! The second is seen in [`PersistStats::ended`](crate::store::PersistStats::ended), and the
+//! shutdown's report is then not `flushed`. So keep the `Persistence` until the bus was shut down.
+//! A record that is too large for the store counts as `lost` and is told to the observer.
+//!
+//! # Not promised
+//!
+//! * Exactly once, see above; redelivery after a failure.
+//! * Any order between buses, or sequence order in a mailbox with several publishers.
+//! * Anything in memory after a crash: only what was written.
+//! * Repair of damaged records: damage is detected and reported.
+//! * Several writers on one journal: the second gets `Locked`.
+//! * A disk that lies about its flushes, code in the same process that misbehaves on purpose, and
+//!   secrecy of payloads in the journal.
+//! * Real-time bounds: a thread that the system does not run makes no progress.
