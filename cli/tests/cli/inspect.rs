@@ -134,6 +134,36 @@ fn verify_finds_gaps_repeats_and_a_torn_end() {
 }
 
 #[test]
+fn repair_sets_a_torn_end_aside_and_changes_nothing_else() {
+    let place = journal(4);
+    change(&place, |lines| format!("{}{}", joined(&lines[..3]), &lines[3][..20]));
+    assert_eq!(place.run(&["verify", "j"]).code, Some(4));
+    let ended = place.run(&["verify", "j", "--repair", "--json"]);
+    assert_eq!((ended.code, &ended.json()["torn_bytes"]), (Some(0), &json!(0)), "{ended:?}");
+    assert_eq!((ended.json()["valid"].as_u64(), ended.err.lines().count()), (Some(3), 1));
+    assert!(ended.err.contains("warning: ") && ended.err.contains("moved to"), "{}", ended.err);
+    let kept = fs::read_dir(place.path("j")).unwrap().map(|file| file.unwrap().path());
+    let kept: Vec<_> = kept.filter(|file| file.to_string_lossy().contains("torn")).collect();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(fs::read(&kept[0]).unwrap().len(), 20);
+    // What is damaged inside stays, and stays told.
+    change(&place, |lines| joined(&lines).replacen("\"id\":\"2\"", "\"id\":\"9\"", 1));
+    let before = stored(&place.path("j"));
+    let ended = place.run(&["verify", "j", "--repair", "--json"]);
+    assert_eq!((ended.code, &ended.json()["damaged"]), (Some(4), &json!(1)));
+    assert_eq!(stored(&place.path("j")), before);
+}
+
+#[test]
+fn repair_is_for_journals_that_are_there() {
+    let place = Place::new();
+    place.write("in.jsonl", events(1, "a"));
+    assert!(place.fails(&["verify", "in.jsonl", "--repair"], 2).contains("--repair"));
+    place.fails(&["verify", "missing", "--repair"], 1);
+    assert!(!place.path("missing").exists());
+}
+
+#[test]
 fn plain_files_and_standard_input_are_read_and_their_lines_unchecked() {
     let place = Place::new();
     let text = format!("{}\n{}\n", event(1, "a"), event(2, "b"));
