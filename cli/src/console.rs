@@ -16,20 +16,23 @@ use crate::visible::Visible;
 #[derive(Clone, Debug)]
 pub(crate) struct Console {
     bar: Option<ProgressBar>,
+    /// A terminal whose cursor can be moved.
+    moves: bool,
     colour: bool,
 }
 
 impl Console {
     pub(crate) fn new() -> Self {
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-            || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Self { bar: None, colour: stderr().is_terminal() && !refused }
+        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let moves = stderr().is_terminal() && !dumb;
+        Self { bar: None, moves, colour: moves && !is_set("NO_COLOR") }
     }
 
     /// The same with a progress bar, if standard error is a terminal. `total` is the work, if it
     /// is known.
     pub(crate) fn with_progress(mut self, total: Option<u64>) -> Self {
-        if !stderr().is_terminal() {
+        if !self.moves {
             return self;
         }
         let target = ProgressDrawTarget::stderr_with_hz(10);
