@@ -41,7 +41,7 @@ pub(crate) enum Verb {
     Tail(tail::Arguments),
     /// Count what is in a journal
     Stats(stats::Arguments),
-    /// Check every record of a journal; changes nothing
+    /// Check every record of a journal; changes nothing unless told to
     Verify(verify::Arguments),
     /// Measure throughput and latency on this machine
     Bench(bench::Arguments),

@@ -16,20 +16,23 @@ use crate::visible::Visible;
 #[derive(Clone, Debug)]
 pub(crate) struct Console {
     bar: Option<ProgressBar>,
+    /// A terminal whose cursor can be moved.
+    moves: bool,
     colour: bool,
 }
 
 impl Console {
     pub(crate) fn new() -> Self {
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-            || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Self { bar: None, colour: stderr().is_terminal() && !refused }
+        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let moves = stderr().is_terminal() && !dumb;
+        Self { bar: None, moves, colour: moves && !is_set("NO_COLOR") }
     }
 
     /// The same with a progress bar, if standard error is a terminal. `total` is the work, if it
     /// is known.
     pub(crate) fn with_progress(mut self, total: Option<u64>) -> Self {
-        if !stderr().is_terminal() {
+        if !self.moves {
             return self;
         }
         let target = ProgressDrawTarget::stderr_with_hz(10);
@@ -44,6 +47,17 @@ impl Console {
         }
         self.bar = Some(bar);
         self
+    }
+
+    /// The same with a sign of life for work whose size is not known, if standard error is a
+    /// terminal.
+    pub(crate) fn with_spinner(self, what: &'static str) -> Self {
+        let console = self.with_progress(None);
+        if let Some(bar) = &console.bar {
+            bar.set_message(what);
+            bar.enable_steady_tick(Duration::from_millis(100));
+        }
+        console
     }
 
     /// Moves the bar. The message is made only if somebody can see it.
@@ -133,7 +147,7 @@ pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -25,6 +25,7 @@ pub(crate) struct AsData {
 }
 
 /// What was read.
+#[expect(clippy::large_enum_variant, reason = "nearly all are events")]
 #[derive(Debug)]
 pub(crate) enum Item {
     Event(Event, Place),

@@ -4,12 +4,13 @@
 //! decides what becomes of a run.
 #![forbid(unsafe_code)]
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use ringpost::event::Timestamp;
-use ringpost::store::journal::{Journal, Recovery};
+use ringpost::store::journal::{Journal, JournalOptions, Recovery};
 use ringpost::store::{
     MemoryStore, PersistOptions, PersistReport, Persistence, Record, Scan, Store, StoreError,
     StoreErrorKind, StoreUrl, Trouble, Watermarks,
@@ -57,17 +58,7 @@ impl Ready {
         let mut damaged = false;
         let store: Box<dyn Store> = match settings.place {
             StoreUrl::Journal(path) => {
-                let journal = Journal::open(&path, settings.options);
-                let journal = journal.map_err(|error| {
-                    let advice = match error.kind() {
-                        StoreErrorKind::Locked => "; wait for it to end, or choose another journal",
-                        StoreErrorKind::Refused | StoreErrorKind::NotFound => {
-                            "; a journal is a directory of its own"
-                        }
-                        _ => "",
-                    };
-                    anyhow!("cannot open the journal: {}{advice}", told(&error))
-                })?;
+                let journal = open_journal(&path, settings.options)?;
                 damaged = tell_recovery(journal.recovery(), console);
                 Box::new(journal)
             }
@@ -88,8 +79,9 @@ impl Ready {
     pub(crate) fn start(self, bus: &EventBus, console: &Console) -> anyhow::Result<Journaling> {
         let start = bus.stats().next_sequence;
         let console = console.clone();
-        let mut options = PersistOptions::default();
-        options.observer = Some(Box::new(move |trouble| tell_trouble(trouble, &console)));
+        let observer = move |trouble: &Trouble| tell_trouble(trouble, &console);
+        let options =
+            PersistOptions { observer: Some(Box::new(observer)), ..PersistOptions::default() };
         let persistence = bus.persist(self.store, options).context("cannot start the journal")?;
         Ok(Journaling { persistence, latencies: self.latencies, start })
     }
@@ -129,8 +121,22 @@ impl Journaling {
     }
 }
 
+/// Opens a journal for writing, which mends its end.
+pub(crate) fn open_journal(path: &Path, options: JournalOptions) -> anyhow::Result<Journal> {
+    Journal::open(path, options).map_err(|error| {
+        let advice = match error.kind() {
+            StoreErrorKind::Locked => "; wait for it to end, or choose another journal",
+            StoreErrorKind::Refused | StoreErrorKind::NotFound => {
+                "; a journal is a directory of its own"
+            }
+            _ => "",
+        };
+        anyhow!("cannot open the journal: {}{advice}", told(&error))
+    })
+}
+
 /// Tells what opening found; true if some of it is damage.
-fn tell_recovery(found: &Recovery, console: &Console) -> bool {
+pub(crate) fn tell_recovery(found: &Recovery, console: &Console) -> bool {
     if let Some(torn) = &found.torn {
         console.warn(format_args!(
             "{} ended in an unfinished record; its {} bytes were moved to {}",
@@ -144,7 +150,7 @@ fn tell_recovery(found: &Recovery, console: &Console) -> bool {
     }
     if found.damaged > 0 {
         console.warn(format_args!(
-            "{} damaged lines lie behind the last record of the journal; `ringpost verify` tells \
+            "{} damaged lines lie behind the last record of a segment; `ringpost verify` tells \
              where",
             grouped(found.damaged)
         ));

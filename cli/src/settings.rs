@@ -23,12 +23,9 @@ use crate::exit::Failure;
 /// The file looked for in the current directory.
 const FILE: &str = "ringpost.toml";
 
-/// Where a journal is written, and how.
+/// How a journal is written.
 #[derive(Args, Clone, Debug, Default)]
-pub(crate) struct JournalArgs {
-    /// Store the events here: a directory or `jsonl:DIR`, or `memory:` [env: RINGPOST_JOURNAL]
-    #[arg(long, value_name = "TARGET")]
-    journal: Option<String>,
+pub(crate) struct WritingArgs {
     /// When the journal is synced to the disk: never, interval[:T], batch, always; interval:1s
     /// unless set [env: RINGPOST_FSYNC]
     #[arg(long, value_name = "WHEN")]
@@ -37,13 +34,6 @@ pub(crate) struct JournalArgs {
     /// [env: RINGPOST_SEGMENT_BYTES]
     #[arg(long, value_name = "BYTES")]
     segment_bytes: Option<String>,
-}
-
-impl JournalArgs {
-    /// Whether a journal is named by the flag itself.
-    pub(crate) fn names_one(&self) -> bool {
-        self.journal.is_some()
-    }
 }
 
 /// A journal to be written.
@@ -115,10 +105,14 @@ impl Settings {
         }
     }
 
-    /// The journal to write, if one is set.
-    pub(crate) fn journal(&self, args: &JournalArgs) -> Result<Option<JournalSettings>, Failure> {
-        let options = self.journal_options(args)?;
-        let place = self.place(args.journal.as_deref())?;
+    /// The journal to write, if one is set; `flag` is what `--journal` says.
+    pub(crate) fn journal(
+        &self,
+        flag: Option<&str>,
+        writing: &WritingArgs,
+    ) -> Result<Option<JournalSettings>, Failure> {
+        let options = self.journal_options(writing)?;
+        let place = self.place(flag)?;
         Ok(place.map(|place| JournalSettings { place, options }))
     }
 
@@ -128,7 +122,7 @@ impl Settings {
         self.chosen(name, "RINGPOST_JOURNAL", flag, written, StoreUrl::from_str)
     }
 
-    fn journal_options(&self, args: &JournalArgs) -> Result<JournalOptions, Failure> {
+    fn journal_options(&self, args: &WritingArgs) -> Result<JournalOptions, Failure> {
         let mut options = JournalOptions::default();
         let (flag, written) = (args.fsync.as_deref(), self.written.fsync.clone());
         if let Some(fsync) =

@@ -81,10 +81,9 @@ impl Reading {
         mut tap: ringpost::Tap<ringpost::Shared<ringpost::Event>>,
     ) -> Result<(), Failure> {
         loop {
-            if tap.lag() == 0 {
-                if let Some(output) = &mut self.output {
-                    output.flush()?;
-                }
+            // Whoever reads along sees everything before a pause.
+            if let (0, Some(output)) = (tap.lag(), &mut self.output) {
+                output.flush()?;
             }
             match tap.next_blocking() {
                 Some(Tapped::Delivery(delivery)) => {

@@ -18,7 +18,7 @@ use crate::journaling::Ready;
 use crate::latency::Quantiles;
 use crate::moment::parse_duration;
 use crate::output::Output;
-use crate::settings::{JournalArgs, JournalSettings, Settings};
+use crate::settings::{JournalSettings, Settings, WritingArgs};
 
 /// What to measure.
 #[derive(Args, Debug)]
@@ -66,8 +66,11 @@ pub(crate) struct Arguments {
     /// How long to publish
     #[arg(long, value_name = "N", default_value_t = 5.0, value_parser = positive)]
     seconds: f64,
+    /// Publish events, and store them here: a directory of its own, or `memory:`
+    #[arg(long, value_name = "TARGET")]
+    journal: Option<String>,
     #[command(flatten)]
-    journal: JournalArgs,
+    writing: WritingArgs,
     /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
@@ -156,9 +159,9 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Fail
         rate: arguments.rate,
         duration: Duration::from_secs_f64(arguments.seconds),
     };
-    let journal = match arguments.journal.names_one() {
-        true => Settings::load()?.journal(&arguments.journal)?,
-        false => None,
+    let journal = match &arguments.journal {
+        Some(place) => Settings::load()?.journal(Some(place), &arguments.writing)?,
+        None => None,
     };
     let interrupt = Interrupt::install()?;
     let millis = u64::try_from(trial.duration.as_millis()).unwrap_or(u64::MAX);

@@ -19,7 +19,7 @@ pub(crate) fn run(verb: Verb, console: &Console) -> Result<Exit, Failure> {
     match verb {
         Verb::Pub(arguments) => publish::run(arguments, console),
         Verb::Tail(arguments) => tail::run(&arguments, console),
-        Verb::Stats(arguments) => stats::run(&arguments),
+        Verb::Stats(arguments) => stats::run(&arguments, console),
         Verb::Verify(arguments) => verify::run(&arguments, console),
         Verb::Bench(arguments) => bench::run(&arguments, console),
         Verb::Explain(arguments) => explain::run(&arguments),

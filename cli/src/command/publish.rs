@@ -17,7 +17,7 @@ use crate::interrupt::Interrupt;
 use crate::moment::parse_duration;
 use crate::output::Output;
 use crate::publication::{Finished, Plan, Publication, Sent};
-use crate::settings::{JournalArgs, Settings};
+use crate::settings::{Settings, WritingArgs};
 
 /// What to publish, and where to.
 #[derive(Args, Debug)]
@@ -30,8 +30,11 @@ pub(crate) struct Arguments {
     /// Files of CloudEvents JSON, or `-`; standard input if there is none
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Store the events here: a directory or `jsonl:DIR`, or `memory:` [env: RINGPOST_JOURNAL]
+    #[arg(long, value_name = "TARGET")]
+    journal: Option<String>,
     #[command(flatten)]
-    journal: JournalArgs,
+    writing: WritingArgs,
     /// Print the events whose topic matches; repeatable, and an event is printed once for each
     /// match. With --json they are only counted
     #[arg(long = "tap", value_name = "PATTERN")]
@@ -62,7 +65,7 @@ pub(crate) fn run(arguments: Arguments, console: &Console) -> Result<Exit, Failu
         None => None,
         Some(kind) => Some(checked(AsData { kind, source: arguments.source })?),
     };
-    let journal = Settings::load()?.journal(&arguments.journal)?;
+    let journal = Settings::load()?.journal(arguments.journal.as_deref(), &arguments.writing)?;
     let sources = Source::all(&arguments.files)?;
     let interrupt = Interrupt::install()?;
     let plan = Plan { journal, taps: arguments.taps, prints: !json, patience: arguments.patience };

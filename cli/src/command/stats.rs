@@ -8,7 +8,7 @@ use clap::Args;
 use ringpost::store::journal::JournalStats;
 use serde::Serialize;
 
-use crate::console::grouped;
+use crate::console::{Console, grouped};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 use crate::target::{TargetArgs, unreadable};
@@ -39,9 +39,12 @@ struct Summary<'a> {
     damaged: u64,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
+pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     let opened = arguments.target.resolve()?.open()?;
-    let stats = opened.reader.stats().map_err(unreadable)?;
+    let console = console.clone().with_spinner("counting");
+    let stats = opened.reader.stats().map_err(unreadable);
+    console.finish();
+    let stats = stats?;
     let mut output = Output::new();
     if arguments.json {
         output.json(&Summary {

@@ -3,20 +3,26 @@
 
 use std::fmt::Write as _;
 
+use anyhow::anyhow;
 use clap::Args;
-use ringpost::store::journal::Verification;
+use ringpost::store::journal::{JournalOptions, Verification};
 use serde::Serialize;
 
 use crate::console::{Console, Troubles, grouped};
 use crate::exit::{Exit, Failure};
+use crate::journaling::{open_journal, tell_recovery};
 use crate::output::Output;
-use crate::target::{TargetArgs, unreadable};
+use crate::target::{Target, TargetArgs, unreadable};
 
 /// Which journal, and how to print what was found.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     target: TargetArgs,
+    /// First mend the journal's end: an unfinished record is moved to a file beside its segment.
+    /// Deletes nothing; damaged lines stay where they are, and readers step over them
+    #[arg(long)]
+    repair: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -40,8 +46,15 @@ struct Range {
 }
 
 pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
-    let opened = arguments.target.resolve()?.open()?;
-    let found = opened.reader.verify().map_err(unreadable)?;
+    let target = arguments.target.resolve()?;
+    let opened = target.open()?;
+    if arguments.repair {
+        repair(&target, console)?;
+    }
+    let spinner = console.clone().with_spinner("checking");
+    let found = opened.reader.verify().map_err(unreadable);
+    spinner.finish();
+    let found = found?;
     tell(&found, console);
     let mut output = Output::new();
     if arguments.json {
@@ -60,6 +73,21 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Fail
         output.flush()?;
     }
     Ok(Exit::damage_if(!found.is_clean()))
+}
+
+/// Does what opening for writing does, and no more.
+fn repair(target: &Target, console: &Console) -> Result<(), Failure> {
+    match target {
+        Target::Path(path) if path.is_dir() => {
+            let journal = open_journal(path, JournalOptions::default())?;
+            tell_recovery(journal.recovery(), console);
+            Ok(())
+        }
+        _ => Err(Failure::usage(anyhow!(
+            "--repair mends a journal's directory alone; of a plain file only its owner knows what \
+             belongs there"
+        ))),
+    }
 }
 
 /// Tells the damages by their places: the first ten.

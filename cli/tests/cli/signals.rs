@@ -1,0 +1,106 @@
+//! Signals and closed pipes: orderly ends, and the one that is at once.
+
+use std::process::Stdio;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::support::{Place, Running, attributes, event, events, stored};
+
+#[test]
+fn an_interrupted_run_drains_flushes_and_tells() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let place = Place::new();
+        let arguments = ["pub", "-", "--journal", "j", "--tap", "**"];
+        let mut running = Running::start(place.command(&arguments).stdin(Stdio::piped()));
+        running.say(&event(1, "a"));
+        assert!(running.line().contains("\"id\":\"1\""));
+        // Standard input stays open: without the signal it would wait for ever.
+        let stdin = running.stdin.take();
+        running.signal(signal);
+        let ended = running.end();
+        drop(stdin);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert!(ended.err.starts_with("1 events read, 1 published"), "{}", ended.err);
+        assert!(ended.err.contains("1 journaled, 1 durable"), "{}", ended.err);
+        assert_eq!(attributes(&stored(&place.path("j")), "id"), ["1"]);
+    }
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let place = Place::new();
+    place.write("in.jsonl", events(20_000, "a"));
+    let mut running = Running::start(&mut place.command(&["pub", "in.jsonl", "--tap", "**"]));
+    assert!(running.line().contains("\"id\":\"1\""));
+    // Nobody reads its output any more, so that it cannot end in order.
+    let out = running.out.take();
+    running.signal(Signal::INT);
+    running.signal(Signal::TERM);
+    let ended = running.end();
+    drop(out);
+    assert_eq!(ended.code, Some(130), "{ended:?}");
+}
+
+#[test]
+fn a_follower_ends_with_0_when_it_is_interrupted() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let place = Place::new();
+        place.feed(&["pub", "--journal", "j"], &events(1, "a"));
+        let mut running = Running::start(&mut place.command(&["tail", "j"]));
+        assert!(running.line().contains("\"id\":\"1\""));
+        running.signal(signal);
+        let ended = running.end();
+        assert_eq!((ended.code, &*ended.out, &*ended.err), (Some(0), "", ""));
+    }
+}
+
+#[test]
+fn a_closed_pipe_ends_the_program_quietly() {
+    let place = Place::new();
+    place.write("in.jsonl", events(20_000, "a"));
+    place.run(&["pub", "in.jsonl", "--journal", "j"]);
+    for arguments in [
+        &["pub", "in.jsonl", "--tap", "**", "--journal", "k"][..],
+        &["tail", "j", "--from", "first"],
+        &["tail", "in.jsonl", "-n", "20000", "--no-follow"],
+    ] {
+        let mut running = Running::start(&mut place.command(arguments));
+        assert!(running.line().contains("\"id\":\"1\""));
+        drop(running.out.take());
+        let ended = running.end();
+        assert_eq!((ended.code, &*ended.err), (Some(0), ""), "{arguments:?}");
+    }
+    // What was published until then is stored whole.
+    assert_eq!(place.run(&["verify", "k"]).code, Some(0));
+}
+
+#[test]
+fn an_idle_follower_notices_that_its_reader_went_away() {
+    let place = Place::new();
+    place.feed(&["pub", "--journal", "j"], &events(1, "a"));
+    let mut running = Running::start(&mut place.command(&["tail", "j"]));
+    assert!(running.line().contains("\"id\":\"1\""));
+    drop(running.out.take());
+    // Nothing is ever written to the journal again.
+    let ended = running.end();
+    assert_eq!((ended.code, &*ended.err), (Some(0), ""));
+}
+
+#[test]
+fn an_interrupted_bench_tells_what_it_measured() {
+    let place = Place::new();
+    let arguments = ["bench", "--seconds", "3600", "--journal", "j", "--json"];
+    let running = Running::start(&mut place.command(&arguments));
+    // It is under way once something is stored.
+    let segment = place.path("j/00000000000000000001.jsonl");
+    while !std::fs::metadata(&segment).is_ok_and(|found| found.len() > 0) {
+        std::thread::yield_now();
+    }
+    running.signal(Signal::INT);
+    let ended = running.end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let summary = ended.json();
+    assert!(summary["published"].as_u64() > Some(0), "{summary}");
+    assert_eq!((&summary["delivered"], &summary["dropped"]), (&summary["published"], &json!(0)));
+}
