@@ -3,6 +3,8 @@
 //! | file | noun |
 //! |---|---|
 //! | [`publish`] | one publish, step by step: the order of everything |
+//! | [`offer`], [`late`] | a message at its mailboxes; those who join meanwhile |
+//! | [`scratch`] | what a publisher keeps from one publish to the next |
 //! | [`batch`] | the same for up to 64 messages |
 //! | [`publisher`] | publishing to one topic from one thread |
 //! | [`room`] | waiting for whoever had none |
@@ -20,10 +22,13 @@ mod core;
 mod errors;
 mod handle;
 mod inline;
+mod late;
+mod offer;
 mod publish;
 mod publisher;
 mod room;
 mod route;
+mod scratch;
 mod settle;
 mod shutdown;
 mod stats;
@@ -50,9 +55,10 @@ pub use tap::{Tap, TapError, Tapped};
 
 use self::core::Core;
 use self::handle::Handle;
-use self::publish::{Refusal, Scratch};
+use self::publish::Refusal;
 use self::publisher::refused;
 use self::room::insist;
+use self::scratch::Scratch;
 use self::settle::Settle;
 use crate::actor::{Delivery, IntoOutcome, scope};
 use crate::ring::{Log, Next};
