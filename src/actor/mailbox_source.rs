@@ -4,10 +4,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::run::notice;
 use super::source::{Head, Letter, Refill, Source, drop_caught};
 use super::subscriber::Subscriber;
 use crate::mailbox::losses::Collector;
-use crate::mailbox::{Batch, Mailbox};
+use crate::mailbox::{Batch, Mailbox, RecvError};
 use crate::{DropReason, Gap, Message, worker};
 
 /// Messages from a mailbox.
@@ -41,6 +42,16 @@ impl<M: Message> MailboxSource<M> {
     }
 
     /// Moves what was lost before this message to `gaps`, one gap a reason.
+    /// Tells the bus that this subscription is over for being slow. Comes once: it is the end.
+    #[cold]
+    fn tell_disconnected(&self) {
+        let text = format!(
+            "disconnected: a message found its mailbox of {} full",
+            self.mailbox.capacity()
+        );
+        self.subscriber.notify(notice(&self.subscriber, text, false, None));
+    }
+
     #[cold]
     fn tell_gaps(&mut self, before: u64, gaps: &mut Vec<Gap>) {
         self.pending.retain(|gap| {
@@ -100,7 +111,12 @@ impl<M: Message> Source<M> for MailboxSource<M> {
             }
             Batch::Empty => Refill::Empty,
             Batch::Busy => Refill::Busy,
-            Batch::Ended(_) => Refill::Ended,
+            Batch::Ended(ended) => {
+                if ended == RecvError::Disconnected {
+                    self.tell_disconnected();
+                }
+                Refill::Ended
+            }
         }
     }
 

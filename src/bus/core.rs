@@ -120,7 +120,6 @@ impl<M: Message> Core<M> {
     /// sequence that the next message would have got.
     pub(crate) fn close(&self) -> u64 {
         let end = self.log.close();
-        self.notices.close();
         self.table.members().iter().for_each(Self::tell_closed);
         self.wake_all();
         end
