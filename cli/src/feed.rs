@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use std::cell::RefCell;
+use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 
 use crate::input::{AsData, Input, Item};
 
@@ -40,8 +41,7 @@ impl Source {
             return Ok(Self::Stdin);
         }
         // Only looked at: a pipe that was opened here and closed again would be broken.
-        let found = fs::metadata(file);
-        let found = found.with_context(|| format!("cannot read {}", file.display()))?;
+        let found = fs::metadata(file).map_err(|error| unreadable(file.display(), &error))?;
         if found.is_dir() {
             bail!("cannot read {}: it is a directory; name the files in it", file.display());
         }
@@ -70,6 +70,19 @@ impl Source {
                 fs::metadata(path).ok().filter(|found| found.is_file()).map(|found| found.len())
             }
         }
+    }
+}
+
+/// What to say and to do when a source cannot be read.
+fn unreadable(name: impl Display, error: &io::Error) -> anyhow::Error {
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            anyhow!("cannot read {name}: there is no such file; check its name")
+        }
+        io::ErrorKind::PermissionDenied => {
+            anyhow!("cannot read {name}: permission denied; check who may read it")
+        }
+        _ => anyhow!("cannot read {name}: {error}"),
     }
 }
 
@@ -113,11 +126,11 @@ impl Feed {
             let outbox = Rc::new(RefCell::new(Outbox { chunk: Chunk::default(), sender }));
             for source in &sources {
                 if let Err(error) = read(source, as_data.as_ref(), &outbox) {
-                    let what = format!("cannot read {}", source.name());
+                    let error = unreadable(source.name(), &error);
                     let mut outbox = outbox.borrow_mut();
                     // Nobody listens any more if this fails.
                     let _ = outbox.hand_over();
-                    let _ = outbox.sender.send(Err(anyhow::Error::from(error).context(what)));
+                    let _ = outbox.sender.send(Err(error));
                     return;
                 }
             }

@@ -126,8 +126,9 @@ pub(crate) fn open_journal(path: &Path, options: JournalOptions) -> anyhow::Resu
     Journal::open(path, options).map_err(|error| {
         let advice = match error.kind() {
             StoreErrorKind::Locked => "; wait for it to end, or choose another journal",
-            StoreErrorKind::Refused | StoreErrorKind::NotFound => {
-                "; a journal is a directory of its own"
+            StoreErrorKind::Refused => "; a journal is a directory of its own",
+            StoreErrorKind::NotFound | StoreErrorKind::Denied => {
+                "; choose a place where a directory can be made"
             }
             _ => "",
         };

@@ -1,6 +1,7 @@
 //! `pub`: events from files or standard input, onto a bus, into a journal, past taps.
 #![forbid(unsafe_code)]
 
+use std::io::{IsTerminal as _, stdout};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -68,10 +69,15 @@ pub(crate) fn run(arguments: Arguments, console: &Console) -> Result<Exit, Failu
     let journal = Settings::load()?.journal(arguments.journal.as_deref(), &arguments.writing)?;
     let sources = Source::all(&arguments.files)?;
     let interrupt = Interrupt::install()?;
-    let plan = Plan { journal, taps: arguments.taps, prints: !json, patience: arguments.patience };
+    let prints = !json && !arguments.taps.is_empty();
+    let plan = Plan { journal, taps: arguments.taps, prints, patience: arguments.patience };
     let publication = Publication::start(plan, interrupt.clone(), console)?;
     let feed = Feed::start(sources, as_data)?;
-    let console = console.clone().with_progress(feed.total);
+    // A bar among events on the same terminal would tear both.
+    let console = match prints && stdout().is_terminal() {
+        true => console.clone(),
+        false => console.clone().with_progress(feed.total),
+    };
     let mut run = Run {
         publication,
         console: console.clone(),

@@ -28,6 +28,26 @@ fn an_interrupted_run_drains_flushes_and_tells() {
 }
 
 #[test]
+fn a_killed_run_leaves_a_journal_that_goes_on() {
+    let place = Place::new();
+    let arguments = ["pub", "-", "--journal", "j"];
+    let mut running = Running::start(place.command(&arguments).stdin(Stdio::piped()));
+    running.say(&event(1, "a"));
+    while !place.path("j").exists() || stored(&place.path("j")).lines().count() < 1 {
+        std::thread::yield_now();
+    }
+    running.say(&event(2, "a"));
+    running.signal(Signal::KILL);
+    assert_eq!(running.end().code, None);
+    let ended = place.feed(&arguments, &events(3, "b"));
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    // The second may have been stored or not; nothing is missing in between.
+    assert_eq!(place.run(&["verify", "j"]).code, Some(0));
+    let ids = attributes(&stored(&place.path("j")), "id");
+    assert!(ids == ["1", "1", "2", "3"] || ids == ["1", "2", "1", "2", "3"], "{ids:?}");
+}
+
+#[test]
 fn a_second_signal_ends_at_once() {
     let place = Place::new();
     place.write("in.jsonl", events(20_000, "a"));
