@@ -44,6 +44,7 @@ impl Wake for Bed {
 
 thread_local! {
     /// The thread's bed while nobody lies in it.
+    #[expect(clippy::missing_const_for_thread_local, reason = "loom's macro takes no const block")]
     static BED: Cell<Option<Arc<Bed>>> = Cell::new(None);
 }
 

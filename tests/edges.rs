@@ -24,7 +24,9 @@ fn wait_until(mut done: impl FnMut() -> bool) {
 
 /// What a message does in the middle of its own publish, once.
 #[derive(Clone, Default)]
-struct Once(Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>);
+struct Once(Arc<Mutex<Option<Job>>>);
+
+type Job = Box<dyn FnOnce() + Send>;
 
 impl Once {
     fn new(act: impl FnOnce() + Send + 'static) -> Self {

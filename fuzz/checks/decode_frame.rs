@@ -27,6 +27,6 @@ fn framed(body: &[u8]) -> Vec<u8> {
 /// Bit by bit: an oracle for the fast one, too.
 fn crc32c<'a>(bytes: impl Iterator<Item = &'a u8>) -> u32 {
     !bytes.fold(!0, |sum: u32, byte| {
-        (0..8).fold(sum ^ u32::from(*byte), |sum, _| sum >> 1 ^ (sum & 1) * 0x82f6_3b78)
+        (0..8).fold(sum ^ u32::from(*byte), |sum, _| (sum >> 1) ^ ((sum & 1) * 0x82f6_3b78))
     })
 }

@@ -16,7 +16,7 @@ use super::json::{self, DecodeError, Limits};
 use super::time::Timestamp;
 
 /// A CloudEvents 1.0 event. Immutable; made by [`Event::builder`], [`event!`](crate::event!),
-/// [`json::decode`] or the binary codec.
+/// [`json::decode()`] or the binary codec.
 ///
 /// Cheap to build (one allocation for all texts, one for the payload). To send one event to many
 /// places, share it: `Shared<Event>` costs one count, while `clone` copies the texts.

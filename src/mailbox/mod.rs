@@ -112,7 +112,7 @@ impl Counts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Batch {
     /// That many messages were moved, at least one. Fewer than asked for, and fewer than
-    /// [`Mailbox::batch`]: nothing more was readable, so `idle` before the next.
+    /// `Taker::batch`: nothing more was readable, so `idle` before the next.
     Taken(usize),
     /// Nothing is readable: `idle`.
     Empty,

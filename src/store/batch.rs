@@ -1,6 +1,6 @@
 //! How many records go to a store at once.
 //!
-//! Filled by the persistence actor, handed to [`Store::append`](super::Store::append) as a
+//! Filled by the persistence actor, handed to [`Store::append`] as a
 //! slice. One system call, one transaction or one round trip carries a batch.
 #![forbid(unsafe_code)]
 
