@@ -97,12 +97,12 @@ impl Store for Panics {
 fn a_store_that_panicked_makes_publishers_find_the_ring_full_and_not_lose_in_silence() {
     let bus = EventBus::builder().ring(1024).publish_timeout(Duration::from_millis(10)).build();
     let (tell, told) = mpsc::channel();
-    let mut options = PersistOptions::default();
-    options.observer = Some(Box::new(move |trouble: &Trouble| {
+    let observer = Box::new(move |trouble: &Trouble| {
         if let Trouble::Panicked { text } = trouble {
             tell.send(text.clone()).unwrap();
         }
-    }));
+    });
+    let options = PersistOptions { observer: Some(observer), ..PersistOptions::default() };
     let persistence = bus.persist(Panics::default(), options).unwrap();
     publish(&bus, 1);
     assert_eq!(told.recv().unwrap(), "out of order");
