@@ -132,7 +132,8 @@ impl Chosen {
             Self::Own(spawn) => spawn.spawn(name, Box::pin(run))?,
             Self::Thread(_) => {
                 std::thread::Builder::new()
-                    .name(format!("ringpost:{name}"))
+                    // A name given to the bus may hold what a thread's may not.
+                    .name(format!("ringpost:{name}").replace('\0', ""))
                     .spawn(move || block_on(run, None))?;
             }
         }

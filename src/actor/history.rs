@@ -9,10 +9,10 @@
 use std::sync::Arc;
 
 use super::mailbox_source::MailboxSource;
+use super::ring_reader::RingReader;
 use super::source::{Entry, Head, Refill, Source};
 use super::subscriber::Subscriber;
-use crate::mailbox::space::Space;
-use crate::ring::{Next, Reader};
+use crate::ring::Next;
 use crate::topic::filter::Filter;
 use crate::{DropReason, Gap, Message, Sequence, worker};
 
@@ -26,15 +26,13 @@ const BATCH: usize = 64;
 
 /// What is left of the past.
 struct Past<M: Message> {
-    reader: Reader<Entry<M>>,
+    reader: RingReader<M>,
     filter: Filter,
     join: Option<Join>,
     /// Where the mailbox begins, once joined.
     until: u64,
     left: usize,
     pending: Vec<Gap>,
-    /// Rung when a required reader moved on.
-    space: Arc<Space>,
 }
 
 /// The past, then the mailbox.
@@ -46,10 +44,9 @@ pub(crate) struct CatchUpSource<M: Message> {
 
 impl<M: Message> CatchUpSource<M> {
     pub(crate) fn new(
-        reader: Reader<Entry<M>>,
+        reader: RingReader<M>,
         filter: Filter,
         join: Join,
-        space: Arc<Space>,
         mailbox: MailboxSource<M>,
         subscriber: Arc<Subscriber<M>>,
     ) -> Self {
@@ -60,7 +57,6 @@ impl<M: Message> CatchUpSource<M> {
             until: u64::MAX,
             left: 0,
             pending: Vec::new(),
-            space,
         };
         Self { past: Some(past), mailbox, subscriber }
     }
@@ -94,7 +90,8 @@ impl<M: Message> Past<M> {
                     if from <= to {
                         let count = to - from + 1;
                         let reason = DropReason::Lapped;
-                        subscriber.ledger.losses.record(reason, from, to, count);
+                        // Not among the losses, which the mailbox tells of: this one is told here.
+                        subscriber.ledger.runner.lapped.add_owned(count);
                         let (from, to) = (Sequence::new(from), Sequence::new(to));
                         self.pending.push(Gap { from, to, count, reason });
                     }
@@ -117,9 +114,7 @@ impl<M: Message> Source<M> for CatchUpSource<M> {
                     Some(join) => join(),
                     None => past.until,
                 };
-                let space = past.space;
                 drop(past.reader);
-                space.freed();
                 self.mailbox.set_start(start, past.pending);
                 self.subscriber.set_caught_up();
                 self.mailbox.refill()
@@ -156,12 +151,7 @@ impl<M: Message> Source<M> for CatchUpSource<M> {
 
     fn finish_batch(&mut self) {
         match &mut self.past {
-            Some(past) => {
-                if past.reader.is_required() {
-                    past.reader.publish();
-                    past.space.freed();
-                }
-            }
+            Some(past) => past.reader.tell(),
             None => self.mailbox.finish_batch(),
         }
     }
@@ -176,8 +166,8 @@ impl<M: Message> Source<M> for CatchUpSource<M> {
 
     async fn give_up(&mut self, reason: DropReason) {
         if let Some(past) = self.past.take() {
-            drop(past.reader);
-            past.space.freed();
+            // What was read already lies in the mailbox too, if it has joined.
+            self.mailbox.set_start(past.reader.position().min(past.until), Vec::new());
         }
         self.subscriber.set_caught_up();
         self.mailbox.give_up(reason).await;

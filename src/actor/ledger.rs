@@ -5,6 +5,7 @@
 //! the mailbox or the ring.
 #![forbid(unsafe_code)]
 
+use crate::DropReason;
 use crate::mailbox::losses::Losses;
 use crate::stats::Counter;
 use crate::sync::CachePadded;
@@ -17,6 +18,8 @@ pub(crate) struct Ledger {
     pub(crate) runner: CachePadded<RunnerCounts>,
     /// Written by whoever loses a message.
     pub(crate) losses: CachePadded<Losses>,
+    /// How many of the losses never were in the mailbox. Written as those are.
+    pub(crate) outside: Counter,
 }
 
 /// The runner's own columns.
@@ -32,8 +35,8 @@ pub(crate) struct RunnerCounts {
     pub(crate) taken: Counter,
     /// Read from history before the mailbox was joined.
     pub(crate) replayed: Counter,
-    /// Messages that its handlers published.
-    pub(crate) published: Counter,
+    /// Overwritten in history before it was read.
+    pub(crate) lapped: Counter,
     done: AtomicU64,
 }
 
@@ -42,7 +45,15 @@ impl Ledger {
         Self {
             runner: CachePadded::new(RunnerCounts::default()),
             losses: CachePadded::new(Losses::new()),
+            outside: Counter::default(),
         }
+    }
+
+    /// Counts a message that the mailbox never had.
+    #[cold]
+    pub(crate) fn lose_outside(&self, reason: DropReason, sequence: u64) {
+        self.outside.add(1);
+        self.losses.record(reason, sequence, sequence, 1);
     }
 }
 
@@ -50,7 +61,7 @@ impl RunnerCounts {
     /// The position (of the mailbox or the ring) below which everything was handled.
     pub(crate) fn set_done(&self, position: u64) {
         // ORDER(done): Release; pairs with ORDER(done) in `done`. Carries every effect of the
-        // handlers, and the count of what they published.
+        // handlers, and what they added to the bus's count of caused messages.
         self.done.store(position, Ordering::Release);
     }
 

@@ -4,10 +4,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::run::notice;
 use super::source::{Head, Letter, Refill, Source, drop_caught};
 use super::subscriber::Subscriber;
 use crate::mailbox::losses::Collector;
-use crate::mailbox::{Batch, Mailbox};
+use crate::mailbox::{Batch, Mailbox, RecvError};
 use crate::{DropReason, Gap, Message, worker};
 
 /// Messages from a mailbox.
@@ -40,15 +41,61 @@ impl<M: Message> MailboxSource<M> {
         self.pending = gaps;
     }
 
+    /// Moves what was lost before this message to `gaps`, one gap a reason.
+    /// Tells the bus that this subscription is over for being slow. Comes once: it is the end.
+    #[cold]
+    fn tell_disconnected(&self) {
+        let text = format!(
+            "disconnected: a message found its mailbox of {} full",
+            self.mailbox.capacity()
+        );
+        self.subscriber.notify(notice(&self.subscriber, text, false, None));
+    }
+
     #[cold]
     fn tell_gaps(&mut self, before: u64, gaps: &mut Vec<Gap>) {
         self.pending.retain(|gap| {
             let later = gap.from.get() > before;
             if !later {
-                gaps.push(*gap);
+                match gaps.iter_mut().find(|told| told.reason == gap.reason) {
+                    Some(told) => {
+                        told.from = told.from.min(gap.from);
+                        told.to = told.to.max(gap.to);
+                        told.count += gap.count;
+                    }
+                    None => gaps.push(*gap),
+                }
             }
             later
         });
+    }
+
+    /// Counts what was taken out and not handled.
+    fn give_up_batch(&mut self, reason: DropReason) {
+        let counts = &self.subscriber.ledger.runner;
+        while let Some(letter) = self.batch.pop_front() {
+            if letter.sequence < self.start {
+                counts.discarded.add_owned(1);
+            } else {
+                let at = letter.sequence;
+                self.subscriber.ledger.losses.record(reason, at, at, 1);
+                counts.given_up.add_owned(1);
+            }
+            drop_caught(letter);
+        }
+        counts.set_done(self.mailbox.position());
+    }
+
+    /// Takes the next batch out, for `give_up_batch`; whether there will be another.
+    fn take_rest(&mut self) -> bool {
+        match self.mailbox.take_batch(usize::MAX, &mut self.batch) {
+            Batch::Taken(count) => self.subscriber.ledger.runner.taken.add_owned(count as u64),
+            // A publisher holds a place that it will fill or give back in a moment, or is making
+            // room at this very moment.
+            Batch::Empty | Batch::Busy => {}
+            Batch::Ended(_) => return false,
+        }
+        true
     }
 }
 
@@ -64,7 +111,12 @@ impl<M: Message> Source<M> for MailboxSource<M> {
             }
             Batch::Empty => Refill::Empty,
             Batch::Busy => Refill::Busy,
-            Batch::Ended(_) => Refill::Ended,
+            Batch::Ended(ended) => {
+                if ended == RecvError::Disconnected {
+                    self.tell_disconnected();
+                }
+                Refill::Ended
+            }
         }
     }
 
@@ -102,26 +154,23 @@ impl<M: Message> Source<M> for MailboxSource<M> {
 
     async fn give_up(&mut self, reason: DropReason) {
         self.mailbox.close();
-        let counts = &self.subscriber.ledger.runner;
-        loop {
-            while let Some(letter) = self.batch.pop_front() {
-                if letter.sequence < self.start {
-                    counts.discarded.add_owned(1);
-                } else {
-                    let at = letter.sequence;
-                    self.subscriber.ledger.losses.record(reason, at, at, 1);
-                    counts.given_up.add_owned(1);
-                }
-                drop_caught(letter);
+        self.give_up_batch(reason);
+        while self.take_rest() {
+            if self.batch.is_empty() {
+                worker::yield_now().await;
             }
-            counts.set_done(self.mailbox.position());
-            match self.mailbox.take_batch(usize::MAX, &mut self.batch) {
-                Batch::Taken(count) => counts.taken.add_owned(count as u64),
-                Batch::Ended(_) => return,
-                // A publisher holds a place that it will fill or give back in a moment, or is
-                // making room at this very moment.
-                Batch::Empty | Batch::Busy => worker::yield_now().await,
-            }
+            self.give_up_batch(reason);
+        }
+    }
+}
+
+impl<M: Message> Drop for MailboxSource<M> {
+    /// After its own end nothing is left. Else its executor dropped it halfway.
+    fn drop(&mut self) {
+        self.mailbox.close();
+        self.give_up_batch(DropReason::Stopped);
+        while self.take_rest() && !self.batch.is_empty() {
+            self.give_up_batch(DropReason::Stopped);
         }
     }
 }

@@ -14,7 +14,7 @@
 //! | [`subscriber`] | one subscription as runner, publishers and owner share it |
 //! | [`ledger`] | what became of every message |
 //! | [`scope`] | whether this thread is inside a handler |
-//! | [`bell`] | the doorbell of a reader of the ring |
+//! | [`ring_reader`], [`bell`] | a reader of the ring, and its doorbell |
 //! | [`executor`] | on what the loop runs |
 #![forbid(unsafe_code)]
 
@@ -26,6 +26,7 @@ pub(crate) mod executor;
 pub(crate) mod history;
 pub(crate) mod ledger;
 pub(crate) mod mailbox_source;
+pub(crate) mod ring_reader;
 pub(crate) mod ring_source;
 pub(crate) mod run;
 pub(crate) mod scope;

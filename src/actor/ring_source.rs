@@ -8,40 +8,56 @@ use std::future::poll_fn;
 use std::sync::Arc;
 
 use super::bell::Bell;
+use super::ring_reader::RingReader;
 use super::source::{Entry, Head, Refill, Source};
 use super::subscriber::{Life, Subscriber};
 use crate::mailbox::losses::Losses;
-use crate::mailbox::space::Space;
 use crate::mailbox::wait::{Idle, Wait};
-use crate::ring::{Next, Reader};
+use crate::ring::Next;
 use crate::{DropReason, Gap, Message, Sequence};
 
 /// Messages from the ring itself, for a subscription that wants them all.
 pub(crate) struct RingSource<M: Message> {
-    reader: Reader<Entry<M>>,
+    reader: RingReader<M>,
     bell: Arc<Bell>,
-    /// Rung when a required reader moved on.
-    space: Arc<Space>,
     /// The lag that is allowed: the mailbox size asked for.
     window: u64,
+    /// The first message that was not yet there when it was subscribed. What it asked for of the
+    /// past is not lag.
+    live: u64,
     left: u64,
     pending: Option<Gap>,
     subscriber: Arc<Subscriber<M>>,
     idle: Idle,
+    /// Whether its end was accounted for.
+    over: bool,
 }
 
 impl<M: Message> RingSource<M> {
     pub(crate) fn new(
-        reader: Reader<Entry<M>>,
+        reader: RingReader<M>,
         bell: Arc<Bell>,
-        space: Arc<Space>,
         window: u64,
         subscriber: Arc<Subscriber<M>>,
         wait: Wait,
     ) -> Self {
         subscriber.ledger.runner.set_done(reader.position());
+        let live = reader.position() + reader.lag();
         let idle = Idle::new(wait, usize::try_from(window).unwrap_or(usize::MAX));
-        Self { reader, bell, space, window, left: 0, pending: None, subscriber, idle }
+        Self { reader, bell, window, live, left: 0, pending: None, subscriber, idle, over: false }
+    }
+
+    /// Counts what is left as dropped, and lets publishers go.
+    fn end(&mut self, reason: DropReason) {
+        self.over = true;
+        let (position, lag) = (self.reader.position(), self.reader.lag());
+        let tail = position + lag;
+        if lag > 0 {
+            self.subscriber.ledger.losses.record(reason, position, tail - 1, lag);
+        }
+        self.subscriber.set_ended_at(tail);
+        self.subscriber.ledger.runner.set_done(tail);
+        self.reader.leave();
     }
 }
 
@@ -61,7 +77,7 @@ fn lose(pending: &mut Option<Gap>, losses: &Losses, (from, to): (u64, u64), reas
 
 impl<M: Message> Source<M> for RingSource<M> {
     fn refill(&mut self) -> Refill {
-        if !self.reader.is_required() {
+        if !self.reader.is_required() && self.reader.position() >= self.live {
             let lag = self.reader.lag();
             let newest = self.reader.position() + lag.saturating_sub(self.window);
             if lag > self.window
@@ -117,10 +133,7 @@ impl<M: Message> Source<M> for RingSource<M> {
     #[inline]
     fn finish_batch(&mut self) {
         self.subscriber.ledger.runner.set_done(self.reader.position());
-        if self.reader.is_required() {
-            self.reader.publish();
-            self.space.freed();
-        }
+        self.reader.tell();
     }
 
     async fn wait(&mut self) {
@@ -132,12 +145,15 @@ impl<M: Message> Source<M> for RingSource<M> {
     }
 
     async fn give_up(&mut self, reason: DropReason) {
-        let (position, lag) = (self.reader.position(), self.reader.lag());
-        let tail = position + lag;
-        if lag > 0 {
-            self.subscriber.ledger.losses.record(reason, position, tail - 1, lag);
+        self.end(reason);
+    }
+}
+
+impl<M: Message> Drop for RingSource<M> {
+    /// Read to the end of a closed ring, nothing is left. Else its executor dropped it halfway.
+    fn drop(&mut self) {
+        if !self.over {
+            self.end(DropReason::Stopped);
         }
-        self.subscriber.set_ended_at(tail);
-        self.subscriber.ledger.runner.set_done(tail);
     }
 }

@@ -35,19 +35,48 @@ enum End {
 ///
 /// The whole loop is polled inside the handler's scope, so that entering it costs once a poll and
 /// not once a message.
-pub(crate) async fn run<M, A, S>(actor: A, source: S, subscriber: Arc<Subscriber<M>>)
+pub(crate) fn run<M, A, S>(
+    actor: A,
+    source: S,
+    subscriber: Arc<Subscriber<M>>,
+) -> impl Future<Output = ()> + Send + 'static
 where
     M: Message,
     A: Actor<M>,
     S: Source<M>,
 {
-    let bus = subscriber.bus;
-    let mut life = pin!(live(actor, source, subscriber));
-    std::future::poll_fn(|task| {
-        let _inside = scope::enter(bus);
-        life.as_mut().poll(task)
-    })
-    .await;
+    // Made now, so that it also speaks up for a loop that is never polled.
+    let over = Over(Arc::clone(&subscriber));
+    async move {
+        let over = over;
+        let Over(subscriber) = &over;
+        let mut life = pin!(live(actor, source, Arc::clone(subscriber)));
+        std::future::poll_fn(|task| {
+            let _inside = scope::enter(subscriber.bus, subscriber.id);
+            let polled = life.as_mut().poll(task);
+            // A handler that waits has published some of it by now.
+            note_published(subscriber);
+            polled
+        })
+        .await;
+    }
+}
+
+/// Says that the run loop is over, also when its executor dropped it halfway: nobody shall wait
+/// for it then.
+struct Over<M: Message>(Arc<Subscriber<M>>);
+
+impl<M: Message> Drop for Over<M> {
+    fn drop(&mut self) {
+        let Self(subscriber) = self;
+        let last = match subscriber.life() {
+            // It did not come to its own end.
+            Life::Running => Life::Failed,
+            _ => Life::Ended,
+        };
+        subscriber.advance(last);
+        subscriber.ended();
+    }
 }
 
 async fn live<M, A, S>(mut actor: A, mut source: S, subscriber: Arc<Subscriber<M>>)
@@ -69,13 +98,12 @@ where
         let stopped = guarded(None::<&M>, || actor.on_stop(&mut context)).await;
         failed(&subscriber, stopped, None);
     }
-    note_published(&subscriber);
     drop(source);
     // An actor's own Drop is user code too.
     let dropped = catch_unwind(AssertUnwindSafe(|| drop(actor)));
     failed(&subscriber, dropped.map(|()| Ok(())), None);
+    note_published(&subscriber);
     subscriber.advance(Life::Ended);
-    subscriber.ended();
 }
 
 /// Handles messages until the source ends or the subscription does.
@@ -100,7 +128,6 @@ async fn serve<M: Message, A: Actor<M>, S: Source<M>>(
                 if std::mem::take(&mut was_busy) {
                     let idle = guarded(None::<&M>, || actor.on_idle(context)).await;
                     failed(subscriber, idle, None);
-                    note_published(subscriber);
                 }
                 source.wait().await;
                 budget = BUDGET;
@@ -149,10 +176,7 @@ fn ending<M: Message>(subscriber: &Subscriber<M>, context: &Context) -> Option<E
 /// Adds what the handlers published to their own account, before their work counts as done.
 #[inline]
 fn note_published<M: Message>(subscriber: &Subscriber<M>) {
-    let published = scope::take_published();
-    if published != 0 {
-        subscriber.ledger.runner.published.add(published);
-    }
+    subscriber.note_caused(scope::take_published());
 }
 
 /// Calls a hook and awaits it, catching a panic of either. `message` is the cause of what it
@@ -193,7 +217,7 @@ fn failed<M: Message>(
 ) -> bool {
     let (error, panicked) = match outcome {
         Ok(Ok(())) => return false,
-        Ok(Err(failure)) => (failure.to_string(), false),
+        Ok(Err(failure)) => (failure_text(failure), false),
         Err(panic) => (panic_text(panic), true),
     };
     subscriber.notify(notice(subscriber, error, panicked, place));
@@ -225,6 +249,20 @@ pub(crate) fn notice<M: Message>(
         error: Notice::cut(error),
         panicked,
         of_notices: subscriber.of_notices,
+    }
+}
+
+/// The text of a failure. Its Display and its Drop are user code, and may panic.
+#[cold]
+pub(crate) fn failure_text(failure: Failure) -> String {
+    let text = catch_unwind(AssertUnwindSafe(|| failure.to_string()));
+    let dropped = catch_unwind(AssertUnwindSafe(|| drop(failure)));
+    let panicked = |panic| format!("the error's own code panicked: {}", panic_text(panic));
+    match (text, dropped) {
+        (Ok(text), Ok(())) => text,
+        (Ok(text), Err(panic)) => format!("{text} ({})", panicked(panic)),
+        (Err(panic), Ok(())) => panicked(panic),
+        (Err(first), Err(second)) => format!("{} ({})", panicked(first), panicked(second)),
     }
 }
 

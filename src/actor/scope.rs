@@ -1,7 +1,8 @@
-//! Whether this thread is inside a handler, and of which bus.
+//! Whether this thread is inside a handler, and of which subscription.
 //!
-//! Publishing asks: inside a handler it never parks the thread, and what it publishes keeps
-//! `settle` waiting for another round. Entered once a poll of a run loop, not once a message.
+//! Publishing asks: inside a handler it never parks the thread, it never waits for the handler's
+//! own mailbox, and what it publishes keeps `settle` waiting for another round. Entered once a
+//! poll of a run loop, not once a message.
 #![forbid(unsafe_code)]
 
 use std::cell::Cell;
@@ -10,21 +11,24 @@ use std::cell::Cell;
 struct Scope {
     /// The bus whose handler runs; 0 outside of handlers.
     bus: u64,
+    /// The subscription that the handler belongs to.
+    subscriber: u64,
     /// Messages published to that bus since the scope was entered or last asked.
     published: u64,
 }
 
 thread_local! {
-    static SCOPE: Cell<Scope> = const { Cell::new(Scope { bus: 0, published: 0 }) };
+    static SCOPE: Cell<Scope> = const { Cell::new(Scope { bus: 0, subscriber: 0, published: 0 }) };
 }
 
-/// Restores the outer scope when it is dropped.
+/// Restores the outer scope when it is dropped. What was published inside and not asked for is
+/// forgotten.
 pub(crate) struct Entered(Scope);
 
-/// Enters the scope of a handler of the bus with this number, which is not 0.
+/// Enters the scope of a handler of this subscription of the bus with this number, which is not 0.
 #[inline]
-pub(crate) fn enter(bus: u64) -> Entered {
-    Entered(SCOPE.replace(Scope { bus, published: 0 }))
+pub(crate) fn enter(bus: u64, subscriber: u64) -> Entered {
+    Entered(SCOPE.replace(Scope { bus, subscriber, published: 0 }))
 }
 
 impl Drop for Entered {
@@ -38,6 +42,12 @@ impl Drop for Entered {
 #[inline]
 pub(crate) fn inside() -> bool {
     SCOPE.get().bus != 0
+}
+
+/// Whether the calling thread runs a handler of this very subscription.
+pub(crate) fn is_inside(bus: u64, subscriber: u64) -> bool {
+    let scope = SCOPE.get();
+    scope.bus == bus && scope.subscriber == subscriber
 }
 
 /// Notes a publish of `n` messages to the bus with this number.
@@ -66,16 +76,18 @@ mod tests {
     #[test]
     fn scopes_nest_and_count_only_their_own_bus() {
         assert!(!inside());
-        let outer = enter(1);
+        let outer = enter(1, 7);
         note_published(1, 2);
         {
-            let _inner = enter(2);
+            let _inner = enter(2, 8);
             note_published(1, 5);
             note_published(2, 1);
             assert_eq!(take_published(), 1);
             assert_eq!(take_published(), 0);
+            assert!(is_inside(2, 8) && !is_inside(1, 7));
         }
         assert!(inside());
+        assert!(is_inside(1, 7) && !is_inside(1, 8));
         assert_eq!(take_published(), 2);
         drop(outer);
         assert!(!inside());

@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 use super::ledger::Ledger;
+use crate::stats::Counter;
+use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use crate::topic::Pattern;
 use crate::topic::names::Names;
@@ -44,6 +46,9 @@ pub(crate) struct Subscriber<M: Message> {
     pub(crate) of_notices: bool,
     pub(crate) names: Arc<Names>,
     pub(crate) ledger: Ledger,
+    /// Messages that the handlers of the bus published to it: one count for all of them, so that
+    /// it stays whole when subscriptions go.
+    caused: Arc<CachePadded<Counter>>,
     /// The bus; a subscription does not keep it alive.
     host: Weak<dyn Host<M>>,
     life: AtomicU8,
@@ -59,6 +64,7 @@ impl<M: Message> Subscriber<M> {
         bus: u64,
         pattern: &Pattern,
         names: Arc<Names>,
+        caused: Arc<CachePadded<Counter>>,
         host: Weak<dyn Host<M>>,
         caught_up: bool,
     ) -> Self {
@@ -69,6 +75,7 @@ impl<M: Message> Subscriber<M> {
             of_notices: pattern.sees_reserved(),
             names,
             ledger: Ledger::new(),
+            caused,
             host,
             life: AtomicU8::new(Life::Running as u8),
             caught_up: AtomicBool::new(caught_up),
@@ -80,6 +87,14 @@ impl<M: Message> Subscriber<M> {
     pub(crate) fn notify(&self, notice: Notice) {
         if let Some(host) = self.host.upgrade() {
             host.notify(notice);
+        }
+    }
+
+    /// Counts what handlers have published, for `settle`. Comes before their work counts as done.
+    #[inline]
+    pub(crate) fn note_caused(&self, published: u64) {
+        if published != 0 {
+            self.caused.add(published);
         }
     }
 

@@ -3,75 +3,93 @@
 //! Only a publish that waits for room, or a `settle` that waits for quiet, ever sets an alarm.
 #![forbid(unsafe_code)]
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// A time beyond which nobody waits: a longer timeout is none.
+const LONGEST: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
+/// The moment at which a timeout that began at `since` is over, however long it is.
+pub(crate) fn add(since: Instant, timeout: Duration) -> Instant {
+    since + timeout.min(LONGEST)
+}
+
+/// The moment at which a timeout that begins now is over, however long it is.
+pub(crate) fn after(timeout: Duration) -> Instant {
+    add(Instant::now(), timeout)
+}
 
 struct Clock {
-    alarms: Mutex<BinaryHeap<Reverse<Alarm>>>,
+    alarms: Mutex<Alarms>,
     sooner: Condvar,
 }
 
-struct Alarm {
-    at: Instant,
-    waker: Waker,
+#[derive(Default)]
+struct Alarms {
+    next: u64,
+    /// By moment, then by number, because several may be set for one moment.
+    by_moment: BTreeMap<(Instant, u64), Waker>,
 }
 
-impl PartialEq for Alarm {
-    fn eq(&self, other: &Self) -> bool {
-        self.at == other.at
-    }
-}
+static CLOCK: OnceLock<Clock> = OnceLock::new();
 
-impl Eq for Alarm {}
-
-impl PartialOrd for Alarm {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Alarm {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.at.cmp(&other.at)
-    }
-}
-
-/// Wakes the waker at this instant, or a little later. A waker that is no longer waiting is woken
-/// for nothing.
-pub(crate) fn wake_at(at: Instant, waker: Waker) {
-    static CLOCK: OnceLock<&'static Clock> = OnceLock::new();
-    let clock = CLOCK.get_or_init(|| {
-        let clock: &'static Clock =
-            Box::leak(Box::new(Clock { alarms: Mutex::default(), sooner: Condvar::new() }));
+fn clock() -> &'static Clock {
+    CLOCK.get_or_init(|| {
         std::thread::Builder::new()
             .name("ringpost-alarm".into())
-            .spawn(|| run(clock))
+            // It waits here until the clock is there.
+            .spawn(|| run(clock()))
             .expect("the alarm thread starts");
-        clock
-    });
-    let mut alarms = clock.alarms.lock().unwrap_or_else(PoisonError::into_inner);
-    alarms.push(Reverse(Alarm { at, waker }));
-    clock.sooner.notify_one();
+        Clock { alarms: Mutex::default(), sooner: Condvar::new() }
+    })
+}
+
+fn lock(clock: &Clock) -> MutexGuard<'_, Alarms> {
+    clock.alarms.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An alarm that was set. Dropping it takes it back.
+#[must_use = "dropping an alarm takes it back"]
+pub(crate) struct Alarm((Instant, u64));
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        let waker = lock(clock()).by_moment.remove(&self.0);
+        // Foreign code, outside of the lock.
+        drop(waker);
+    }
+}
+
+/// Wakes the waker at this instant, or a little later.
+pub(crate) fn wake_at(at: Instant, waker: Waker) -> Alarm {
+    let clock = clock();
+    let mut alarms = lock(clock);
+    let key = (at, alarms.next);
+    alarms.next += 1;
+    alarms.by_moment.insert(key, waker);
+    if alarms.by_moment.first_key_value().is_some_and(|(first, _)| *first == key) {
+        clock.sooner.notify_one();
+    }
+    Alarm(key)
 }
 
 fn run(clock: &Clock) {
-    let mut alarms = clock.alarms.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut alarms = lock(clock);
     loop {
         let now = Instant::now();
-        alarms = match alarms.peek() {
-            Some(Reverse(alarm)) if alarm.at <= now => {
-                let due = alarms.pop();
+        alarms = match alarms.by_moment.first_entry() {
+            Some(first) if first.key().0 <= now => {
+                let waker = first.remove();
                 drop(alarms);
-                if let Some(Reverse(alarm)) = due {
-                    alarm.waker.wake();
-                }
-                clock.alarms.lock().unwrap_or_else(PoisonError::into_inner)
+                // Foreign code: its panic shall not end everybody's alarms.
+                let _panic = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+                lock(clock)
             }
-            Some(Reverse(alarm)) => {
-                let wait = alarm.at - now;
+            Some(first) => {
+                let wait = first.key().0 - now;
                 clock.sooner.wait_timeout(alarms, wait).unwrap_or_else(PoisonError::into_inner).0
             }
             None => clock.sooner.wait(alarms).unwrap_or_else(PoisonError::into_inner),
@@ -83,7 +101,6 @@ fn run(clock: &Clock) {
 mod tests {
     use std::sync::Arc;
     use std::task::Wake;
-    use std::time::Duration;
 
     use super::*;
 
@@ -92,21 +109,32 @@ mod tests {
     impl Wake for Note {
         fn wake(self: Arc<Self>) {
             let _ = self.0.send(self.1);
+            assert!(self.1 != 0, "a waker that panics");
         }
     }
 
     #[test]
-    fn alarms_ring_in_the_order_of_their_instants() {
+    fn alarms_ring_in_the_order_of_their_instants_also_after_a_panic() {
         let (sender, receiver) = std::sync::mpsc::channel();
         let now = Instant::now();
         let set = |after: u64, number: u32| {
             let waker = Waker::from(Arc::new(Note(sender.clone(), number)));
-            wake_at(now + Duration::from_millis(after), waker);
+            wake_at(now + Duration::from_millis(after), waker)
         };
-        set(60, 3);
-        set(0, 1);
-        set(30, 2);
-        assert_eq!(receiver.iter().take(3).collect::<Vec<_>>(), [1, 2, 3]);
+        let set = [set(60, 3), set(0, 0), set(30, 2)];
+        assert_eq!(receiver.iter().take(3).collect::<Vec<_>>(), [0, 2, 3]);
         assert!(now.elapsed() >= Duration::from_millis(60));
+        drop(set);
+    }
+
+    #[test]
+    fn an_alarm_that_was_taken_back_keeps_nothing_alive() {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let note = Arc::new(Note(sender, 1));
+        let alarm = wake_at(after(Duration::MAX), Waker::from(Arc::clone(&note)));
+        assert_eq!(Arc::strong_count(&note), 2);
+        drop(alarm);
+        assert_eq!(Arc::strong_count(&note), 1);
+        assert!(receiver.try_recv().is_err());
     }
 }

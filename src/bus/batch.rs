@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use super::core::Core;
 use super::inline;
-use super::publish::{
-    Counts, Refusal, RingEnd, Scratch, Unreserved, give_back, lose, lost_oldest, reserve,
-    ring_bells,
+use super::offer::{
+    Counts, Unreserved, found_closed, give_back, lose, lost_oldest, reserve, ring_bells,
 };
+use super::publish::{Refusal, RingEnd};
 use super::room::Room;
 use super::route::{Route, Target};
+use super::scratch::Scratch;
 use super::topics::TopicEntry;
 use crate::actor::scope;
 use crate::actor::source::{Entry, Letter};
@@ -33,7 +34,7 @@ pub struct PublishedBatch {
     pub first: Option<Sequence>,
     /// The last message's sequence. Other publishers' messages may lie in between.
     pub last: Option<Sequence>,
-    /// Messages that went out.
+    /// Messages that went out; none while the bus is disabled, when they are dropped.
     pub count: u64,
     /// Deliveries: each message in each mailbox that took it, inline handlers run, ring readers.
     pub delivered: u64,
@@ -49,14 +50,10 @@ impl PublishedBatch {
         self.delivered += next.delivered;
         self.dropped += next.dropped;
     }
-
-    /// How many got a sequence.
-    pub(crate) fn sequenced(&self) -> u64 {
-        if self.first.is_some() { self.count } else { 0 }
-    }
 }
 
-/// Publishes the first `size` of `messages`, and takes them out; or none of them.
+/// Publishes the first of `messages`, as many as can be claimed at once, and takes them out; or
+/// none of them. The caller has some.
 pub(crate) fn publish<M: Message>(
     core: &Core<M>,
     ring: &mut impl RingEnd<M>,
@@ -64,24 +61,21 @@ pub(crate) fn publish<M: Message>(
     route: &mut Arc<Route<M>>,
     scratch: &mut Scratch<M>,
     messages: &mut Vec<M>,
-    size: usize,
 ) -> Result<PublishedBatch, Refusal<M, ()>> {
     if !core.log.is_enabled() {
-        scratch.discarded.extend(messages.drain(..size));
+        scratch.discarded.append(messages);
         scratch.clear();
-        return Ok(PublishedBatch { count: size as u64, ..PublishedBatch::default() });
+        return Ok(PublishedBatch::default());
     }
     if let Some(gate) = core.refuses() {
         return Err(Refusal::at(gate, ()));
     }
     if route.version != core.table.version() {
         *route = topic.route(&core.table);
-        if route.smallest_blocking().is_some_and(|most| most < size) {
-            // The caller cuts smaller groups for the new route.
-            let most = route.smallest_blocking().unwrap_or(1);
-            return publish(core, ring, topic, route, scratch, messages, most);
-        }
     }
+    // A group must fit the ring, every required reader's window, and every `Block` mailbox.
+    let size = messages.len().min(LARGEST).min(core.log.largest_claim());
+    let size = route.smallest_blocking().map_or(size, |most| size.min(most));
     let stamp = Stamp::default();
     for message in &mut messages[..size] {
         message.stamp(&stamp);
@@ -92,7 +86,7 @@ pub(crate) fn publish<M: Message>(
     let done = Group { core, topic, size }.publish(ring, route, scratch, messages);
     scratch.clear();
     ring.with(|pen| pen.reclaim());
-    if done.is_ok() {
+    if done.as_ref().is_ok_and(|done| done.first.is_some()) {
         for line in lines {
             line.published(&topic.name, route.subscribers());
         }
@@ -116,14 +110,16 @@ impl<M: Message> Group<'_, M> {
         messages: &mut Vec<M>,
     ) -> Result<PublishedBatch, Refusal<M, ()>> {
         let Self { core, topic, size } = *self;
+        let inline = usize::from(!route.inline.is_empty());
+        // Copying may do anything, so it is done before there is a place to hold.
+        self.copy(route.mailboxes() + inline, scratch, messages);
         if let Err(unreserved) = reserve(route, size, &mut scratch.places) {
+            scratch.discard_columns();
             return Err(match unreserved {
                 Unreserved::Full(target) => Refusal::Full((), Room::Mailbox(target)),
                 Unreserved::Stopped(subscriber) => Refusal::Stopped(subscriber, ()),
             });
         }
-        let inline = usize::from(!route.inline.is_empty());
-        self.copy(route.mailboxes() + inline, scratch, messages);
         scratch
             .entries
             .extend(messages.drain(..size).map(|message| Entry { topic: topic.id, message }));
@@ -139,13 +135,16 @@ impl<M: Message> Group<'_, M> {
             Err(refused) => {
                 messages.splice(..0, scratch.entries.drain(..).map(|entry| entry.message));
                 give_back(route, &mut scratch.places);
-                for column in &mut scratch.columns {
-                    scratch.stolen.append(column);
-                }
-                return Err(match refused {
-                    Refused::Full => Refusal::Full((), Room::Ring),
-                    Refused::Closed | Refused::Disabled => Refusal::Closed(()),
-                });
+                scratch.discard_columns();
+                return match refused {
+                    Refused::Full => Err(Refusal::Full((), Room::Ring)),
+                    Refused::Closed => Err(Refusal::Closed(())),
+                    // Disabled between the first look and the claim: the same as before it.
+                    Refused::Disabled => {
+                        scratch.discarded.append(messages);
+                        Ok(PublishedBatch::default())
+                    }
+                };
             }
         };
         scope::note_published(core.number, size as u64);
@@ -155,6 +154,7 @@ impl<M: Message> Group<'_, M> {
         let mut counts = Counts::default();
         self.fill(route, first, scratch, &mut counts);
         self.offer(route, first, scratch, &mut counts);
+        self.lose_inline(route, first, scratch);
         signal::fence();
         ring_bells(route);
         core.ring_readers();
@@ -170,15 +170,7 @@ impl<M: Message> Group<'_, M> {
         if rerouted {
             let old = std::mem::replace(route, topic.route(&core.table));
             for sequence in first..first + size as u64 {
-                super::publish::read_back(
-                    core,
-                    &old,
-                    route,
-                    sequence,
-                    topic.id,
-                    scratch,
-                    &mut counts,
-                );
+                super::late::read_back(core, &old, route, sequence, topic.id, scratch, &mut counts);
             }
         }
         Ok(PublishedBatch {
@@ -247,9 +239,10 @@ impl<M: Message> Group<'_, M> {
             if pushed.stolen > 0 {
                 lost_oldest(target, &scratch.stolen[before..]);
             }
-            if pushed.rest != Rest::Closed {
-                for letter in &*column {
-                    lose(target, letter.sequence, DropReason::FullNewest, counts);
+            for letter in &*column {
+                match pushed.rest {
+                    Rest::Closed => found_closed(self.core, target, letter.sequence, counts),
+                    _ => lose(target, letter.sequence, DropReason::FullNewest, counts),
                 }
             }
             scratch.stolen.append(column);
@@ -264,14 +257,27 @@ impl<M: Message> Group<'_, M> {
         column: &[Letter<M>],
         counts: &mut Counts,
     ) {
-        if column.len() == self.size {
-            return;
+        for sequence in self.uncopied(first, column) {
+            lose(target, sequence, DropReason::Panicked, counts);
         }
-        let mut letters = column.iter().map(|letter| letter.sequence).peekable();
-        for sequence in first..first + self.size as u64 {
-            if letters.next_if_eq(&sequence).is_none() {
-                lose(target, sequence, DropReason::Panicked, counts);
+    }
+
+    /// The same for the column of the inline handlers.
+    fn lose_inline(&self, route: &Route<M>, first: u64, scratch: &Scratch<M>) {
+        if !route.inline.is_empty() {
+            for sequence in self.uncopied(first, &scratch.columns[route.mailboxes()]) {
+                inline::lose(route, sequence, DropReason::Panicked);
             }
         }
+    }
+
+    /// The sequences that are missing in a column.
+    fn uncopied(&self, first: u64, column: &[Letter<M>]) -> impl Iterator<Item = u64> {
+        let sequences = match self.size - column.len() {
+            0 => first..first,
+            _ => first..first + self.size as u64,
+        };
+        let mut letters = column.iter().map(|letter| letter.sequence).peekable();
+        sequences.filter(move |sequence| letters.next_if_eq(sequence).is_none())
     }
 }

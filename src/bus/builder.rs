@@ -64,7 +64,7 @@ impl<M: Message> BusBuilder<M> {
         self
     }
 
-    /// The first message's sequence: a journal's last and one. Default: 1.
+    /// The first message's sequence: a journal's last and one. Default: 1, which 0 is taken for.
     pub fn start(mut self, sequence: Sequence) -> Self {
         self.start = sequence;
         self
@@ -120,10 +120,11 @@ impl<M: Message> BusBuilder<M> {
             publish_timeout: self.publish_timeout,
             log_events: self.log_events,
         };
-        // One block is always being replaced: at most 256 places, or a quarter of a small ring.
-        let spare = (self.recent / 3 + 1).min(256);
+        // One block is always being replaced: 256 places, or a quarter of a small ring, or a 4096th
+        // of a huge one.
+        let spare = (self.recent / 3 + 1).min(256).max(self.recent / 4095 + 1);
         let slots = self.ring.max(self.recent + spare);
-        let core = Core::new(settings, slots, self.start.get(), self.workers);
+        let core = Core::new(settings, slots, self.start.get().max(1), self.workers);
         core.log.set_enabled(self.enabled);
         Bus { handle: Arc::new(Handle { core }) }
     }

@@ -1,22 +1,27 @@
 //! What all handles of one bus share.
 #![forbid(unsafe_code)]
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
-use super::publish::{Counts, offer};
+use super::offer::{Counts, offer};
 use super::table::{Member, Table};
 use super::topics::Topics;
 use crate::actor::bell::Sleepers;
+use crate::actor::ring_reader::RingReader;
+use crate::actor::run::panic_text;
 use crate::actor::scope;
 use crate::actor::source::{Entry, Letter};
 use crate::actor::subscriber::{Host, Life};
 use crate::mailbox::signal;
 use crate::mailbox::space::Space;
-use crate::ring::Log;
+use crate::ring::{Log, Reader};
+use crate::stats::Counter;
+use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::worker::Workers;
-use crate::{Message, Notice, Sequence};
+use crate::{DropReason, Message, Notice, Sequence};
 
 /// How many notices are kept for those who read them.
 const NOTICES: usize = 256;
@@ -59,6 +64,8 @@ pub(crate) struct Core<M: Message> {
     pub(crate) sleepers: Arc<Sleepers>,
     pub(crate) notices: Arc<Log<Notice>>,
     pub(crate) workers: OnceLock<Workers>,
+    /// Messages that handlers of this bus published to it, and notices of their failures.
+    pub(crate) caused: Arc<CachePadded<Counter>>,
     /// `OPEN`, `SHUT`, or the number of a required reader that stopped by failure.
     gate: AtomicU64,
     next_id: AtomicU64,
@@ -91,6 +98,7 @@ impl<M: Message> Core<M> {
             sleepers: Arc::new(Sleepers::default()),
             notices: Log::new(NOTICES, 1),
             workers: workers.map(OnceLock::from).unwrap_or_default(),
+            caused: Arc::default(),
             gate: AtomicU64::new(OPEN),
             next_id: AtomicU64::new(1),
             flushers: Mutex::default(),
@@ -112,16 +120,33 @@ impl<M: Message> Core<M> {
     /// sequence that the next message would have got.
     pub(crate) fn close(&self) -> u64 {
         let end = self.log.close();
-        self.notices.close();
-        for member in self.table.members() {
-            if let Member::Mailbox(target) = &member {
-                target.addr.close();
-            } else if let Member::Inline(inline) = &member {
-                inline.subscriber.advance(Life::Ended);
-            }
-        }
+        self.table.members().iter().for_each(Self::tell_closed);
         self.wake_all();
         end
+    }
+
+    fn tell_closed(member: &Member<M>) {
+        match member {
+            Member::Mailbox(target) => target.addr.close(),
+            Member::Inline(inline) => {
+                inline.subscriber.advance(Life::Ended);
+            }
+            // It finds the end of the ring by itself.
+            Member::Ring(_) => {}
+        }
+    }
+
+    /// After a member was listed: if the bus was closed meanwhile, by somebody who may not have
+    /// found it in the list, it hears of it now.
+    pub(crate) fn listed(&self, member: &Member<M>) {
+        if self.log.is_closed() {
+            Self::tell_closed(member);
+        }
+    }
+
+    /// A reader of the ring, with the bell of those who wait for it.
+    pub(crate) fn ring_reader(&self, reader: Reader<Entry<M>>) -> RingReader<M> {
+        RingReader::new(reader, Arc::clone(&self.log), Arc::clone(&self.room))
     }
 
     /// Wakes everybody who sleeps, to look at what has changed.
@@ -167,7 +192,7 @@ impl<M: Message> Core<M> {
         if gate.compare_exchange(subscriber, OPEN, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             for member in self.table.members() {
                 if let Member::Ring(reader) = &member
-                    && reader.patience.is_some()
+                    && reader.required
                     && reader.subscriber.life() == Life::Failed
                 {
                     self.stop_publishers(reader.subscriber.id);
@@ -195,8 +220,12 @@ impl<M: Message> Core<M> {
         let (mut stolen, mut counts) = (Vec::new(), Counts::default());
         for target in route.open.iter().chain(&route.blocking) {
             // A notice never waits, and what does not fit is counted like any other message.
-            offer(target, sequence, topic, message.clone(), &mut stolen, &mut counts);
+            match catch_unwind(AssertUnwindSafe(|| message.clone())) {
+                Ok(copy) => offer(self, target, sequence, topic, copy, &mut stolen, &mut counts),
+                Err(_) => target.subscriber.ledger.lose_outside(DropReason::Panicked, sequence),
+            }
         }
+        scope::note_published(self.number, 1);
         signal::fence();
         for target in route.open.iter().chain(&route.blocking) {
             target.addr.signal().ring();
@@ -214,20 +243,23 @@ impl<M: Message> Host<M> for Core<M> {
         if notice.of_notices {
             return;
         }
+        let kept = notice.clone();
         let claimed = self.notices.with_writer(|writer| {
-            let sequence = match writer.claim(1) {
-                Ok(claim) => {
-                    let sequence = claim.first();
-                    claim.commit(notice.clone());
-                    Some(sequence)
-                }
-                Err(_) => None,
-            };
+            let sequence = writer.claim(1).ok().map(|claim| {
+                let sequence = claim.first();
+                claim.commit(kept);
+                sequence
+            });
             writer.reclaim();
             sequence
         });
         if let Some(sequence) = claimed {
-            self.deliver_notice(&notice, sequence);
+            // Making a message of it, copying and dropping that are user code. Whoever failed is
+            // not to fail once more by being told.
+            let told = AssertUnwindSafe(|| self.deliver_notice(&notice, sequence));
+            if let Err(panic) = catch_unwind(told) {
+                panic_text(panic);
+            }
         }
     }
 
@@ -237,9 +269,13 @@ impl<M: Message> Host<M> for Core<M> {
             Some(Member::Mailbox(target))
                 if target.blocks() && target.subscriber.life() == Life::Failed => {}
             Some(Member::Ring(reader))
-                if reader.patience.is_some() && reader.subscriber.life() == Life::Failed =>
+                if reader.required && reader.subscriber.life() == Life::Failed =>
             {
                 self.stop_publishers(id);
+                // Cancelled since we looked, by somebody who did not find the gate shut yet.
+                if self.table.member(id).is_none() {
+                    self.release_publishers(id);
+                }
             }
             _ => drop(self.table.remove(id)),
         }

@@ -54,19 +54,6 @@ impl<M> PublishError<M> {
     pub fn is_closed(&self) -> bool {
         matches!(self, Self::Closed(_))
     }
-
-    /// The same error with another message.
-    pub(crate) fn map<N>(self, f: impl FnOnce(M) -> N) -> PublishError<N> {
-        match self {
-            Self::Full(message) => PublishError::Full(f(message)),
-            Self::Closed(message) => PublishError::Closed(f(message)),
-            Self::Stopped { subscriber, message } => {
-                PublishError::Stopped { subscriber, message: f(message) }
-            }
-            Self::Topic { error, message } => PublishError::Topic { error, message: f(message) },
-            Self::NoTopic(message) => PublishError::NoTopic(f(message)),
-        }
-    }
 }
 
 impl<M> fmt::Display for PublishError<M> {

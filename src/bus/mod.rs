@@ -3,6 +3,8 @@
 //! | file | noun |
 //! |---|---|
 //! | [`publish`] | one publish, step by step: the order of everything |
+//! | [`offer`], [`late`] | a message at its mailboxes; those who join meanwhile |
+//! | [`scratch`] | what a publisher keeps from one publish to the next |
 //! | [`batch`] | the same for up to 64 messages |
 //! | [`publisher`] | publishing to one topic from one thread |
 //! | [`room`] | waiting for whoever had none |
@@ -20,10 +22,13 @@ mod core;
 mod errors;
 mod handle;
 mod inline;
+mod late;
+mod offer;
 mod publish;
 mod publisher;
 mod room;
 mod route;
+mod scratch;
 mod settle;
 mod shutdown;
 mod stats;
@@ -35,7 +40,7 @@ mod topics;
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use batch::PublishedBatch;
 pub use builder::BusBuilder;
@@ -50,9 +55,10 @@ pub use tap::{Tap, TapError, Tapped};
 
 use self::core::Core;
 use self::handle::Handle;
-use self::publish::{Refusal, Scratch};
+use self::publish::Refusal;
 use self::publisher::refused;
 use self::room::insist;
+use self::scratch::Scratch;
 use self::settle::Settle;
 use crate::actor::{Delivery, IntoOutcome, scope};
 use crate::ring::{Log, Next};
@@ -163,6 +169,7 @@ impl<M: Message> Bus<M> {
             Err(error) => return Err(PublishError::Topic { error, message }),
         };
         let mut scratch = Scratch::new();
+        scratch.patient = patient;
         let mut attempt = |message| {
             let mut route = entry.route(&core.table);
             let mut ring: &Log<_> = &core.log;
@@ -331,7 +338,7 @@ impl<M: Message> Bus<M> {
     ///
     /// [`Unsettled`] says what is still open.
     pub fn settle(&self, timeout: Duration) -> Result<(), Unsettled> {
-        Settle::new(self.core()).wait_blocking(Instant::now() + timeout)
+        Settle::new(self.core()).wait_blocking(alarm::after(timeout))
     }
 
     /// As [`settle`](Bus::settle), as a task.
@@ -340,7 +347,7 @@ impl<M: Message> Bus<M> {
     ///
     /// [`Unsettled`] says what is still open.
     pub async fn settle_async(&self, timeout: Duration) -> Result<(), Unsettled> {
-        Settle::new(self.core()).wait(Instant::now() + timeout).await
+        Settle::new(self.core()).wait(alarm::after(timeout)).await
     }
 
     /// Has this flushed when the bus shuts down.
@@ -350,8 +357,10 @@ impl<M: Message> Bus<M> {
 
     /// Closes the bus in order, on this thread: refuses publishers outside of handlers, waits
     /// until everything was handled, closes, waits until the actors have stopped, and flushes the
-    /// journal if there is one. After `deadline` what is left counts as `dropped(shutdown)`, and handlers that do not return are
-    /// reported and left behind.
+    /// journal if there is one. After `deadline` what is left counts as `dropped(shutdown)`, and
+    /// handlers that do not return are reported and left behind.
+    ///
+    /// Inside a handler it closes and reports, but does not wait for actors.
     pub fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         shutdown::shutdown(self.core(), deadline)
     }

@@ -18,22 +18,23 @@
 //! below the subscriber's start.
 #![forbid(unsafe_code)]
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
 
-use super::core::{Core, Gate, Stolen};
+use super::core::{Core, Gate};
 use super::inline;
+use super::late::{join_late, read_back};
+use super::offer::{
+    Counts, Unreserved, copy, give_back, lose, lose_all, offer, offer_all, offer_copies, reserve,
+    ring_bells,
+};
 use super::room::Room;
-use super::route::{Route, Target};
+use super::route::Route;
+use super::scratch::Scratch;
 use super::topics::TopicEntry;
 use crate::actor::scope;
 use crate::actor::source::{Entry, Letter, drop_caught};
-use crate::actor::subscriber::Life;
-use crate::mailbox::{Push, signal};
-use crate::ring::queue::{Places, Refused as NoPlace};
-use crate::ring::{Log, Next, Pen, Refused, Writer};
-use crate::topic::TopicId;
+use crate::mailbox::signal;
+use crate::ring::{Log, Pen, Refused, Writer};
 use crate::{DropReason, Message, Sequence, Stamp, trace};
 
 /// What became of a published message at the moment of its publish.
@@ -48,6 +49,9 @@ pub struct Published {
     /// Mailboxes that lost this or an older message to this publish.
     pub dropped: u64,
 }
+
+/// What a publish on a disabled bus comes to.
+const NOTHING: Published = Published { sequence: None, delivered: 0, dropped: 0 };
 
 /// Why nothing was published.
 pub(crate) enum Refusal<M: Message, T = M> {
@@ -86,50 +90,6 @@ impl<M: Message> RingEnd<M> for &Log<Entry<M>> {
     }
 }
 
-/// Lists that a publisher keeps, so that publishing allocates nothing.
-pub(crate) struct Scratch<M: Message> {
-    /// One for each `Block` mailbox of the route; `None` where it was closed.
-    pub(super) places: Vec<Option<Places>>,
-    /// One for each `Block` mailbox that has a place.
-    pub(super) copies: Vec<Option<M>>,
-    /// For a batch: what goes to the ring, and what goes to each mailbox.
-    pub(super) entries: Vec<Entry<M>>,
-    pub(super) columns: Vec<Vec<Letter<M>>>,
-    /// What goes last: foreign drops.
-    pub(super) stolen: Stolen<M>,
-    pub(super) discarded: Vec<M>,
-}
-
-impl<M: Message> Scratch<M> {
-    pub(crate) fn new() -> Self {
-        Self {
-            places: Vec::new(),
-            copies: Vec::new(),
-            entries: Vec::new(),
-            columns: Vec::new(),
-            stolen: Vec::new(),
-            discarded: Vec::new(),
-        }
-    }
-
-    /// Drops what was gathered; a panic of one message's Drop touches no other.
-    #[inline]
-    pub(super) fn clear(&mut self) {
-        if !self.stolen.is_empty() {
-            drop_each(&mut self.stolen);
-        }
-        if !self.discarded.is_empty() {
-            drop_each(&mut self.discarded);
-        }
-    }
-}
-
-fn drop_each<T>(values: &mut Vec<T>) {
-    while let Some(value) = values.pop() {
-        drop_caught(value);
-    }
-}
-
 /// Publishes one message, or hands it back.
 #[inline]
 pub(crate) fn publish<M: Message>(
@@ -141,7 +101,7 @@ pub(crate) fn publish<M: Message>(
     mut message: M,
 ) -> Result<Published, Refusal<M>> {
     if !core.log.is_enabled() {
-        return Ok(Published { sequence: None, delivered: 0, dropped: 0 });
+        return Ok(NOTHING);
     }
     if let Some(gate) = core.refuses() {
         return Err(Refusal::at(gate, message));
@@ -158,7 +118,7 @@ pub(crate) fn publish<M: Message>(
     };
     scratch.clear();
     ring.with(|pen| pen.reclaim());
-    if let (Some(line), Ok(_)) = (line, &done) {
+    if let (Some(line), Ok(Published { sequence: Some(_), .. })) = (line, &done) {
         line.published(&topic.name, route.subscribers());
     }
     done
@@ -186,60 +146,17 @@ fn to_ring_alone<M: Message>(
     });
     let (sequence, rerouted) = match claimed {
         Ok(claimed) => claimed,
-        Err((refused, message)) => return refusal(refused, message),
+        Err((refused, message)) => return refusal(refused, message, scratch),
     };
     scope::note_published(core.number, 1);
+    let old = rerouted.then(|| std::mem::replace(route, topic.route(&core.table)));
     let mut counts = Counts { delivered: route.readers, dropped: 0 };
-    if rerouted {
-        *route = topic.route(&core.table);
-        counts.delivered = route.readers;
-    }
     signal::fence();
     core.ring_readers();
-    if rerouted {
-        let old = Route::new(0, Vec::new());
-        read_back(core, &old, route, sequence, id, scratch, &mut counts);
+    if let Some(old) = &old {
+        read_back(core, old, route, sequence, id, scratch, &mut counts);
     }
     Ok(counts.published(sequence))
-}
-
-/// Somebody joined between the look at the route and the claim, and the message has moved to the
-/// ring already: those whom the old route did not reach get a copy from there.
-#[cold]
-pub(super) fn read_back<M: Message>(
-    core: &Core<M>,
-    old: &Route<M>,
-    route: &Arc<Route<M>>,
-    sequence: u64,
-    topic: TopicId,
-    scratch: &mut Scratch<M>,
-    counts: &mut Counts,
-) {
-    let joined = route.joined_since(old);
-    if joined.mailboxes() == 0 && joined.inline.is_empty() {
-        return;
-    }
-    let mut reader = Log::reader(&core.log, sequence);
-    let copy = match reader.next() {
-        Next::Item(at, entry) if at == sequence => {
-            catch_unwind(AssertUnwindSafe(|| entry.message.clone())).ok()
-        }
-        _ => None,
-    };
-    drop(reader);
-    let Some(message) = copy else {
-        for target in joined.open.iter().chain(&joined.blocking) {
-            lose(target, sequence, DropReason::Joining, counts);
-        }
-        return;
-    };
-    offer_all(&joined.open, sequence, topic, &message, scratch, counts);
-    signal::fence();
-    ring_bells(&joined);
-    join_late(core, &joined, sequence, topic, &message, scratch, counts);
-    counts.delivered += joined.inline.len() as u64;
-    inline::deliver(&Arc::new(joined), sequence, topic, &message);
-    scratch.stolen.push(Letter { sequence, topic, message });
 }
 
 /// The whole way.
@@ -255,21 +172,20 @@ fn to_everybody<M: Message>(
     let mut copies = message.share(route.mailboxes() + 1);
     let Some(on_ring) = copy(&mut copies) else {
         // A message that can't be copied goes to the ring alone; its mailboxes lose it.
-        drop(copies);
+        drop_caught(copies);
         return without_copies(core, ring, topic, route, scratch, message);
     };
-    if !route.blocking.is_empty()
-        && let Err(refused) = reserve(route, 1, &mut scratch.places)
-    {
-        drop(copies);
-        scratch.stolen.push(Letter { sequence: 0, topic: id, message: on_ring });
-        return Err(match refused {
-            Unreserved::Full(target) => Refusal::Full(message, Room::Mailbox(target)),
-            Unreserved::Stopped(subscriber) => Refusal::Stopped(subscriber, message),
-        });
-    }
-    for place in &scratch.places {
-        scratch.copies.push(place.as_ref().and_then(|_| copy(&mut copies)));
+    if !route.blocking.is_empty() {
+        // Copying may do anything, so it is done before there is a place to hold.
+        scratch.copies.extend(route.blocking.iter().map(|_| copy(&mut copies)));
+        if let Err(refused) = reserve(route, 1, &mut scratch.places) {
+            drop_caught(copies);
+            scratch.discard_copies(on_ring);
+            return Err(match refused {
+                Unreserved::Full(target) => Refusal::Full(message, Room::Mailbox(target)),
+                Unreserved::Stopped(subscriber) => Refusal::Stopped(subscriber, message),
+            });
+        }
     }
     let claimed = ring.with(|pen| match pen.claim(1) {
         Ok(claim) => {
@@ -283,15 +199,10 @@ fn to_everybody<M: Message>(
     let (sequence, rerouted) = match claimed {
         Ok(claimed) => claimed,
         Err((refused, on_ring)) => {
-            drop(copies);
             give_back(route, &mut scratch.places);
-            let letters = scratch.copies.drain(..).flatten().chain([on_ring]);
-            scratch.stolen.extend(letters.map(|message| Letter {
-                sequence: 0,
-                topic: id,
-                message,
-            }));
-            return refusal(refused, message);
+            drop_caught(copies);
+            scratch.discard_copies(on_ring);
+            return refusal(refused, message, scratch);
         }
     };
     scope::note_published(core.number, 1);
@@ -302,16 +213,17 @@ fn to_everybody<M: Message>(
     for ((target, place), copy) in
         reserved.blocking.iter().zip(&mut scratch.places).zip(&mut scratch.copies)
     {
-        let Some(places) = place else { continue };
-        match copy.take() {
-            Some(message) => {
+        match (place, copy.take()) {
+            (Some(places), Some(message)) => {
                 target.addr.fill(places, Letter { sequence, topic: id, message });
                 counts.delivered += 1;
             }
-            None => {
+            (Some(places), None) => {
                 target.addr.skip(places);
                 lose(target, sequence, DropReason::Panicked, &mut counts);
             }
+            // Cancelled before it had a place.
+            (None, copy) => scratch.discarded.extend(copy),
         }
     }
     scratch.places.clear();
@@ -322,13 +234,13 @@ fn to_everybody<M: Message>(
         Some((last, most)) if !keep => (most, Some(last)),
         _ => (&route.open[..], None),
     };
-    let served = offer_copies(most, sequence, id, &mut copies, scratch, &mut counts);
-    drop(copies);
+    let served = offer_copies(core, most, sequence, id, &mut copies, scratch, &mut counts);
+    drop_caught(copies);
     if served < most.len() {
-        offer_all(&most[served..], sequence, id, &message, scratch, &mut counts);
+        offer_all(core, &most[served..], sequence, id, &message, scratch, &mut counts);
     }
     if let Some(target) = last {
-        offer(target, sequence, id, message, &mut scratch.stolen, &mut counts);
+        offer(core, target, sequence, id, message, &mut scratch.stolen, &mut counts);
         signal::fence();
         ring_bells(route);
         core.ring_readers();
@@ -360,251 +272,28 @@ fn without_copies<M: Message>(
     scratch: &mut Scratch<M>,
     message: M,
 ) -> Result<Published, Refusal<M>> {
-    // A route without mailboxes: whoever joins meanwhile is served from the ring.
-    let mut alone = Arc::new(Route::new(route.version, Vec::new()));
-    let done = to_ring_alone(core, ring, topic, &mut alone, scratch, message)?;
-    let mut counts = Counts { delivered: route.readers, dropped: done.dropped };
+    // Whoever joins meanwhile is served from the ring.
+    let mut now = Arc::clone(route);
+    let done = to_ring_alone(core, ring, topic, &mut now, scratch, message)?;
+    let mut counts = Counts { delivered: done.delivered, dropped: done.dropped };
     if let Some(sequence) = done.sequence {
-        for target in route.open.iter().chain(&route.blocking) {
-            lose(target, sequence.get(), DropReason::Panicked, &mut counts);
-        }
+        lose_all(route, sequence.get(), DropReason::Panicked, &mut counts);
     }
     Ok(Published { sequence: done.sequence, ..counts.published(0) })
 }
 
-/// The running sums of one publish.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counts {
-    pub(super) delivered: u64,
-    pub(super) dropped: u64,
-}
-
-impl Counts {
-    fn published(self, sequence: u64) -> Published {
-        Published {
-            sequence: (sequence != 0).then(|| Sequence::new(sequence)),
-            delivered: self.delivered,
-            dropped: self.dropped,
-        }
-    }
-}
-
-fn refusal<M: Message, T>(refused: Refused, message: M) -> Result<T, Refusal<M>> {
-    Err(match refused {
-        Refused::Full => Refusal::Full(message, Room::Ring),
-        // Disabled between the first look and the claim: as if it had been closed for a moment
-        // would be wrong, so the caller looks again.
-        Refused::Closed | Refused::Disabled => Refusal::Closed(message),
-    })
-}
-
-/// The next copy, or nothing if the message's Clone panics.
-#[inline]
-pub(super) fn copy<M>(copies: &mut impl Iterator<Item = M>) -> Option<M> {
-    // The panic was the message's own and has nowhere to go; the loss is counted.
-    catch_unwind(AssertUnwindSafe(|| copies.next())).ok().flatten()
-}
-
-/// Why places could not be claimed in all `Block` mailboxes.
-pub(super) enum Unreserved<M: Message> {
-    Full(Arc<Target<M>>),
-    Stopped(u64),
-}
-
-/// Claims `n` places in every `Block` mailbox of the route, or in none.
-pub(super) fn reserve<M: Message>(
-    route: &Route<M>,
-    n: usize,
-    places: &mut Vec<Option<Places>>,
-) -> Result<(), Unreserved<M>> {
-    for target in &route.blocking {
-        match target.addr.reserve(n) {
-            Ok(reserved) => places.push(Some(reserved)),
-            Err(NoPlace::Full) => {
-                give_back(route, places);
-                return Err(Unreserved::Full(Arc::clone(target)));
-            }
-            Err(NoPlace::Closed) if target.subscriber.life() == Life::Failed => {
-                give_back(route, places);
-                return Err(Unreserved::Stopped(target.subscriber.id));
-            }
-            // Cancelled, and about to leave the table.
-            Err(NoPlace::Closed) => places.push(None),
-        }
-    }
-    Ok(())
-}
-
-/// Gives back claimed places, and rings: a place given back makes what lies behind it readable.
-#[cold]
-pub(super) fn give_back<M: Message>(route: &Route<M>, places: &mut Vec<Option<Places>>) {
-    for (target, place) in route.blocking.iter().zip(places.iter_mut()) {
-        if let Some(places) = place {
-            target.addr.skip(places);
-        }
-    }
-    if !places.is_empty() {
-        signal::fence();
-        for target in &route.blocking[..places.len()] {
-            target.addr.signal().ring();
-        }
-    }
-    places.clear();
-}
-
-/// Rings everybody of the route who sleeps. The caller has passed the fence.
-#[inline]
-pub(super) fn ring_bells<M: Message>(route: &Route<M>) {
-    for target in route.blocking.iter().chain(&route.open) {
-        target.addr.signal().ring();
-    }
-}
-
-/// Offers one copy to each mailbox, as far as there are copies; returns how far that was.
-#[inline]
-fn offer_copies<M: Message>(
-    targets: &[Arc<Target<M>>],
-    sequence: u64,
-    topic: TopicId,
-    copies: &mut impl Iterator<Item = M>,
-    scratch: &mut Scratch<M>,
-    counts: &mut Counts,
-) -> usize {
-    let mut next = 0;
-    while next < targets.len() {
-        // One guard around the whole loop; after a panic it goes on behind the mailbox that the
-        // copy was for.
-        let offered = catch_unwind(AssertUnwindSafe(|| {
-            while let Some(target) = targets.get(next) {
-                let Some(message) = copies.next() else { return false };
-                offer(target, sequence, topic, message, &mut scratch.stolen, counts);
-                next += 1;
-            }
-            true
-        }));
-        match offered {
-            Ok(true) => break,
-            // The route grew since the copies were counted.
-            Ok(false) => return next,
-            Err(_) => {
-                lose(&targets[next], sequence, DropReason::Panicked, counts);
-                next += 1;
-            }
-        }
-    }
-    targets.len()
-}
-
-/// Offers clones of a message that is kept.
-fn offer_all<M: Message>(
-    targets: &[Arc<Target<M>>],
-    sequence: u64,
-    topic: TopicId,
-    message: &M,
-    scratch: &mut Scratch<M>,
-    counts: &mut Counts,
-) {
-    let mut copies = message.share(targets.len());
-    let served = offer_copies(targets, sequence, topic, &mut copies, scratch, counts);
-    debug_assert_eq!(served, targets.len(), "`share` gives as many copies as it was asked for");
-}
-
-/// Offers a message to one mailbox; what is lost by it is counted.
-#[inline]
-pub(super) fn offer<M: Message>(
-    target: &Target<M>,
-    sequence: u64,
-    topic: TopicId,
+fn refusal<M: Message>(
+    refused: Refused,
     message: M,
-    stolen: &mut Stolen<M>,
-    counts: &mut Counts,
-) {
-    let before = stolen.len();
-    let push = target.addr.push(Letter { sequence, topic, message }, stolen);
-    if stolen.len() > before {
-        // Also if others were faster to the room that it made, and it was refused after all.
-        lost_oldest(target, &stolen[before..]);
-    }
-    match push {
-        Push::Taken => counts.delivered += 1,
-        Push::TookOldest(_) => {
-            counts.delivered += 1;
-            counts.dropped += 1;
-        }
-        Push::Refused(letter) | Push::Disconnected(letter) => {
-            stolen.push(letter);
-            lose(target, sequence, DropReason::FullNewest, counts);
-        }
-        Push::Closed(letter) => stolen.push(letter),
-    }
-}
-
-/// Counts letters that gave way in a full mailbox.
-#[cold]
-pub(super) fn lost_oldest<M: Message>(target: &Target<M>, stolen: &[Letter<M>]) {
-    let from = stolen.iter().map(|letter| letter.sequence).min();
-    let to = stolen.iter().map(|letter| letter.sequence).max();
-    if let (Some(from), Some(to)) = (from, to) {
-        let reason = DropReason::FullOldest;
-        target.subscriber.ledger.losses.record(reason, from, to, stolen.len() as u64);
-    }
-}
-
-/// Counts a message that a mailbox does not get.
-#[cold]
-pub(super) fn lose<M: Message>(
-    target: &Target<M>,
-    sequence: u64,
-    reason: DropReason,
-    counts: &mut Counts,
-) {
-    counts.dropped += 1;
-    target.subscriber.ledger.losses.record(reason, sequence, sequence, 1);
-}
-
-/// Serves `Block` mailboxes that joined while this publish was under way: they have no place, and
-/// all the rest is done and rung, so that waiting for them holds up nobody else.
-#[cold]
-fn join_late<M: Message>(
-    core: &Core<M>,
-    joined: &Route<M>,
-    sequence: u64,
-    topic: TopicId,
-    message: &M,
     scratch: &mut Scratch<M>,
-    counts: &mut Counts,
-) {
-    for target in &joined.blocking {
-        let reserved = loop {
-            match target.addr.reserve(1) {
-                Ok(places) => break Some(places),
-                Err(NoPlace::Closed) => break None,
-                Err(NoPlace::Full) => {
-                    let room = Room::Mailbox(Arc::clone(target));
-                    let deadline = Instant::now() + room.timeout(core);
-                    if scope::inside() || !room.wait_blocking(core, 1, deadline) {
-                        break None;
-                    }
-                }
-            }
-        };
-        let copy = catch_unwind(AssertUnwindSafe(|| message.clone())).ok();
-        match (reserved, copy) {
-            (Some(mut places), Some(message)) => {
-                target.addr.fill(&mut places, Letter { sequence, topic, message });
-                counts.delivered += 1;
-            }
-            (Some(mut places), None) => {
-                target.addr.skip(&mut places);
-                lose(target, sequence, DropReason::Panicked, counts);
-            }
-            (None, copy) => {
-                let letter = |message| Letter { sequence, topic, message };
-                scratch.stolen.extend(copy.map(letter));
-                lose(target, sequence, DropReason::Joining, counts);
-            }
+) -> Result<Published, Refusal<M>> {
+    match refused {
+        Refused::Full => Err(Refusal::Full(message, Room::Ring)),
+        Refused::Closed => Err(Refusal::Closed(message)),
+        // Disabled between the first look and the claim: the same as before it.
+        Refused::Disabled => {
+            scratch.discarded.push(message);
+            Ok(NOTHING)
         }
-        signal::fence();
-        target.addr.signal().ring();
     }
 }

@@ -5,17 +5,20 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::alarm;
 use super::batch::{self, PublishedBatch};
 use super::errors::{BatchError, PublishError};
 use super::handle::Handle;
-use super::publish::{self, Published, Refusal, Scratch};
+use super::publish::{self, Published, Refusal};
 use super::room::{Room, insist};
 use super::route::Route;
+use super::scratch::Scratch;
 use super::topics::{Tally, TopicEntry};
 use crate::Message;
 use crate::actor::scope;
 use crate::actor::source::Entry;
 use crate::ring::{Log, Writer};
+use crate::worker;
 
 /// Publishes to one topic. One a thread: it keeps its route, its place at the ring and its lists
 /// to itself, so that publishing resolves no name, takes no lock and allocates nothing.
@@ -74,7 +77,7 @@ impl<M: Message> Publisher<M> {
     /// nothing was published.
     #[inline]
     pub fn try_publish(&mut self, message: impl Into<M>) -> Result<Published, PublishError<M>> {
-        self.attempt(message.into()).map_err(refused)
+        self.attempt(message.into(), false).map_err(refused)
     }
 
     /// Publishes, and waits if a `Block` mailbox or a required reader has no room: at most the
@@ -86,7 +89,7 @@ impl<M: Message> Publisher<M> {
     /// As [`try_publish`](Self::try_publish).
     #[inline]
     pub fn publish(&mut self, message: impl Into<M>) -> Result<Published, PublishError<M>> {
-        match self.attempt(message.into()) {
+        match self.attempt(message.into(), true) {
             Ok(published) => Ok(published),
             Err(Refusal::Full(message, room)) if !scope::inside() => self.insist(message, room),
             Err(refusal) => Err(refused(refusal)),
@@ -98,7 +101,7 @@ impl<M: Message> Publisher<M> {
         let (core, mut held) = (Arc::clone(&self.handle.core), Some(message));
         insist(&core, room, 1, || {
             let message = held.take().expect("a refusal gives the message back");
-            match self.attempt(message) {
+            match self.attempt(message, true) {
                 Err(Refusal::Full(message, room)) => {
                     held = Some(message);
                     Err(room)
@@ -110,7 +113,7 @@ impl<M: Message> Publisher<M> {
     }
 
     /// As [`publish`](Self::publish), but the calling task waits, not its thread: also inside
-    /// async handlers.
+    /// async handlers. Room that only the calling handler itself could make is not waited for.
     ///
     /// # Errors
     ///
@@ -126,7 +129,8 @@ impl<M: Message> Publisher<M> {
         let mut message = message.into();
         let since = Instant::now();
         loop {
-            let room = match self.attempt(message) {
+            // The task may wait, but not its thread.
+            let room = match self.attempt(message, false) {
                 Err(Refusal::Full(back, room)) => {
                     message = back;
                     room
@@ -134,9 +138,15 @@ impl<M: Message> Publisher<M> {
                 done => return done.map_err(refused),
             };
             let core = &self.handle.core;
-            if !room.wait(core, 1, since + room.timeout(core)).await {
+            let deadline = alarm::add(since, room.timeout(core));
+            // A ring without a free block has room by its numbers: then only the clock ends this.
+            if room.is_own(core)
+                || !room.wait(core, 1, deadline).await
+                || Instant::now() >= deadline
+            {
                 return Err(PublishError::Full(message));
             }
+            worker::yield_now().await;
         }
     }
 
@@ -150,17 +160,16 @@ impl<M: Message> Publisher<M> {
     pub fn publish_batch(&mut self, messages: &mut Vec<M>) -> Result<PublishedBatch, BatchError> {
         let core = Arc::clone(&self.handle.core);
         let mut published = PublishedBatch::default();
+        self.scratch.patient = true;
         while !messages.is_empty() {
-            let size = messages.len().min(batch::LARGEST).min(core.log.largest_claim());
-            // A batch must fit the smallest `Block` mailbox of the route as a whole.
-            let size = self.route.smallest_blocking().map_or(size, |most| size.min(most));
+            let most = messages.len().min(batch::LARGEST);
             let mut attempt = |this: &mut Self| {
                 let Self { route, writer, scratch, topic, .. } = this;
-                batch::publish(&core, writer, topic, route, scratch, messages, size)
+                batch::publish(&core, writer, topic, route, scratch, messages)
             };
             let chunk = match attempt(self) {
                 Err(Refusal::Full((), room)) if !scope::inside() => {
-                    insist(&core, room, size, || match attempt(self) {
+                    insist(&core, room, most, || match attempt(self) {
                         Err(Refusal::Full((), room)) => Err(room),
                         done => Ok(done),
                     })
@@ -170,7 +179,7 @@ impl<M: Message> Publisher<M> {
             };
             match chunk {
                 Ok(chunk) => {
-                    self.tally.add_owned(chunk.sequenced());
+                    self.tally.add_owned(chunk.count);
                     published.add(chunk);
                 }
                 Err(refusal) => return Err(BatchError { published, cause: refused(refusal) }),
@@ -180,8 +189,9 @@ impl<M: Message> Publisher<M> {
     }
 
     #[inline]
-    fn attempt(&mut self, message: M) -> Result<Published, Refusal<M>> {
+    fn attempt(&mut self, message: M, patient: bool) -> Result<Published, Refusal<M>> {
         let Self { handle, topic, route, writer, scratch, tally } = self;
+        scratch.patient = patient;
         let published = publish::publish(&handle.core, writer, topic, route, scratch, message)?;
         tally.add_owned(u64::from(published.sequence.is_some()));
         Ok(published)

@@ -7,17 +7,16 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use super::alarm;
+use super::alarm::{self, Alarm};
 use super::core::Core;
 use super::route::Target;
+use super::table::{Member, RingMember};
 use crate::Message;
+use crate::actor::scope;
+use crate::actor::subscriber::Subscriber;
 use crate::block_on::block_on;
 use crate::mailbox::Overflow;
 use crate::mailbox::space::Space;
-
-/// How often a publish looks for room before it sleeps: half of the looks a pause apart, some
-/// 2 µs in all, the others a yield apart.
-const LOOKS: u32 = 128;
 
 /// Where there was no room.
 pub(crate) enum Room<M: Message> {
@@ -29,11 +28,33 @@ impl<M: Message> Room<M> {
     /// How long a publish waits for it.
     pub(crate) fn timeout(&self, core: &Core<M>) -> Duration {
         match self {
-            Self::Mailbox(target) => match target.overflow {
-                Overflow::Block { timeout } => timeout,
-                _ => Duration::ZERO,
-            },
-            Self::Ring => core.table.longest_patience().unwrap_or(core.settings.publish_timeout),
+            Self::Mailbox(target) => timeout_of(target.overflow),
+            // Of several that are in the way, whoever has the least patience.
+            Self::Ring => (self.in_the_way(core).map(|reader| reader.timeout).min())
+                .unwrap_or(core.settings.publish_timeout),
+        }
+    }
+
+    /// The subscriptions that publishers must not overrun, and would.
+    fn in_the_way(&self, core: &Core<M>) -> impl Iterator<Item = Arc<RingMember<M>>> {
+        let tail = core.log.tail();
+        core.table.members().into_iter().filter_map(move |member| match member {
+            Member::Ring(reader) if reader.required => {
+                let lag = tail.saturating_sub(reader.subscriber.ledger.runner.done());
+                (lag >= reader.window).then_some(reader)
+            }
+            _ => None,
+        })
+    }
+
+    /// Whether it is for the calling handler itself to make room.
+    pub(crate) fn is_own(&self, core: &Core<M>) -> bool {
+        let own = |subscriber: &Subscriber<M>| scope::is_inside(core.number, subscriber.id);
+        match self {
+            Self::Mailbox(target) => own(&target.subscriber),
+            Self::Ring => {
+                scope::inside() && self.in_the_way(core).any(|reader| own(&reader.subscriber))
+            }
         }
     }
 
@@ -44,36 +65,23 @@ impl<M: Message> Room<M> {
         }
     }
 
-    /// Whether it is worth trying again.
+    /// Whether it is worth trying again with `n` messages, or as many as ever fit at once.
     fn has_some(&self, core: &Core<M>, n: usize) -> bool {
         match self {
-            Self::Mailbox(target) => target.addr.has_room(n),
-            Self::Ring => core.log.has_room(n),
+            Self::Mailbox(target) => target.addr.has_room(n.min(target.addr.capacity())),
+            Self::Ring => core.log.has_room(n.min(core.log.largest_claim())),
         }
     }
 
     /// Waits on this thread; whether it is worth trying again before the deadline.
-    ///
-    /// A reader that keeps up makes room in less time than a sleep and a wake take (some 10 µs
-    /// for either side), so the first looks are close together.
     pub(crate) fn wait_blocking(&self, core: &Core<M>, n: usize, deadline: Instant) -> bool {
-        for look in 0..LOOKS {
-            if self.has_some(core, n) {
-                return true;
-            }
-            if look < LOOKS / 2 {
-                std::hint::spin_loop();
-            } else {
-                std::thread::yield_now();
-            }
-        }
         block_on(self.space(core).wait(|| self.has_some(core, n)), Some(deadline)).is_some()
     }
 
     /// Waits as a task; whether it is worth trying again before the deadline.
     pub(crate) async fn wait(&self, core: &Core<M>, n: usize, deadline: Instant) -> bool {
         let mut waiting = self.space(core).waiting();
-        let mut alarmed: Option<Waker> = None;
+        let mut alarmed: Option<(Waker, Alarm)> = None;
         std::future::poll_fn(|task| {
             if waiting.poll(task, || self.has_some(core, n)).is_ready() {
                 return Poll::Ready(true);
@@ -81,13 +89,21 @@ impl<M: Message> Room<M> {
             if Instant::now() >= deadline {
                 return Poll::Ready(false);
             }
-            if !alarmed.as_ref().is_some_and(|waker| waker.will_wake(task.waker())) {
-                alarm::wake_at(deadline, task.waker().clone());
-                alarmed = Some(task.waker().clone());
+            if !alarmed.as_ref().is_some_and(|(waker, _)| waker.will_wake(task.waker())) {
+                let waker = task.waker().clone();
+                alarmed = Some((waker.clone(), alarm::wake_at(deadline, waker)));
             }
             Poll::Pending
         })
         .await
+    }
+}
+
+/// How long a publish waits for a subscription with this policy.
+pub(crate) fn timeout_of(overflow: Overflow) -> Duration {
+    match overflow {
+        Overflow::Block { timeout } => timeout,
+        _ => Duration::ZERO,
     }
 }
 
@@ -101,7 +117,7 @@ pub(crate) fn insist<M: Message, R>(
 ) -> Option<R> {
     let since = Instant::now();
     loop {
-        let deadline = since + room.timeout(core);
+        let deadline = alarm::add(since, room.timeout(core));
         // A ring without a free block has room by its numbers: then only the clock ends this.
         if !room.wait_blocking(core, n, deadline) || Instant::now() >= deadline {
             return None;

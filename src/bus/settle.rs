@@ -2,8 +2,9 @@
 //!
 //! A round notes how far the ring and every mailbox have been written, and waits until every
 //! subscription has handled all of that. If a handler published meanwhile, another round follows.
-//! Publishes whose call had not returned, and tasks that a handler started on its own, are not
-//! covered.
+//! Publishes whose call had not returned, tasks that a handler started on its own, what `on_idle`
+//! publishes once everything was handled, and messages that come back by way of another bus are
+//! not covered.
 //!
 //! Waiting looks again and again, at first at once and then every millisecond: a settle is for
 //! tests, drains and shutdowns, and so costs the path of a message nothing.
@@ -14,7 +15,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use super::alarm;
+use super::alarm::{self, Alarm};
 use super::core::Core;
 use super::table::Member;
 use crate::Message;
@@ -111,10 +112,10 @@ impl<'a, M: Message> Settle<'a, M> {
     }
 
     fn begin_round(&mut self) {
-        let members = self.core.table.members();
         // Before the goals: a message published inside a handler after this is either below a
         // goal or makes another round.
-        self.caused = members.iter().map(caused).sum();
+        self.caused = self.core.caused.get();
+        let members = self.core.table.members();
         self.goals = members.into_iter().map(|member| Goal::new(self.core, member)).collect();
     }
 
@@ -127,8 +128,7 @@ impl<'a, M: Message> Settle<'a, M> {
             if !self.goals.is_empty() {
                 return false;
             }
-            let caused: u64 = self.core.table.members().iter().map(caused).sum();
-            if caused == self.caused {
+            if self.core.caused.get() == self.caused {
                 return true;
             }
             self.begin_round();
@@ -170,6 +170,7 @@ impl<'a, M: Message> Settle<'a, M> {
         if scope::inside() {
             return Err(Unsettled { open: Vec::new(), inside_handler: true });
         }
+        let mut alarmed: Option<Alarm> = None;
         let settled = poll_fn(|task| {
             if self.look() {
                 return Poll::Ready(true);
@@ -180,16 +181,15 @@ impl<'a, M: Message> Settle<'a, M> {
             }
             match self.pause() {
                 Duration::ZERO => task.waker().wake_by_ref(),
-                pause => alarm::wake_at(deadline.min(now + pause), task.waker().clone()),
+                pause => {
+                    let at = deadline.min(now + pause);
+                    alarmed = Some(alarm::wake_at(at, task.waker().clone()));
+                }
             }
             Poll::Pending
         })
         .await;
+        drop(alarmed);
         if settled { Ok(()) } else { Err(self.unsettled()) }
     }
-}
-
-/// How much the handlers of a subscription have published.
-fn caused<M: Message>(member: &Member<M>) -> u64 {
-    member.subscriber().ledger.runner.published.get()
 }

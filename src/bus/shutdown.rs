@@ -5,10 +5,12 @@ use std::fmt;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
+use super::alarm;
 use super::core::Core;
 use super::settle::{Settle, Unsettled};
 use super::stats::account;
 use super::table::Member;
+use crate::actor::scope;
 use crate::actor::subscriber::Life;
 use crate::{Message, Sequence, SubscriptionStats};
 
@@ -55,24 +57,29 @@ impl fmt::Display for ShutdownReport {
     }
 }
 
+/// How long the actors have, once the deadline has passed, to see that they are to give up.
+const GRACE: Duration = Duration::from_millis(100);
+
 /// Shuts the bus down within `deadline`.
 pub(crate) fn shutdown<M: Message>(core: &Core<M>, deadline: Duration) -> ShutdownReport {
-    let until = Instant::now() + deadline;
+    let until = alarm::after(deadline);
     core.refuse();
     let members = core.table.members();
     // Whether it settles or not, the rest follows; what is left over is in the report.
-    let settled: Result<(), Unsettled> = Settle::new(core).wait_blocking(until);
+    let _settled: Result<(), Unsettled> = Settle::new(core).wait_blocking(until);
     let end = core.close();
-    let stuck = match settled {
-        Ok(()) => await_end(&members, until),
-        Err(_) => {
-            for member in &members {
-                member.subscriber().advance(Life::Abandoned);
-            }
-            core.wake_all();
-            // Whoever is not inside a slow handler looks now.
-            await_end(&members, until.max(Instant::now() + Duration::from_millis(100)))
+    let stuck = if scope::inside() {
+        // The handler that asks would wait for itself. The actors drain when it has returned.
+        await_end(&members, Instant::now())
+    } else if await_end(&members, until).is_empty() {
+        Vec::new()
+    } else {
+        for member in &members {
+            member.subscriber().advance(Life::Abandoned);
         }
+        core.wake_all();
+        // Whoever is not inside a slow handler looks now.
+        await_end(&members, Instant::now() + GRACE)
     };
     // Their readers go on until the final tail, whatever became of the subscriptions.
     let last = (end > core.log.start()).then(|| Sequence::new(end - 1));

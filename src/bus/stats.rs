@@ -8,16 +8,6 @@ use super::table::Member;
 use crate::actor::ledger::Ledger;
 use crate::{BusStats, DropReason, Message, Sequence, SubscriptionStats};
 
-/// Losses of messages that never were in the mailbox.
-const OUTSIDE: [DropReason; 6] = [
-    DropReason::FullNewest,
-    DropReason::Lapped,
-    DropReason::Joining,
-    DropReason::Timeout,
-    DropReason::TooLarge,
-    DropReason::Expired,
-];
-
 /// The account of one subscription.
 pub(crate) fn account<M: Message>(core: Option<&Core<M>>, member: &Member<M>) -> SubscriptionStats {
     let subscriber = member.subscriber();
@@ -26,12 +16,10 @@ pub(crate) fn account<M: Message>(core: Option<&Core<M>>, member: &Member<M>) ->
     let (matched, queued, in_flight, capacity) = match member {
         Member::Mailbox(target) => {
             let inside = target.addr.counts();
-            let uncopied = ledger.losses.count(DropReason::Panicked);
-            let outside: u64 = OUTSIDE.iter().map(|&reason| ledger.losses.count(reason)).sum();
-            let matched = inside.accepted - counts.discarded.get()
-                + counts.replayed.get()
-                + outside
-                + uncopied;
+            let past = counts.replayed.get() + counts.lapped.get();
+            // What was discarded since `inside` was noted may be more than that.
+            let matched = (inside.accepted + past + ledger.outside.get())
+                .saturating_sub(counts.discarded.get());
             (matched, target.addr.len() as u64, counts.in_flight(), target.addr.capacity())
         }
         Member::Ring(reader) => {
@@ -63,7 +51,12 @@ pub(crate) fn account<M: Message>(core: Option<&Core<M>>, member: &Member<M>) ->
 fn dropped(ledger: &Ledger) -> BTreeMap<DropReason, u64> {
     DropReason::ALL
         .iter()
-        .map(|&reason| (reason, ledger.losses.count(reason)))
+        .map(|&reason| match reason {
+            DropReason::Lapped => {
+                (reason, ledger.losses.count(reason) + ledger.runner.lapped.get())
+            }
+            _ => (reason, ledger.losses.count(reason)),
+        })
         .filter(|&(_, count)| count > 0)
         .collect()
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::core::Core;
 use super::errors::SubscribeError;
 use super::inline::{Handler, Inline};
+use super::room::timeout_of;
 use super::route::Target;
 use super::subscription::Subscription;
 use super::table::{Member, RingMember};
@@ -16,13 +17,14 @@ use crate::actor::closure::{AsyncClosure, SyncClosure};
 use crate::actor::executor::Chosen;
 use crate::actor::history::{CatchUpSource, Join};
 use crate::actor::mailbox_source::MailboxSource;
+use crate::actor::ring_reader::RingReader;
 use crate::actor::ring_source::RingSource;
 use crate::actor::run::run;
-use crate::actor::source::{Entry, Source};
+use crate::actor::source::Source;
 use crate::actor::subscriber::{Host, Subscriber};
 use crate::actor::{Actor, Delivery, Executor, IntoOutcome};
 use crate::mailbox::{Mailbox, Overflow};
-use crate::ring::{Log, Reader};
+use crate::ring::Log;
 use crate::topic::Pattern;
 use crate::topic::filter::Filter;
 use crate::worker::Lane;
@@ -41,7 +43,9 @@ pub enum Start {
     /// With the newest messages that the ring still has, at most this many, whatever their topic;
     /// then whatever follows, without gap or repeat.
     Recent(usize),
-    /// With this sequence, or with the oldest that the ring still has and a gap before it.
+    /// With this sequence, or with the oldest that the ring still has and a gap before it, which
+    /// counts every message of the ring, whatever its topic. A sequence before the bus's first
+    /// means the first; one that was not published yet means the next.
     Sequence(Sequence),
 }
 
@@ -171,6 +175,7 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
             self.core.number,
             &self.pattern,
             Arc::clone(&self.core.topics.names),
+            Arc::clone(&self.core.caused),
             host,
             caught_up,
         ))
@@ -179,6 +184,10 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
     /// The first sequence wanted, if it lies in the past.
     fn begin(&self) -> Option<u64> {
         let log = &self.core.log;
+        if self.pattern.sees_reserved() {
+            // Notices are numbered on a ring of their own, which nobody reads back.
+            return None;
+        }
         match self.start {
             Start::Now => None,
             Start::Recent(count) => {
@@ -190,13 +199,28 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
     }
 
     /// A reader that begins there; a required one for `Block`.
-    fn reader(&self, from: u64, window: usize) -> Result<Reader<Entry<M>>, SubscribeError> {
+    fn reader(&self, from: u64, window: usize) -> Result<RingReader<M>, SubscribeError> {
         let log = &self.core.log;
         if !self.overflow.waits() {
-            return Ok(Log::reader(log, from));
+            return Ok(self.core.ring_reader(Log::reader(log, from)));
         }
-        Log::required_from(log, from, window)
-            .map_err(|_| SubscribeError::Evicted(Sequence::new(from)))
+        let mut from = from;
+        loop {
+            match Log::required_from(log, from, window) {
+                Ok(reader) => return Ok(self.core.ring_reader(reader)),
+                // "The newest that the ring still has" are those that stay while it registers.
+                Err(overrun) if self.is_recent() && overrun.oldest > from => from = overrun.oldest,
+                Err(_) => {
+                    // Its place limited publishers for a moment.
+                    self.core.room.freed();
+                    return Err(SubscribeError::Evicted(Sequence::new(from)));
+                }
+            }
+        }
+    }
+
+    fn is_recent(&self) -> bool {
+        matches!(self.start, Start::Recent(_))
     }
 
     fn start_on_ring<A: Actor<M>>(
@@ -210,8 +234,8 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
         let bell = Arc::new(Bell::new(Arc::clone(&self.core.sleepers)));
         let reader = match self.begin() {
             Some(from) => self.reader(from, self.mailbox)?,
-            None if required => Log::required(log, self.mailbox),
-            None => Log::reader(log, log.join()),
+            None if required => self.core.ring_reader(Log::required(log, self.mailbox)),
+            None => self.core.ring_reader(Log::reader(log, log.join())),
         };
         let window = self.mailbox as u64;
         let member = Member::Ring(Arc::new(RingMember {
@@ -219,14 +243,11 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
             bell: Arc::clone(&bell),
             start: reader.position(),
             window,
-            patience: match self.overflow {
-                Overflow::Block { timeout } => Some(timeout),
-                _ => None,
-            },
+            required,
+            timeout: timeout_of(self.overflow),
         }));
-        let room = Arc::clone(&self.core.room);
         let wait = chosen.wait();
-        let source = RingSource::new(reader, bell, room, window, Arc::clone(&subscriber), wait);
+        let source = RingSource::new(reader, bell, window, Arc::clone(&subscriber), wait);
         let lane = self.lane();
         self.core.table.insert(self.pattern, subscriber.id, member.clone());
         launch(self.core, chosen, lane, actor, source, member)
@@ -252,13 +273,18 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
         let (core, lane) = (self.core, self.lane());
         match past {
             None => {
+                let numbered = !self.pattern.sees_reserved();
                 core.table.insert(self.pattern, subscriber.id, member.clone());
-                source.set_start(core.log.join(), Vec::new());
+                core.listed(&member);
+                let start = core.log.join();
+                // Notices have numbers of their own: none of them is older than the subscription.
+                source.set_start(if numbered { start } else { 0 }, Vec::new());
                 launch(core, chosen, lane, actor, source, member)
             }
             Some(reader) => {
                 let filter = Filter::new(self.pattern.clone());
                 core.table.announce(subscriber.id, self.pattern, member.clone());
+                core.listed(&member);
                 let (weak, id, log) = (core.this.clone(), subscriber.id, Arc::clone(&core.log));
                 let join: Join = Box::new(move || {
                     if let Some(core) = weak.upgrade() {
@@ -266,9 +292,8 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
                     }
                     log.join()
                 });
-                let room = Arc::clone(&core.room);
                 let source =
-                    CatchUpSource::new(reader, filter, join, room, source, Arc::clone(&subscriber));
+                    CatchUpSource::new(reader, filter, join, source, Arc::clone(&subscriber));
                 launch(core, chosen, lane, actor, source, member)
             }
         }
@@ -303,10 +328,10 @@ pub(crate) fn inline<M: Message>(
     let builder = SubscribeBuilder::new(core, pattern);
     let subscriber = builder.subscriber(true);
     let id = subscriber.id;
-    let inline = Inline { subscriber, matched: crate::stats::Counter::default(), handler };
-    let member = Member::Inline(Arc::new(inline));
+    let member = Member::Inline(Arc::new(Inline::new(subscriber, handler)));
     core.table.insert(builder.pattern, id, member.clone());
     core.log.join();
+    core.listed(&member);
     Ok(Subscription::new(core.this.clone(), member))
 }
 

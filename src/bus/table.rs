@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -27,8 +27,10 @@ pub(crate) struct RingMember<M: Message> {
     pub(crate) start: u64,
     /// The lag it may build up.
     pub(crate) window: u64,
-    /// How long a publish waits for it, if publishers must not overrun it.
-    pub(crate) patience: Option<Duration>,
+    /// Whether publishers must not overrun it.
+    pub(crate) required: bool,
+    /// How long a publish waits for it then.
+    pub(crate) timeout: Duration,
 }
 
 /// One subscription, by how it gets its messages.
@@ -65,8 +67,6 @@ pub(crate) struct Table<M: Message> {
     bells: ArcSwap<Vec<Arc<Bell>>>,
     /// Rises after each change of the trie.
     version: CachePadded<AtomicU64>,
-    /// How long a publish waits for each reader of the ring that must not be overrun.
-    patience: Mutex<BTreeMap<u64, Duration>>,
     /// Every subscription by its number; held while the trie changes.
     members: Mutex<BTreeMap<u64, (Pattern, Member<M>)>>,
 }
@@ -77,7 +77,6 @@ impl<M: Message> Table<M> {
             trie: ArcSwap::from_pointee(Trie::new()),
             bells: ArcSwap::from_pointee(Vec::new()),
             version: CachePadded::new(AtomicU64::new(0)),
-            patience: Mutex::new(BTreeMap::new()),
             members: Mutex::new(BTreeMap::new()),
         }
     }
@@ -126,9 +125,6 @@ impl<M: Message> Table<M> {
         let Some((pattern, member)) = members.get(&id) else { return };
         if let Member::Ring(reader) = member {
             self.add_bell(&reader.bell);
-            if let Some(patience) = reader.patience {
-                self.patience().insert(id, patience);
-            }
         }
         let trie = self.trie.load().insert(pattern, id, member.clone());
         self.trie.store(Arc::new(trie));
@@ -143,20 +139,9 @@ impl<M: Message> Table<M> {
         self.trie.store(Arc::new(trie));
         if let Member::Ring(reader) = &member {
             self.remove_bell(&reader.bell);
-            self.patience().remove(&id);
         }
         self.bump();
         Some(member)
-    }
-
-    fn patience(&self) -> MutexGuard<'_, BTreeMap<u64, Duration>> {
-        self.patience.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The longest that a publish waits for a subscription that reads the ring; `None` if there
-    /// is none that must not be overrun.
-    pub(crate) fn longest_patience(&self) -> Option<Duration> {
-        self.patience().values().max().copied()
     }
 
     /// A subscription by its number.

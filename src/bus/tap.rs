@@ -5,16 +5,18 @@ use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::alarm;
 use super::core::Core;
 use crate::actor::Delivery;
 use crate::actor::bell::Bell;
+use crate::actor::ring_reader::RingReader;
 use crate::actor::source::Entry;
 use crate::block_on::block_on;
 use crate::mailbox::Wait;
 use crate::mailbox::wait::Idle;
-use crate::ring::{Log, Next, Reader};
+use crate::ring::{Next, Reader};
 use crate::topic::filter::Filter;
 use crate::topic::names::Names;
 use crate::{DropReason, Gap, Message, Sequence};
@@ -54,7 +56,7 @@ pub enum TapError {
 pub struct Tap<M: Message> {
     core: Arc<Core<M>>,
     names: Arc<Names>,
-    reader: Reader<Entry<M>>,
+    reader: RingReader<M>,
     filter: Filter,
     bell: Arc<Bell>,
     idle: Idle,
@@ -83,8 +85,8 @@ impl<M: Message> Tap<M> {
         let window = core.log.capacity();
         Self {
             names: Arc::clone(&core.topics.names),
+            reader: core.ring_reader(reader),
             core,
-            reader,
             filter,
             bell,
             idle: Idle::new(Wait::default(), window),
@@ -122,10 +124,7 @@ impl<M: Message> Tap<M> {
     /// Tells publishers that everything handed out so far may be overwritten, except for the
     /// message that is lent now. Does nothing for a lossy tap.
     pub fn acknowledge(&mut self) {
-        if self.reader.is_required() {
-            self.reader.publish();
-            self.core.room.freed();
-        }
+        self.reader.tell();
         self.unacknowledged = 0;
     }
 
@@ -177,7 +176,7 @@ impl<M: Message> Tap<M> {
     ///
     /// [`TapError::Empty`] if nothing came in time, [`TapError::Closed`].
     pub fn next_timeout(&mut self, timeout: Duration) -> Result<Tapped<'_, M>, TapError> {
-        match block_on(self.next(), Some(Instant::now() + timeout)) {
+        match block_on(self.next(), Some(alarm::after(timeout))) {
             Some(Some(tapped)) => Ok(tapped),
             Some(None) => Err(TapError::Closed),
             None => Err(TapError::Empty),
@@ -250,10 +249,6 @@ impl<M: Message> Tap<M> {
 impl<M: Message> Drop for Tap<M> {
     fn drop(&mut self) {
         self.core.table.remove_bell(&self.bell);
-        // The reader's own drop follows; whoever waits for it looks again after this.
-        let reader = std::mem::replace(&mut self.reader, Log::reader(&self.core.log, 0));
-        drop(reader);
-        self.core.room.freed();
     }
 }
 

@@ -355,13 +355,6 @@ impl<T> Addr<T> {
         self.queue.tail()
     }
 
-    /// The first position that is not out of the mailbox yet. When it has reached an earlier
-    /// [`tail`](Self::tail), all that was put in before is in the receiver's hands, or lost.
-    #[cfg(test)]
-    pub(crate) fn head(&self) -> u64 {
-        self.queue.head()
-    }
-
     /// The doorbell.
     #[inline]
     pub(crate) fn signal(&self) -> &Signal {

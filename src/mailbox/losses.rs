@@ -4,10 +4,15 @@
 //! and makes a [`Gap`] of it. Recording never waits: it is four RMWs on a line that nobody
 //! touches while nothing is lost.
 //!
-//! The hull travels beside the counts without a lock. A recorder widens the hull first and
-//! counts afterwards; the collector takes the counts first and the hull afterwards. So the hull
-//! it takes covers at least what it counted. It may also cover a loss that is counted only in
-//! the next round: that round then finds no hull of its own, and widens by the last one.
+//! The hull travels beside the counts without a lock. A recorder says that it begins, widens the
+//! hull, and counts last; the collector takes the counts first and the hull afterwards. So the
+//! hull it takes covers at least what it counted. It may also have parts of a loss that is not
+//! counted yet: then more were begun than counted, and the hull is kept for the rounds to come,
+//! until all that was begun is counted.
+//!
+//! | label | release side | acquire side | what it carries |
+//! |---|---|---|---|
+//! | `loss` | `Losses::record`: each end of the hull, then the count | `Collector::collect_new`: the counts, then the ends | that a loss has begun; its hull |
 #![forbid(unsafe_code)]
 
 use std::fmt;
@@ -19,8 +24,8 @@ const REASONS: usize = DropReason::ALL.len();
 
 /// Counts of losses by reason, and the hull of those not yet told.
 pub(crate) struct Losses {
-    /// Added to last by a recorder: "something is new".
-    total: AtomicU64,
+    /// Added to first by a recorder: "something is new".
+    begun: AtomicU64,
     by_reason: [AtomicU64; REASONS],
     /// The hull's ends; `u64::MAX` and 0 when it is empty.
     from: AtomicU64,
@@ -30,7 +35,7 @@ pub(crate) struct Losses {
 impl Losses {
     pub(crate) fn new() -> Self {
         Self {
-            total: AtomicU64::new(0),
+            begun: AtomicU64::new(0),
             by_reason: std::array::from_fn(|_| AtomicU64::new(0)),
             from: AtomicU64::new(u64::MAX),
             to: AtomicU64::new(0),
@@ -39,14 +44,16 @@ impl Losses {
 
     /// Counts `n` lost messages whose sequences lie in `from..=to`.
     pub(crate) fn record(&self, reason: DropReason, from: u64, to: u64, n: u64) {
-        // ORDER: Relaxed; the counts below release them.
-        self.from.fetch_min(from, Ordering::Relaxed);
-        // ORDER: Relaxed; as above.
-        self.to.fetch_max(to, Ordering::Relaxed);
-        // ORDER(loss): Release; pairs with ORDER(loss) in `Collector::collect`. Carries the hull.
+        // ORDER: Relaxed; whoever takes a part of the hull acquires it with that.
+        self.begun.fetch_add(n, Ordering::Relaxed);
+        // ORDER(loss): Release; pairs with ORDER(loss) in `Collector::collect_new`. Carries the
+        // count of what was begun.
+        self.from.fetch_min(from, Ordering::Release);
+        // ORDER(loss): Release; as above.
+        self.to.fetch_max(to, Ordering::Release);
+        // ORDER(loss): Release; pairs with ORDER(loss) in `Collector::collect_new`. Carries the
+        // hull.
         self.by_reason[reason as usize].fetch_add(n, Ordering::Release);
-        // ORDER(loss): Release; as above, and carries the count by reason.
-        self.total.fetch_add(n, Ordering::Release);
     }
 
     /// Losses for one reason so far.
@@ -68,19 +75,22 @@ impl fmt::Debug for Losses {
 pub(crate) struct Collector {
     seen_total: u64,
     seen: [u64; REASONS],
-    last: (u64, u64),
+    /// The hull of an earlier round, while some of what it covers may not be counted yet.
+    kept: (u64, u64),
 }
+
+const NOTHING: (u64, u64) = (u64::MAX, 0);
 
 impl Collector {
     pub(crate) fn new() -> Self {
-        Self { seen_total: 0, seen: [0; REASONS], last: (u64::MAX, 0) }
+        Self { seen_total: 0, seen: [0; REASONS], kept: NOTHING }
     }
 
     /// Appends one gap for each reason that has new losses.
     #[inline]
     pub(crate) fn collect(&mut self, losses: &Losses, gaps: &mut Vec<Gap>) {
-        // ORDER(loss): Acquire; pairs with ORDER(loss) in `Losses::record`.
-        if losses.total.load(Ordering::Acquire) != self.seen_total {
+        // ORDER: Relaxed; only whether to look. Who came by a later message has this number too.
+        if losses.begun.load(Ordering::Relaxed) != self.seen_total {
             self.collect_new(losses, gaps);
         }
     }
@@ -96,17 +106,15 @@ impl Collector {
             self.seen[i] = count;
         }
         self.seen_total = self.seen.iter().sum();
-        // ORDER: Relaxed; ordered by the acquiring loads above.
-        let from = losses.from.swap(u64::MAX, Ordering::Relaxed);
-        // ORDER: Relaxed; as above.
-        let to = losses.to.swap(0, Ordering::Relaxed);
-        let hull = if from <= to && from != u64::MAX {
-            (from, to)
-        } else {
-            // An earlier round took one or both ends before the loss was counted.
-            (from.min(self.last.0), to.max(self.last.1))
-        };
-        self.last = hull;
+        // ORDER(loss): Acquire; pairs with ORDER(loss) in `Losses::record`. Whose end is taken
+        // here, is among those that have begun below.
+        let from = losses.from.swap(u64::MAX, Ordering::Acquire);
+        // ORDER(loss): Acquire; as above.
+        let to = losses.to.swap(0, Ordering::Acquire);
+        // ORDER: Relaxed; ordered by the acquiring swaps above.
+        let begun = losses.begun.load(Ordering::Relaxed);
+        let hull = (from.min(self.kept.0), to.max(self.kept.1));
+        self.kept = if begun == self.seen_total { NOTHING } else { hull };
         for (i, &count) in fresh.iter().enumerate() {
             if count > 0 {
                 gaps.push(Gap {

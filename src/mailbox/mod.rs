@@ -365,12 +365,6 @@ impl<T> Mailbox<T> {
         self.taker.queue().head()
     }
 
-    /// The most that [`take_batch`](Self::take_batch) moves at once.
-    #[cfg(test)]
-    pub(crate) fn batch(&self) -> usize {
-        self.taker.batch()
-    }
-
     /// Moves at most a batch, at most `max` messages, to the end of `out`, frees their places and
     /// wakes senders that wait for them.
     #[inline]

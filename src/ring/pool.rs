@@ -187,7 +187,7 @@ impl<T> Pool<T> {
     }
 
     /// How many blocks are free, and how many are in limbo: takes them all.
-    #[cfg(test)]
+    #[cfg(all(test, ringpost_loom))]
     pub(super) fn census(&self) -> (usize, usize) {
         // More than there are means that one is in twice.
         let all = self.arena.len() as usize + 1;

@@ -53,12 +53,6 @@ impl<T: Send + Sync + 'static> Writer<T> {
         Self { log, cell }
     }
 
-    /// The ring that it writes to.
-    #[cfg(test)]
-    pub(crate) fn log(&self) -> &Arc<Log<T>> {
-        &self.log
-    }
-
     /// What does the writing, here and in `Log::with_writer`.
     #[inline]
     pub(crate) fn pen(&mut self) -> Pen<'_, T> {

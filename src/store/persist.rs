@@ -11,6 +11,7 @@
 
 mod desk;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ use self::desk::{Desk, Ended};
 pub use self::desk::{FlushError, PersistReport, PersistStats};
 use super::batch::{Batch, Finished};
 use super::{Batching, Record, Store, StoreError};
+use crate::actor::run::panic_text;
 use crate::{Gap, Sequence};
 
 /// Where the persistence actor's records come from.
@@ -70,6 +72,12 @@ pub enum Trouble {
     },
     /// The source lost records before the store saw them.
     Lost(Gap),
+    /// The store, the source or the observer panicked, and the actor has ended. Until its
+    /// [`Persistence`] is dropped, publishers find the ring full rather than lose events.
+    Panicked {
+        /// The panic's text.
+        text: String,
+    },
     /// The actor stopped with records in hand that the store did not take.
     GaveUp {
         /// How many.
@@ -151,9 +159,16 @@ impl Persistence {
         thread::Builder::new().name("ringpost-journal".into()).spawn(move || {
             // Told also when the store or the source panics: nobody may wait for ever.
             let ended = Ended::of(Arc::clone(&actor.desk));
-            actor.run();
+            let ran = catch_unwind(AssertUnwindSafe(|| actor.run()));
+            if let Err(panic) = ran {
+                let text = panic_text(panic);
+                let told = AssertUnwindSafe(|| actor.tell(&Trouble::Panicked { text }));
+                let _panic = catch_unwind(told);
+                actor.desk.keep(Box::new(actor.source));
+            }
             // The store gives its lock back before anybody hears that it ended.
-            drop(actor);
+            let store = actor.store;
+            let _panic = catch_unwind(AssertUnwindSafe(|| drop(store)));
             drop(ended);
         })?;
         Ok(Self { desk })
@@ -178,14 +193,11 @@ impl Persistence {
         self.desk.flush(upto, timeout)
     }
 
-    /// As [`flush`](Self::flush), for whoever must not keep it alive; true if there is nothing
-    /// left to flush.
+    /// As [`flush`](Self::flush), for whoever must not keep it alive; also true if its owner has
+    /// stopped it in order before.
     pub(crate) fn flusher(&self) -> impl Fn(Sequence, Duration) -> bool + Send + Sync + use<> {
-        let desk = Arc::downgrade(&self.desk);
-        move |upto, timeout| match desk.upgrade() {
-            Some(desk) => desk.flush(upto, timeout).is_ok(),
-            None => true,
-        }
+        let desk = Arc::clone(&self.desk);
+        move |upto, timeout| desk.flush(upto, timeout).is_ok() || desk.was_stopped()
     }
 
     /// Takes what the source has ready, stores and flushes it, and ends; after `timeout` it
@@ -200,6 +212,7 @@ impl Persistence {
 impl Drop for Persistence {
     fn drop(&mut self) {
         self.desk.ask_to_stop(PATIENCE_WHEN_DROPPED);
+        self.desk.let_go();
     }
 }
 

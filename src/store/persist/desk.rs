@@ -7,7 +7,7 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Wake;
 use std::time::{Duration, Instant};
-use std::{error, fmt, thread};
+use std::{error, fmt};
 
 use crate::Sequence;
 use crate::store::{StoreError, Watermarks};
@@ -97,13 +97,17 @@ struct State {
     flushed_to: Option<Sequence>,
     /// Everything was stored and flushed at the end.
     complete: bool,
+    /// The owner has waited for the end and heard how it went.
+    heard: bool,
     stop_by: Option<Instant>,
     stats: PersistStats,
 }
 
 /// See the [module](self).
-#[derive(Debug)]
 pub(super) struct Desk {
+    /// The source of an actor that panicked, until its owner goes: while it is here, publishers
+    /// find the ring full instead of losing events in silence.
+    remains: Mutex<Option<Box<dyn Send>>>,
     state: Mutex<State>,
     /// For the actor.
     actor: Condvar,
@@ -115,6 +119,7 @@ impl Desk {
     pub(super) fn new(watermarks: Watermarks) -> Self {
         let stats = PersistStats { watermarks, ..PersistStats::default() };
         Self {
+            remains: Mutex::new(None),
             state: Mutex::new(State { stats, ..State::default() }),
             actor: Condvar::new(),
             others: Condvar::new(),
@@ -163,6 +168,26 @@ impl Desk {
         self.actor.notify_one();
     }
 
+    /// Keeps the source of an actor that panicked, unless the owner has gone already.
+    pub(super) fn keep(&self, remains: Box<dyn Send>) {
+        let mut kept = self.remains.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.stop_by().is_none() {
+            *kept = Some(remains);
+        }
+    }
+
+    /// Lets go of what was kept.
+    pub(super) fn let_go(&self) {
+        let remains = self.remains.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(remains);
+    }
+
+    /// Whether the owner ended it in order and heard that everything was stored.
+    pub(super) fn was_stopped(&self) -> bool {
+        let state = self.state();
+        state.heard && state.complete
+    }
+
     pub(super) fn stop(&self, timeout: Duration) -> PersistReport {
         let deadline = Instant::now() + timeout;
         self.ask_to_stop(timeout);
@@ -176,6 +201,7 @@ impl Desk {
                 }
             }
         }
+        state.heard = state.stats.ended;
         PersistReport {
             unwritten: state.stats.held,
             complete: state.complete && state.stats.ended,
@@ -329,6 +355,12 @@ impl Wake for Desk {
     }
 }
 
+impl fmt::Debug for Desk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Desk").field("state", &self.state()).finish_non_exhaustive()
+    }
+}
+
 /// Says that the thread is over when it is dropped, also by a panic.
 pub(super) struct Ended(Arc<Desk>);
 
@@ -342,7 +374,6 @@ impl Drop for Ended {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.stats.ended = true;
-        state.complete &= !thread::panicking();
         self.0.others.notify_all();
     }
 }

@@ -1,0 +1,77 @@
+//! A reader of the ring that tells waiting publishers when it moves on, and when it goes.
+//!
+//! Used by the sources that read the ring and by taps. It must never keep publishers waiting for
+//! a reader that has nothing more to do.
+#![forbid(unsafe_code)]
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use super::source::Entry;
+use crate::Message;
+use crate::mailbox::space::Space;
+use crate::ring::{Log, Reader};
+
+/// A reader, lossy or required, with the bell of those who wait for a required one.
+pub(crate) struct RingReader<M: Message> {
+    reader: Reader<Entry<M>>,
+    log: Arc<Log<Entry<M>>>,
+    space: Arc<Space>,
+}
+
+impl<M: Message> RingReader<M> {
+    pub(crate) fn new(
+        reader: Reader<Entry<M>>,
+        log: Arc<Log<Entry<M>>>,
+        space: Arc<Space>,
+    ) -> Self {
+        if reader.is_required() {
+            // While it registered, a claim may have been refused by a first, lower limit.
+            space.freed();
+        }
+        Self { reader, log, space }
+    }
+
+    /// Tells publishers how far a required reader is: once a batch. A lossy one has nothing to
+    /// tell.
+    #[inline]
+    pub(crate) fn tell(&mut self) {
+        if self.reader.is_required() {
+            self.reader.publish();
+            self.space.freed();
+        }
+    }
+
+    /// From now on publishers need not wait for it, and it holds no block.
+    pub(crate) fn leave(&mut self) {
+        let required = self.reader.is_required();
+        let position = self.reader.position();
+        // The old reader's own drop gives its place back.
+        self.reader = Log::reader(&self.log, position);
+        if required {
+            self.space.freed();
+        }
+    }
+}
+
+impl<M: Message> Drop for RingReader<M> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl<M: Message> Deref for RingReader<M> {
+    type Target = Reader<Entry<M>>;
+
+    #[inline]
+    fn deref(&self) -> &Self::Target {
+        &self.reader
+    }
+}
+
+impl<M: Message> DerefMut for RingReader<M> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.reader
+    }
+}
