@@ -132,8 +132,9 @@ impl<M: Message> Source<M> for RingSource<M> {
 
     #[inline]
     fn finish_batch(&mut self) {
-        self.subscriber.ledger.runner.set_done(self.reader.position());
+        // Publishers first: who asks why there is no room goes by what is done.
         self.reader.tell();
+        self.subscriber.ledger.runner.set_done(self.reader.position());
     }
 
     async fn wait(&mut self) {

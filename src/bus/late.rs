@@ -103,7 +103,7 @@ fn reserve_late<M: Message>(
     patient: bool,
 ) -> Result<Places, NoPlace> {
     let room = Room::Mailbox(Arc::clone(target));
-    let deadline = alarm::after(room.timeout(core));
+    let deadline = alarm::after(room.timeout(core, 1));
     loop {
         match target.addr.reserve(1) {
             Err(NoPlace::Full)

@@ -127,7 +127,7 @@ impl<M: Message> Publisher<M> {
         message: impl Into<M>,
     ) -> Result<Published, PublishError<M>> {
         let mut message = message.into();
-        let since = Instant::now();
+        let (since, mut waited) = (Instant::now(), false);
         loop {
             // The task may wait, but not its thread.
             let room = match self.attempt(message, false) {
@@ -138,15 +138,15 @@ impl<M: Message> Publisher<M> {
                 done => return done.map_err(refused),
             };
             let core = &self.handle.core;
-            let deadline = alarm::add(since, room.timeout(core));
+            let deadline = alarm::add(since, room.timeout(core, 1));
             // A ring without a free block has room by its numbers: then only the clock ends this.
-            if room.is_own(core)
-                || !room.wait(core, 1, deadline).await
-                || Instant::now() >= deadline
-            {
+            let over = waited && Instant::now() >= deadline;
+            if over || room.is_own(core) || !room.wait(core, 1, deadline).await {
                 return Err(PublishError::Full(message));
             }
-            worker::yield_now().await;
+            if std::mem::replace(&mut waited, true) {
+                worker::yield_now().await;
+            }
         }
     }
 

@@ -25,23 +25,26 @@ pub(crate) enum Room<M: Message> {
 }
 
 impl<M: Message> Room<M> {
-    /// How long a publish waits for it.
-    pub(crate) fn timeout(&self, core: &Core<M>) -> Duration {
+    /// How long a publish of `n` messages waits for it.
+    pub(crate) fn timeout(&self, core: &Core<M>, n: usize) -> Duration {
         match self {
             Self::Mailbox(target) => timeout_of(target.overflow),
             // Of several that are in the way, whoever has the least patience.
-            Self::Ring => (self.in_the_way(core).map(|reader| reader.timeout).min())
+            Self::Ring => Self::in_the_way(core, n)
+                .map(|reader| reader.timeout)
+                .min()
                 .unwrap_or(core.settings.publish_timeout),
         }
     }
 
-    /// The subscriptions that publishers must not overrun, and would.
-    fn in_the_way(&self, core: &Core<M>) -> impl Iterator<Item = Arc<RingMember<M>>> {
-        let tail = core.log.tail();
+    /// The subscriptions that publishers must not overrun, and would with `n` messages more.
+    fn in_the_way(core: &Core<M>, n: usize) -> impl Iterator<Item = Arc<RingMember<M>>> {
+        let n = n.min(core.log.largest_claim()) as u64;
         core.table.members().into_iter().filter_map(move |member| match member {
             Member::Ring(reader) if reader.required => {
-                let lag = tail.saturating_sub(reader.subscriber.ledger.runner.done());
-                (lag >= reader.window).then_some(reader)
+                // In this order the lag is not too small; and a reader tells publishers first.
+                let done = reader.subscriber.ledger.runner.done();
+                (core.log.tail() + n > done + reader.window).then_some(reader)
             }
             _ => None,
         })
@@ -53,7 +56,7 @@ impl<M: Message> Room<M> {
         match self {
             Self::Mailbox(target) => own(&target.subscriber),
             Self::Ring => {
-                scope::inside() && self.in_the_way(core).any(|reader| own(&reader.subscriber))
+                scope::inside() && Self::in_the_way(core, 1).any(|reader| own(&reader.subscriber))
             }
         }
     }
@@ -117,15 +120,18 @@ pub(crate) fn insist<M: Message, R>(
 ) -> Option<R> {
     let since = Instant::now();
     loop {
-        let deadline = alarm::add(since, room.timeout(core));
-        // A ring without a free block has room by its numbers: then only the clock ends this.
-        if !room.wait_blocking(core, n, deadline) || Instant::now() >= deadline {
+        let deadline = alarm::add(since, room.timeout(core, n));
+        if !room.wait_blocking(core, n, deadline) {
             return None;
         }
-        std::thread::yield_now();
         match attempt() {
             Ok(done) => return Some(done),
             Err(next) => room = next,
         }
+        // A ring without a free block has room by its numbers: then only the clock ends this.
+        if Instant::now() >= alarm::add(since, room.timeout(core, n)) {
+            return None;
+        }
+        std::thread::yield_now();
     }
 }

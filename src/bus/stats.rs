@@ -30,7 +30,8 @@ pub(crate) fn account<M: Message>(core: Option<&Core<M>>, member: &Member<M>) ->
             (end - reader.start, queued, 0, usize::try_from(reader.window).unwrap_or(usize::MAX))
         }
         Member::Inline(inline) => {
-            let finished = counts.handled.get() + counts.failed.get();
+            let lost: u64 = dropped(ledger).values().sum();
+            let finished = counts.handled.get() + counts.failed.get() + lost;
             let matched = inline.matched.get();
             (matched, 0, matched.saturating_sub(finished), 0)
         }
