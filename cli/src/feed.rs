@@ -12,7 +12,7 @@ use std::io::{self, BufReader, Read};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -109,6 +109,7 @@ pub(crate) enum Fed {
 #[derive(Debug)]
 pub(crate) struct Feed {
     chunks: Receiver<anyhow::Result<Chunk>>,
+    thread: Option<JoinHandle<()>>,
     /// How many bytes there are to read, if that is known.
     pub(crate) total: Option<u64>,
 }
@@ -137,17 +138,20 @@ impl Feed {
             let _ = outbox.borrow_mut().hand_over();
         };
         let thread = thread::Builder::new().name("ringpost-input".into());
-        thread.spawn(read).context("cannot start the thread that reads events")?;
-        Ok(Self { chunks, total })
+        let thread = thread.spawn(read).context("cannot start the thread that reads events")?;
+        Ok(Self { chunks, thread: Some(thread), total })
     }
 
     /// What was read, as soon as there is something, within `timeout`.
-    pub(crate) fn next(&self, timeout: Duration) -> Fed {
+    pub(crate) fn next(&mut self, timeout: Duration) -> Fed {
         match self.chunks.recv_timeout(timeout) {
             Ok(Ok(chunk)) => Fed::Chunk(chunk),
             Ok(Err(error)) => Fed::Failed(error),
             Err(RecvTimeoutError::Timeout) => Fed::Nothing,
-            Err(RecvTimeoutError::Disconnected) => Fed::End,
+            Err(RecvTimeoutError::Disconnected) => match self.thread.take().map(JoinHandle::join) {
+                Some(Err(_)) => Fed::Failed(anyhow!("reading events failed; this is a bug")),
+                _ => Fed::End,
+            },
         }
     }
 }

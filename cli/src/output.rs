@@ -61,7 +61,7 @@ impl Output {
     /// Fails if the reader went away: for whoever may have nothing to write for a long time.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         let mut at = [PollFd::new(self.to.get_ref(), PollFlags::empty())];
-        let gone = PollFlags::ERR | PollFlags::NVAL;
+        let gone = PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL;
         match poll(&mut at, Some(&Timespec::default())) {
             Ok(1..) if at[0].revents().intersects(gone) => Err(Failure::closed_pipe()),
             _ => Ok(()),

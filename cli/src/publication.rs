@@ -84,6 +84,8 @@ pub(crate) struct Finished {
 const RING: usize = 2048;
 /// How long a publish waits before it looks whether the run was asked to end.
 const PUBLISH_WAIT: Duration = Duration::from_millis(100);
+/// A journal that has stored everything ends at once; this is for a busy machine.
+const STOP: Duration = Duration::from_secs(1);
 
 impl Publication {
     /// Opens the journal and makes the bus.
@@ -186,8 +188,10 @@ impl Publication {
 
     /// Lets taps and journal read what is left, and adds everything up.
     pub(crate) fn finish(self, rejected: u64) -> Result<Finished, Failure> {
+        let until = Instant::now() + self.patience;
         self.bus.shutdown(self.patience);
-        let journaled = self.journaling.map(|journaling| journaling.finish(self.patience));
+        let left = until.saturating_duration_since(Instant::now()).max(STOP);
+        let journaled = self.journaling.map(|journaling| journaling.finish(left));
         let tapped = self.taps.map(Taps::finish).transpose()?;
         let elapsed = self.began.elapsed();
         let mut latencies = Latencies::new();

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, anyhow};
 use ringpost::event::{Timestamp, json};
-use ringpost::{EventBus, Pattern, Sequence, Tapped};
+use ringpost::{Event, EventBus, Pattern, Sequence, Shared, Tap, Tapped};
 
 use crate::exit::Failure;
 use crate::interrupt::Interrupt;
@@ -76,10 +76,7 @@ struct Reading {
 }
 
 impl Reading {
-    fn read(
-        &mut self,
-        mut tap: ringpost::Tap<ringpost::Shared<ringpost::Event>>,
-    ) -> Result<(), Failure> {
+    fn read(&mut self, mut tap: Tap<Shared<Event>>) -> Result<(), Failure> {
         loop {
             // Whoever reads along sees everything before a pause.
             if let (0, Some(output)) = (tap.lag(), &mut self.output) {
@@ -98,7 +95,7 @@ impl Reading {
         self.output.as_mut().map_or(Ok(()), Output::flush)
     }
 
-    fn take(&mut self, sequence: Sequence, event: &ringpost::Event) -> Result<(), Failure> {
+    fn take(&mut self, sequence: Sequence, event: &Event) -> Result<(), Failure> {
         let matching = self.patterns.iter().filter(|one| one.matches(event.topic())).count();
         if matching == 0 {
             return Ok(());

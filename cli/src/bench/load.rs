@@ -13,13 +13,15 @@ use ringpost::{Message, Shared};
 pub(crate) struct Template {
     bytes: usize,
     json: String,
+    /// When the bench's clock stood at 0.
+    base: i128,
 }
 
 impl Template {
     /// Messages of this many bytes.
     pub(crate) fn new(bytes: usize) -> Self {
         let fill = "x".repeat(bytes.saturating_sub(2));
-        Self { bytes, json: format!("\"{fill}\"") }
+        Self { bytes, json: format!("\"{fill}\""), base: Timestamp::now().unix_nanos() }
     }
 }
 
@@ -27,7 +29,7 @@ impl Template {
 pub(crate) trait Load: Message {
     /// `sent` is in nanoseconds of the bench's clock; 0 if nobody is to look at it.
     fn make(template: &Template, sent: u64, number: u64) -> anyhow::Result<Self>;
-    fn sent(&self) -> u64;
+    fn sent(&self, template: &Template) -> u64;
     fn number(&self) -> u64;
 }
 
@@ -46,7 +48,7 @@ impl<const WORDS: usize> Load for Inline<WORDS> {
         Ok(Self { sent, number, fill: [number; WORDS] })
     }
 
-    fn sent(&self) -> u64 {
+    fn sent(&self, _: &Template) -> u64 {
         self.sent
     }
 
@@ -79,7 +81,7 @@ impl Load for Boxed {
         Ok(Self(Shared::new(Body { sent, number, fill })))
     }
 
-    fn sent(&self) -> u64 {
+    fn sent(&self, _: &Template) -> u64 {
         self.0.sent
     }
 
@@ -89,26 +91,37 @@ impl Load for Boxed {
     }
 }
 
+/// The beginning of the year 9000, in seconds since 1970.
+const YEAR_9000: i128 = 221_845_392_000;
+const NANOS: i128 = 1_000_000_000;
+
 /// An event, as a journal stores it. Both numbers travel as times, the attributes that are read
-/// without looking at text.
+/// without looking at text: the one after the bench's beginning, the other after a day on which
+/// nobody minds that the event expires.
 impl Load for Shared<Event> {
     fn make(template: &Template, sent: u64, number: u64) -> anyhow::Result<Self> {
-        let at = |nanos: u64| Timestamp::from_unix_nanos(nanos.into()).context("a bench is short");
+        let after = |base: i128, nanos: u64| {
+            Timestamp::from_unix_nanos(base + i128::from(nanos)).context("a bench is short")
+        };
         let event = Event::builder("bench.event")
             .source("ringpost:bench")
-            .time(at(sent)?)
-            .expires_at(at(number)?)
+            .time(after(template.base, sent)?)
+            .expires_at(after(YEAR_9000 * NANOS, number)?)
             .raw_json(&template.json);
         Ok(Shared::new(event.build().context("cannot make an event of that size")?))
     }
 
-    fn sent(&self) -> u64 {
-        self.time().map_or(0, |time| u64::try_from(time.unix_nanos()).unwrap_or(0))
+    fn sent(&self, template: &Template) -> u64 {
+        self.time().map_or(0, |time| since(time, template.base))
     }
 
     fn number(&self) -> u64 {
-        self.expires_at().map_or(0, |time| u64::try_from(time.unix_nanos()).unwrap_or(0))
+        self.expires_at().map_or(0, |time| since(time, YEAR_9000 * NANOS))
     }
+}
+
+fn since(time: Timestamp, base: i128) -> u64 {
+    u64::try_from(time.unix_nanos() - base).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -116,8 +129,9 @@ mod tests {
     use super::*;
 
     fn carries_both_numbers<M: Load>() {
-        let made = M::make(&Template::new(300), 17, 4711).unwrap();
-        assert_eq!((made.sent(), made.number()), (17, 4711));
+        let template = Template::new(300);
+        let made = M::make(&template, 17, 4711).unwrap();
+        assert_eq!((made.sent(&template), made.number()), (17, 4711));
     }
 
     #[test]

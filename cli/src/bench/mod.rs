@@ -7,6 +7,7 @@
 mod load;
 mod publishers;
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -111,6 +112,7 @@ pub(crate) fn measure<M: Load>(
         ),
         _ => None,
     };
+    let template = Arc::new(Template::new(trial.bytes));
     let (home, tallies) = channel();
     let mut subscriptions = Vec::new();
     for id in 0..trial.subscribers {
@@ -120,12 +122,13 @@ pub(crate) fn measure<M: Load>(
             (None, _) => Executor::workers(),
         };
         let tally = Tally { id, count: 0, sum: 0, latency: Latencies::new() };
+        let carried = Arc::clone(&template);
         let mut counting = Counting { tally: Some(tally), home: home.clone() };
         let handler = move |delivery: Delivery<'_, M>| {
             let Some(tally) = &mut counting.tally else { return };
             tally.count += 1;
             tally.sum = tally.sum.wrapping_add(delivery.number());
-            if let sent @ 1.. = delivery.sent() {
+            if let sent @ 1.. = delivery.sent(&carried) {
                 tally.latency.add(clock.now().saturating_sub(sent));
             }
         };
@@ -134,7 +137,6 @@ pub(crate) fn measure<M: Load>(
         subscriptions.push(builder.spawn(handler).context("cannot start a subscriber")?);
     }
     drop(home);
-    let template = Template::new(trial.bytes);
     let sent = publishers::run(trial, bus, &template, clock, interrupt, console)?;
     let settled = bus.settle(DRAIN);
     let elapsed = Duration::from_nanos(clock.now() - sent.began);

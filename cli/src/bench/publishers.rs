@@ -15,7 +15,7 @@ use ringpost::{BatchError, Bus, PublishError, Publisher};
 
 use super::load::{Load, Template};
 use super::{Clock, Trial};
-use crate::console::{Console, grouped};
+use crate::console::{Console, grouped, per_second};
 use crate::interrupt::Interrupt;
 use crate::latency::Latencies;
 
@@ -116,7 +116,8 @@ fn watch<M: Load>(
         let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         console.progress(millis, || {
             let published = bus.stats().next_sequence.get() - first;
-            format!("{} published", grouped(published))
+            let rate = per_second(published, elapsed) as u64;
+            format!("{} published, {}/s", grouped(published), grouped(rate))
         });
     }
 }

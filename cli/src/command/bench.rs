@@ -25,7 +25,8 @@ use crate::settings::{JournalSettings, Settings, WritingArgs};
 #[command(after_help = "\
 Every subscriber gets every message. Without --rate publishers go as fast as the bus takes it, and
 one publish in 32 is timed; with it, messages are due at fixed times and latencies count from those,
-so that a stall cannot hide itself (no coordinated omission).
+so that a stall cannot hide itself (no coordinated omission). A publish of a batch counts with each
+message's share.
 
 With --journal the messages are events, and the journal is part of what is measured. It is written
 only if it is named here: RINGPOST_JOURNAL does not send a bench into a journal in use.")]

@@ -72,7 +72,7 @@ pub(crate) fn run(arguments: Arguments, console: &Console) -> Result<Exit, Failu
     let prints = !json && !arguments.taps.is_empty();
     let plan = Plan { journal, taps: arguments.taps, prints, patience: arguments.patience };
     let publication = Publication::start(plan, interrupt.clone(), console)?;
-    let feed = Feed::start(sources, as_data)?;
+    let mut feed = Feed::start(sources, as_data)?;
     // A bar among events on the same terminal would tear both.
     let console = match prints && stdout().is_terminal() {
         true => console.clone(),
@@ -85,7 +85,7 @@ pub(crate) fn run(arguments: Arguments, console: &Console) -> Result<Exit, Failu
         strict: arguments.strict,
         rejected: Troubles::default(),
     };
-    let ended = run.all(&feed);
+    let ended = run.all(&mut feed);
     console.finish();
     run.rejected.finish(&console, "lines that are no events");
     let Finished { summary, failure, damaged } = run.publication.finish(run.rejected.count())?;
@@ -122,7 +122,7 @@ struct Run {
 }
 
 impl Run {
-    fn all(&mut self, feed: &Feed) -> Result<(), Failure> {
+    fn all(&mut self, feed: &mut Feed) -> Result<(), Failure> {
         while !self.interrupt.is_set() {
             match feed.next(LOOK) {
                 Fed::Chunk(chunk) => self.chunk(chunk)?,
