@@ -14,7 +14,26 @@ scoped_tls_hkt::scoped_thread_local!(static CAUSE: for<'a> &'a dyn Any);
 /// Every method has a default, so that `impl Message for Tick {}` is enough. Small `Copy` types
 /// travel inline; large ones are better sent as `Arc<T>` or [`Shared<T>`](crate::Shared).
 ///
-/// `Sync` is asked for because readers on several threads borrow one message from the ring.
+/// `Sync` is asked for because readers on several threads borrow one message from the ring:
+///
+/// ```compile_fail,E0277
+/// use std::cell::Cell;
+///
+/// #[derive(Clone)]
+/// struct Tick(Cell<u64>);
+///
+/// impl ringpost::Message for Tick {}
+/// ```
+///
+/// ```
+/// use std::sync::atomic::AtomicU64;
+/// use std::sync::Arc;
+///
+/// #[derive(Clone)]
+/// struct Tick(Arc<AtomicU64>);
+///
+/// impl ringpost::Message for Tick {}
+/// ```
 pub trait Message: Clone + Send + Sync + 'static {
     /// The topic a message names itself, for `Bus::publish` without a topic.
     fn topic(&self) -> Option<&str> {
