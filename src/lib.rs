@@ -21,6 +21,9 @@ mod worker;
 mod actor;
 #[cfg(not(ringpost_loom))]
 mod bus;
+#[cfg(all(test, ringpost_loom))]
+#[path = "bus/models.rs"]
+mod bus_models;
 #[cfg(not(ringpost_loom))]
 pub mod event;
 #[cfg(not(ringpost_loom))]
