@@ -442,40 +442,6 @@ fn what_a_dropped_run_loop_had_in_hand_and_in_its_mailbox_is_counted() {
 }
 
 #[test]
-fn cancelling_a_block_subscription_that_reads_the_ring_lets_waiting_publishers_go() {
-    let bus = Bus::<u64>::builder().publish_timeout(LONG).build();
-    let (open, gate) = mpsc::channel::<()>();
-    let (enter, entered) = mpsc::channel();
-    let subscription = bus
-        .subscribe("**")
-        .unwrap()
-        .mailbox(1)
-        .overflow(Overflow::Block { timeout: Duration::MAX })
-        .executor(Executor::thread(Wait::Park))
-        .spawn(move |_: Delivery<'_, u64>| {
-            let _ = enter.send(());
-            let _ = gate.recv();
-        })
-        .unwrap();
-    let mut publisher = bus.publisher("t").unwrap();
-    publisher.publish(0_u64).unwrap();
-    entered.recv().unwrap();
-    assert!(publisher.try_publish(1_u64).unwrap_err().is_full());
-    let (begin, began) = mpsc::channel();
-    let waiting = std::thread::spawn(move || {
-        begin.send(()).unwrap();
-        publisher.publish(1_u64)
-    });
-    began.recv().unwrap();
-    subscription.cancel();
-    drop(open);
-    assert!(waiting.join().unwrap().is_ok());
-    let stats = || subscription.stats();
-    wait_until(|| stats().queued == 0);
-    assert!(stats().balances(), "{:?}", stats());
-}
-
-#[test]
 fn a_block_subscription_that_reads_the_ring_has_its_own_timeout() {
     let bus = Bus::<u64>::builder().publish_timeout(Duration::ZERO).build();
     let subscription = bus

@@ -10,9 +10,9 @@
 use std::task::{Wake, Waker};
 
 use crate::mailbox::losses::{Collector, Losses};
-use crate::mailbox::signal::{self, Doorbell, Park, Signal};
+use crate::mailbox::signal::{self, Doorbell};
 use crate::ring::{Log, Next, Writer};
-use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::*};
+use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::*};
 use crate::sync::{Arc, Condvar, Mutex, thread};
 use crate::{Addr, DropReason, Gap, Mailbox, Overflow};
 
@@ -138,7 +138,8 @@ fn join(overflow: Overflow, weak: Weak) {
         let start = joining.join();
         publisher.join().unwrap();
         assert!((1..=3).contains(&start));
-        assert_eq!(rest(&mut mailbox, start), (start..=2).collect::<Vec<_>>());
+        let got = rest(&mut mailbox, start);
+        assert_eq!(got, (start..=2).collect::<Vec<_>>(), "everything from the start on");
     });
 }
 
@@ -158,14 +159,14 @@ fn a_block_mailbox_that_joins_has_everything_from_its_start_on() {
 
 /// Without the look after the claim a message beyond the start is missing.
 #[test]
-#[should_panic]
+#[should_panic(expected = "everything from the start on")]
 fn a_route_that_is_not_looked_at_after_the_claim_is_found() {
     join(Overflow::DropNewest, Weak::NoLookAfterTheClaim);
 }
 
 /// The same with `Block`.
 #[test]
-#[should_panic]
+#[should_panic(expected = "everything from the start on")]
 fn a_route_that_is_not_looked_at_after_the_claim_is_found_with_block() {
     join(Overflow::block(), Weak::NoLookAfterTheClaim);
 }
@@ -203,7 +204,7 @@ fn catch_up(weak: Weak) {
         drop(reader);
         publisher.join().unwrap();
         seen.extend(rest(&mut mailbox, until));
-        assert_eq!(seen, [1, 2]);
+        assert_eq!(seen, [1, 2], "each message once");
     });
 }
 
@@ -216,7 +217,7 @@ fn catching_up_and_joining_gives_each_message_once() {
 
 /// A start that is taken before publishers can see the subscriber misses what lies in between.
 #[test]
-#[should_panic]
+#[should_panic(expected = "each message once")]
 fn a_start_that_is_taken_too_early_is_found() {
     catch_up(Weak::StartBeforeTheTable);
 }
@@ -284,41 +285,43 @@ fn a_publish_wakes_every_reader_that_is_counted() {
     });
 }
 
-/// A doorbell that counts its reader when it sleeps already.
-struct CountsLate {
-    signal: Signal,
-    sleepers: AtomicUsize,
+/// The same restated for one reader, without sleeping: it is woken, or it does not sleep.
+fn count_a_sleeper(before_the_look: bool) {
+    model(move || {
+        let [committed, parked, sleepers] = [(); 3].map(|()| Arc::new(AtomicU64::new(0)));
+        let reader = {
+            let (committed, parked) = (Arc::clone(&committed), Arc::clone(&parked));
+            let sleepers = Arc::clone(&sleepers);
+            thread::spawn(move || {
+                if before_the_look {
+                    sleepers.fetch_add(1, Relaxed);
+                }
+                parked.store(1, Release);
+                signal::fence();
+                let sleeps = committed.load(Acquire) == 0;
+                if sleeps && !before_the_look {
+                    sleepers.fetch_add(1, Relaxed);
+                }
+                sleeps
+            })
+        };
+        committed.store(1, Release);
+        signal::fence();
+        let rung = sleepers.load(Relaxed) != 0 && parked.swap(0, AcqRel) != 0;
+        assert!(!reader.join().unwrap() || rung, "a lost wake");
+    });
 }
 
-impl Doorbell for CountsLate {
-    fn park(&self, waker: &Waker, ready: impl FnOnce() -> bool) -> bool {
-        let asleep = self.signal.park(waker, ready) == Park::Asleep;
-        if asleep {
-            self.sleepers.fetch_add(1, Relaxed);
-        }
-        asleep
-    }
+#[test]
+fn a_reader_that_is_counted_before_its_look_is_woken() {
+    count_a_sleeper(true);
 }
 
 /// The count raised after the last look: the publisher sees nobody asleep.
 #[test]
-#[should_panic]
+#[should_panic(expected = "a lost wake")]
 fn a_reader_that_is_counted_after_its_look_is_found() {
-    model(|| {
-        let late = CountsLate { signal: Signal::new(), sleepers: AtomicUsize::new(0) };
-        let bell = Arc::new(late);
-        let committed = Arc::new(AtomicBool::new(false));
-        let reader = {
-            let (bell, committed) = (Arc::clone(&bell), Arc::clone(&committed));
-            thread::spawn(move || wait(&*bell, || committed.load(Acquire)))
-        };
-        committed.store(true, Release);
-        signal::fence();
-        if bell.sleepers.load(Relaxed) != 0 {
-            bell.signal.ring();
-        }
-        reader.join().unwrap();
-    });
+    count_a_sleeper(false);
 }
 
 // ---- Losses.
@@ -354,7 +357,7 @@ fn lose<T: Telling>(losses: T, mut collect: impl FnMut(&T, &mut Vec<Gap>)) {
     let covers = |gap: &Gap, from, to| gap.from.get() <= from && gap.to.get() >= to;
     let mut told = gaps.iter().filter(|gap| gap.reason == DropReason::FullNewest);
     let wide = gaps.iter().find(|gap| gap.reason == DropReason::FullOldest).unwrap();
-    assert!(covers(wide, 5, 9), "{gaps:?}");
+    assert!(covers(wide, 5, 9), "uncovered: {gaps:?}");
     let first = told.next().unwrap();
     assert!(covers(first, 100, 100), "{gaps:?}");
     assert!(covers(told.next().unwrap_or(first), 200, 200), "{gaps:?}");
@@ -386,7 +389,7 @@ impl Telling for Forgetful {
 
 /// A round that takes the end of a loss which another round counts leaves that one uncovered.
 #[test]
-#[should_panic]
+#[should_panic(expected = "uncovered")]
 fn a_hull_that_is_not_kept_is_found() {
     model(|| {
         let new = || AtomicU64::new(0);
