@@ -14,17 +14,11 @@ use ringpost::{
 
 const LONG: Duration = Duration::from_secs(60);
 
-fn wait_until(mut done: impl FnMut() -> bool) {
-    let deadline = std::time::Instant::now() + LONG;
-    while !done() {
-        assert!(std::time::Instant::now() < deadline, "it did not come to be");
-        std::thread::yield_now();
-    }
-}
-
 /// What a message does in the middle of its own publish, once.
 #[derive(Clone, Default)]
-struct Once(Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>);
+struct Once(Arc<Mutex<Option<Act>>>);
+
+type Act = Box<dyn FnOnce() + Send>;
 
 impl Once {
     fn new(act: impl FnOnce() + Send + 'static) -> Self {

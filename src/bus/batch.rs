@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use super::core::Core;
 use super::inline;
-use super::publish::{
-    Counts, Refusal, RingEnd, Scratch, Unreserved, found_closed, give_back, lose, lost_oldest,
-    reserve, ring_bells,
+use super::late::read_back;
+use super::offer::{
+    Counts, Unreserved, found_closed, give_back, lose, lost_oldest, reserve, ring_bells,
 };
+use super::publish::{Refusal, RingEnd, Scratch};
 use super::room::Room;
 use super::route::{Route, Target};
 use super::topics::TopicEntry;
@@ -169,15 +170,7 @@ impl<M: Message> Group<'_, M> {
         if rerouted {
             let old = std::mem::replace(route, topic.route(&core.table));
             for sequence in first..first + size as u64 {
-                super::publish::read_back(
-                    core,
-                    &old,
-                    route,
-                    sequence,
-                    topic.id,
-                    scratch,
-                    &mut counts,
-                );
+                read_back(core, &old, route, sequence, topic.id, scratch, &mut counts);
             }
         }
         Ok(PublishedBatch {

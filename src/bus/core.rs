@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
-use super::publish::{Counts, offer};
+use super::offer::{Counts, offer};
 use super::table::{Member, Table};
 use super::topics::Topics;
 use crate::actor::bell::Sleepers;

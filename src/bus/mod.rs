@@ -3,6 +3,7 @@
 //! | file | noun |
 //! |---|---|
 //! | [`publish`] | one publish, step by step: the order of everything |
+//! | [`offer`], [`late`] | a message at each mailbox; whoever joins meanwhile |
 //! | [`batch`] | the same for up to 64 messages |
 //! | [`publisher`] | publishing to one topic from one thread |
 //! | [`room`] | waiting for whoever had none |
@@ -11,6 +12,17 @@
 //! | [`inline`] | handlers on the publisher's thread |
 //! | [`tap`] | reading the ring in its own order |
 //! | [`settle`], [`shutdown`] | waiting for quiet; closing in order |
+//! | [`alarm`] | deadlines for futures |
+//!
+//! # Orderings
+//!
+//! | label | release side | acquire side | what it carries |
+//! |---|---|---|---|
+//! | `table` | `Table::bump`, after each change | `Table::version`, twice a publish | the table that the version belongs to |
+//!
+//! The second of those two looks comes after the claim; that it sees every subscriber whose start
+//! lies below is `join` (`ring/mod.rs`). Everything else is Relaxed and says why. `models.rs` has
+//! the proofs.
 #![forbid(unsafe_code)]
 
 mod alarm;
@@ -20,6 +32,8 @@ mod core;
 mod errors;
 mod handle;
 mod inline;
+mod late;
+mod offer;
 mod publish;
 mod publisher;
 mod room;

@@ -18,22 +18,23 @@
 //! below the subscriber's start.
 #![forbid(unsafe_code)]
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::alarm;
 use super::core::{Core, Gate, Stolen};
 use super::inline;
+use super::late::{join_late, read_back};
+use super::offer::{
+    Counts, Unreserved, copy, give_back, lose, lose_all, offer, offer_all, offer_copies, reserve,
+    ring_bells,
+};
 use super::room::Room;
-use super::route::{Route, Target};
+use super::route::Route;
 use super::topics::TopicEntry;
 use crate::actor::scope;
 use crate::actor::source::{Entry, Letter, drop_caught};
-use crate::actor::subscriber::Life;
-use crate::mailbox::{Push, signal};
-use crate::ring::queue::{Places, Refused as NoPlace};
-use crate::ring::{Log, Next, Pen, Refused, Writer};
-use crate::topic::TopicId;
+use crate::mailbox::signal;
+use crate::ring::queue::Places;
+use crate::ring::{Log, Pen, Refused, Writer};
 use crate::{DropReason, Message, Sequence, Stamp, trace};
 
 /// What became of a published message at the moment of its publish.
@@ -219,45 +220,6 @@ fn to_ring_alone<M: Message>(
     Ok(counts.published(sequence))
 }
 
-/// Somebody joined between the look at the route and the claim, and the message has moved to the
-/// ring already: those whom the old route did not reach get a copy from there.
-#[cold]
-pub(super) fn read_back<M: Message>(
-    core: &Core<M>,
-    old: &Route<M>,
-    route: &Arc<Route<M>>,
-    sequence: u64,
-    topic: TopicId,
-    scratch: &mut Scratch<M>,
-    counts: &mut Counts,
-) {
-    let joined = Arc::new(route.joined_since(old));
-    if joined.mailboxes() == 0 && joined.inline.is_empty() {
-        return;
-    }
-    let mut reader = Log::reader(&core.log, sequence);
-    let copy = match reader.next() {
-        Next::Item(at, entry) if at == sequence => {
-            catch_unwind(AssertUnwindSafe(|| entry.message.clone()))
-                .map_err(|_| DropReason::Panicked)
-        }
-        // The ring has come round meanwhile.
-        _ => Err(DropReason::Joining),
-    };
-    drop(reader);
-    let message = match copy {
-        Ok(message) => message,
-        Err(reason) => return lose_all(&joined, sequence, reason, counts),
-    };
-    offer_all(core, &joined.open, sequence, topic, &message, scratch, counts);
-    signal::fence();
-    ring_bells(&joined);
-    join_late(core, &joined, sequence, topic, &message, scratch, counts);
-    counts.delivered += joined.inline.len() as u64;
-    inline::deliver(&joined, sequence, topic, &message);
-    scratch.stolen.push(Letter { sequence, topic, message });
-}
-
 /// The whole way.
 fn to_everybody<M: Message>(
     core: &Core<M>,
@@ -381,23 +343,6 @@ fn without_copies<M: Message>(
     Ok(Published { sequence: done.sequence, ..counts.published(0) })
 }
 
-/// The running sums of one publish.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counts {
-    pub(super) delivered: u64,
-    pub(super) dropped: u64,
-}
-
-impl Counts {
-    fn published(self, sequence: u64) -> Published {
-        Published {
-            sequence: (sequence != 0).then(|| Sequence::new(sequence)),
-            delivered: self.delivered,
-            dropped: self.dropped,
-        }
-    }
-}
-
 fn refusal<M: Message>(
     refused: Refused,
     message: M,
@@ -410,261 +355,6 @@ fn refusal<M: Message>(
         Refused::Disabled => {
             scratch.discarded.push(message);
             Ok(NOTHING)
-        }
-    }
-}
-
-/// The next copy, or nothing if the message's Clone panics.
-#[inline]
-pub(super) fn copy<M>(copies: &mut impl Iterator<Item = M>) -> Option<M> {
-    // The panic was the message's own and has nowhere to go; the loss is counted.
-    catch_unwind(AssertUnwindSafe(|| copies.next())).ok().flatten()
-}
-
-/// Why places could not be claimed in all `Block` mailboxes.
-pub(super) enum Unreserved<M: Message> {
-    Full(Arc<Target<M>>),
-    Stopped(u64),
-}
-
-/// Claims `n` places in every `Block` mailbox of the route, or in none.
-pub(super) fn reserve<M: Message>(
-    route: &Route<M>,
-    n: usize,
-    places: &mut Vec<Option<Places>>,
-) -> Result<(), Unreserved<M>> {
-    for target in &route.blocking {
-        match target.addr.reserve(n) {
-            Ok(reserved) => places.push(Some(reserved)),
-            Err(NoPlace::Full) => {
-                give_back(route, places);
-                return Err(Unreserved::Full(Arc::clone(target)));
-            }
-            Err(NoPlace::Closed) if target.subscriber.life() == Life::Failed => {
-                give_back(route, places);
-                return Err(Unreserved::Stopped(target.subscriber.id));
-            }
-            // Cancelled, and about to leave the table.
-            Err(NoPlace::Closed) => places.push(None),
-        }
-    }
-    Ok(())
-}
-
-/// Gives back claimed places, and rings: a place given back makes what lies behind it readable.
-#[cold]
-pub(super) fn give_back<M: Message>(route: &Route<M>, places: &mut Vec<Option<Places>>) {
-    for (target, place) in route.blocking.iter().zip(places.iter_mut()) {
-        if let Some(places) = place {
-            target.addr.skip(places);
-        }
-    }
-    if !places.is_empty() {
-        signal::fence();
-        for target in &route.blocking[..places.len()] {
-            target.addr.signal().ring();
-        }
-    }
-    places.clear();
-}
-
-/// Rings everybody of the route who sleeps. The caller has passed the fence.
-#[inline]
-pub(super) fn ring_bells<M: Message>(route: &Route<M>) {
-    for target in route.blocking.iter().chain(&route.open) {
-        target.addr.signal().ring();
-    }
-}
-
-/// Offers one copy to each mailbox, as far as there are copies; returns how far that was.
-#[inline]
-fn offer_copies<M: Message>(
-    core: &Core<M>,
-    targets: &[Arc<Target<M>>],
-    sequence: u64,
-    topic: TopicId,
-    copies: &mut impl Iterator<Item = M>,
-    scratch: &mut Scratch<M>,
-    counts: &mut Counts,
-) -> usize {
-    let mut next = 0;
-    while next < targets.len() {
-        // One guard around the whole loop; after a panic it goes on behind the mailbox that the
-        // copy was for.
-        let offered = catch_unwind(AssertUnwindSafe(|| {
-            while let Some(target) = targets.get(next) {
-                let Some(message) = copies.next() else { return false };
-                offer(core, target, sequence, topic, message, &mut scratch.stolen, counts);
-                next += 1;
-            }
-            true
-        }));
-        match offered {
-            Ok(true) => break,
-            // The route grew since the copies were counted.
-            Ok(false) => return next,
-            Err(_) => {
-                lose(&targets[next], sequence, DropReason::Panicked, counts);
-                next += 1;
-            }
-        }
-    }
-    targets.len()
-}
-
-/// Offers clones of a message that is kept.
-fn offer_all<M: Message>(
-    core: &Core<M>,
-    targets: &[Arc<Target<M>>],
-    sequence: u64,
-    topic: TopicId,
-    message: &M,
-    scratch: &mut Scratch<M>,
-    counts: &mut Counts,
-) {
-    let Ok(mut copies) = catch_unwind(AssertUnwindSafe(|| message.share(targets.len()))) else {
-        return targets
-            .iter()
-            .for_each(|target| lose(target, sequence, DropReason::Panicked, counts));
-    };
-    let served = offer_copies(core, targets, sequence, topic, &mut copies, scratch, counts);
-    drop_caught(copies);
-    // None are left, unless `share` gave fewer than it was asked for.
-    for target in &targets[served..] {
-        lose(target, sequence, DropReason::Panicked, counts);
-    }
-}
-
-/// Offers a message to one mailbox; what is lost by it is counted.
-#[inline]
-pub(super) fn offer<M: Message>(
-    core: &Core<M>,
-    target: &Target<M>,
-    sequence: u64,
-    topic: TopicId,
-    message: M,
-    stolen: &mut Stolen<M>,
-    counts: &mut Counts,
-) {
-    let before = stolen.len();
-    let pushed = target.addr.push(Letter { sequence, topic, message }, stolen);
-    if stolen.len() > before {
-        // Also where others took the room that was made.
-        lost_oldest(target, &stolen[before..]);
-    }
-    match pushed {
-        Push::Taken => counts.delivered += 1,
-        Push::TookOldest(_) => {
-            counts.delivered += 1;
-            counts.dropped += 1;
-        }
-        Push::Refused(letter) | Push::Disconnected(letter) => {
-            stolen.push(letter);
-            lose(target, sequence, DropReason::FullNewest, counts);
-        }
-        Push::Closed(letter) => {
-            stolen.push(letter);
-            found_closed(core, target, sequence, counts);
-        }
-    }
-}
-
-/// A mailbox was closed before the message came. If it was the bus that closed, the subscription
-/// was still to get it; a subscription that was cancelled, or left by itself, was not.
-#[cold]
-pub(super) fn found_closed<M: Message>(
-    core: &Core<M>,
-    target: &Target<M>,
-    sequence: u64,
-    counts: &mut Counts,
-) {
-    let left = matches!(target.subscriber.life(), Life::Cancelled | Life::Failed);
-    if core.log.is_closed() && !left {
-        lose(target, sequence, DropReason::Shutdown, counts);
-    }
-}
-
-/// Counts letters that gave way in a full mailbox.
-#[cold]
-pub(super) fn lost_oldest<M: Message>(target: &Target<M>, stolen: &[Letter<M>]) {
-    let from = stolen.iter().map(|letter| letter.sequence).min();
-    let to = stolen.iter().map(|letter| letter.sequence).max();
-    if let (Some(from), Some(to)) = (from, to) {
-        let reason = DropReason::FullOldest;
-        target.subscriber.ledger.losses.record(reason, from, to, stolen.len() as u64);
-    }
-}
-
-/// Counts a message that a mailbox does not get.
-#[cold]
-pub(super) fn lose<M: Message>(
-    target: &Target<M>,
-    sequence: u64,
-    reason: DropReason,
-    counts: &mut Counts,
-) {
-    counts.dropped += 1;
-    target.subscriber.ledger.lose_outside(reason, sequence);
-}
-
-/// Counts a message that nobody of a route gets.
-#[cold]
-fn lose_all<M: Message>(route: &Route<M>, sequence: u64, reason: DropReason, counts: &mut Counts) {
-    for target in route.open.iter().chain(&route.blocking) {
-        lose(target, sequence, reason, counts);
-    }
-    inline::lose(route, sequence, reason);
-}
-
-/// Serves `Block` mailboxes that joined while this publish was under way: they have no place, and
-/// all the rest is done and rung, so that waiting for them holds up nobody else.
-#[cold]
-fn join_late<M: Message>(
-    core: &Core<M>,
-    joined: &Route<M>,
-    sequence: u64,
-    topic: TopicId,
-    message: &M,
-    scratch: &mut Scratch<M>,
-    counts: &mut Counts,
-) {
-    for target in &joined.blocking {
-        let Ok(message) = catch_unwind(AssertUnwindSafe(|| message.clone())) else {
-            lose(target, sequence, DropReason::Panicked, counts);
-            continue;
-        };
-        match reserve_late(core, target, scratch.patient) {
-            Ok(mut places) => {
-                target.addr.fill(&mut places, Letter { sequence, topic, message });
-                counts.delivered += 1;
-                signal::fence();
-                target.addr.signal().ring();
-            }
-            Err(NoPlace::Full) => {
-                scratch.discarded.push(message);
-                lose(target, sequence, DropReason::Joining, counts);
-            }
-            Err(NoPlace::Closed) => {
-                scratch.discarded.push(message);
-                found_closed(core, target, sequence, counts);
-            }
-        }
-    }
-}
-
-/// A place in a `Block` mailbox, as soon as there is one, if this publish may wait for it.
-fn reserve_late<M: Message>(
-    core: &Core<M>,
-    target: &Arc<Target<M>>,
-    patient: bool,
-) -> Result<Places, NoPlace> {
-    let room = Room::Mailbox(Arc::clone(target));
-    let deadline = alarm::after(room.timeout(core, 1));
-    loop {
-        match target.addr.reserve(1) {
-            Err(NoPlace::Full)
-                if patient && !scope::inside() && room.wait_blocking(core, 1, deadline) => {}
-            done => return done,
         }
     }
 }

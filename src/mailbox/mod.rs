@@ -21,6 +21,7 @@
 //! | `wake` | receiver sets `parked` | the waker's swap of `parked` | the sleeper's waker |
 //! | `bell` | fence(SeqCst) between write and look | the same on the other side | who comes second sees the first |
 //! | `bed` | a wake of a sleeping thread | the thread, before it sleeps | what it is woken for |
+//! | `loss` | who loses: each end of the hull, then the count | who tells: the counts, then the ends | that a loss has begun; its hull |
 //!
 //! Everything else is Relaxed and says why.
 #![forbid(unsafe_code)]

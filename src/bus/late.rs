@@ -1,0 +1,115 @@
+//! Whoever joined while a publish was under way.
+//!
+//! Called by `publish.rs` when its look after the claim found another table. All else is committed
+//! and rung by then, so that waiting here holds up nobody.
+#![forbid(unsafe_code)]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::alarm;
+use super::core::Core;
+use super::inline;
+use super::offer::{Counts, found_closed, lose, lose_all, offer_all, ring_bells};
+use super::publish::Scratch;
+use super::room::Room;
+use super::route::{Route, Target};
+use crate::actor::scope;
+use crate::actor::source::Letter;
+use crate::mailbox::signal;
+use crate::ring::queue::{Places, Refused as NoPlace};
+use crate::ring::{Log, Next};
+use crate::topic::TopicId;
+use crate::{DropReason, Message};
+
+/// Somebody joined between the look at the route and the claim, and the message has moved to the
+/// ring already: those whom the old route did not reach get a copy from there.
+#[cold]
+pub(super) fn read_back<M: Message>(
+    core: &Core<M>,
+    old: &Route<M>,
+    route: &Arc<Route<M>>,
+    sequence: u64,
+    topic: TopicId,
+    scratch: &mut Scratch<M>,
+    counts: &mut Counts,
+) {
+    let joined = Arc::new(route.joined_since(old));
+    if joined.mailboxes() == 0 && joined.inline.is_empty() {
+        return;
+    }
+    let mut reader = Log::reader(&core.log, sequence);
+    let copy = match reader.next() {
+        Next::Item(at, entry) if at == sequence => {
+            catch_unwind(AssertUnwindSafe(|| entry.message.clone()))
+                .map_err(|_| DropReason::Panicked)
+        }
+        // The ring has come round meanwhile.
+        _ => Err(DropReason::Joining),
+    };
+    drop(reader);
+    let message = match copy {
+        Ok(message) => message,
+        Err(reason) => return lose_all(&joined, sequence, reason, counts),
+    };
+    offer_all(core, &joined.open, sequence, topic, &message, scratch, counts);
+    signal::fence();
+    ring_bells(&joined);
+    join_late(core, &joined, sequence, topic, &message, scratch, counts);
+    counts.delivered += joined.inline.len() as u64;
+    inline::deliver(&joined, sequence, topic, &message);
+    scratch.stolen.push(Letter { sequence, topic, message });
+}
+
+/// Serves `Block` mailboxes that joined while this publish was under way: they have no place, and
+/// all the rest is done and rung, so that waiting for them holds up nobody else.
+#[cold]
+pub(super) fn join_late<M: Message>(
+    core: &Core<M>,
+    joined: &Route<M>,
+    sequence: u64,
+    topic: TopicId,
+    message: &M,
+    scratch: &mut Scratch<M>,
+    counts: &mut Counts,
+) {
+    for target in &joined.blocking {
+        let Ok(message) = catch_unwind(AssertUnwindSafe(|| message.clone())) else {
+            lose(target, sequence, DropReason::Panicked, counts);
+            continue;
+        };
+        match reserve_late(core, target, scratch.patient) {
+            Ok(mut places) => {
+                target.addr.fill(&mut places, Letter { sequence, topic, message });
+                counts.delivered += 1;
+                signal::fence();
+                target.addr.signal().ring();
+            }
+            Err(NoPlace::Full) => {
+                scratch.discarded.push(message);
+                lose(target, sequence, DropReason::Joining, counts);
+            }
+            Err(NoPlace::Closed) => {
+                scratch.discarded.push(message);
+                found_closed(core, target, sequence, counts);
+            }
+        }
+    }
+}
+
+/// A place in a `Block` mailbox, as soon as there is one, if this publish may wait for it.
+fn reserve_late<M: Message>(
+    core: &Core<M>,
+    target: &Arc<Target<M>>,
+    patient: bool,
+) -> Result<Places, NoPlace> {
+    let room = Room::Mailbox(Arc::clone(target));
+    let deadline = alarm::after(room.timeout(core, 1));
+    loop {
+        match target.addr.reserve(1) {
+            Err(NoPlace::Full)
+                if patient && !scope::inside() && room.wait_blocking(core, 1, deadline) => {}
+            done => return done,
+        }
+    }
+}
