@@ -81,6 +81,9 @@ mod actor;
 #[cfg(not(ringpost_loom))]
 mod bus;
 // Prose, and the examples in it: rendered and tested, never compiled into a program.
+#[cfg(all(test, ringpost_loom))]
+#[path = "bus/models.rs"]
+mod bus_models;
 #[cfg(any(doc, doctest))]
 pub mod docs;
 #[cfg(not(ringpost_loom))]

@@ -282,7 +282,8 @@ fn cancelling_counts_what_was_left_and_a_second_cancel_does_nothing() {
     assert!(!subscription.is_active());
     drop(gate);
     let deadline = std::time::Instant::now() + LONG;
-    while subscription.stats().queued + subscription.stats().in_flight > 0 {
+    // Between two columns a message is in none.
+    while subscription.stats().handled + subscription.stats().total_dropped() < 10 {
         assert!(std::time::Instant::now() < deadline, "{:?}", subscription.stats());
         std::thread::yield_now();
     }

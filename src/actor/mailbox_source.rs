@@ -174,3 +174,51 @@ impl<M: Message> Drop for MailboxSource<M> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Weak;
+
+    use super::*;
+    use crate::Overflow;
+    use crate::actor::subscriber::Host;
+    use crate::topic::Pattern;
+    use crate::topic::names::Names;
+
+    struct Nobody;
+
+    impl Host<u64> for Nobody {
+        fn notify(&self, _notice: crate::Notice) {}
+
+        fn ended(&self, _id: u64) {}
+    }
+
+    fn gap(from: u64, to: u64, reason: DropReason) -> Gap {
+        let (first, last) = (crate::Sequence::new(from), crate::Sequence::new(to));
+        Gap { from: first, to: last, count: to - from + 1, reason }
+    }
+
+    #[test]
+    fn gaps_wait_for_a_later_message_and_are_told_as_one_a_reason() {
+        let host: Weak<dyn Host<u64>> = Weak::<Nobody>::new();
+        let (names, pattern) = (Arc::new(Names::new()), Pattern::parse("t").unwrap());
+        let subscriber = Subscriber::new(1, 1, &pattern, names, Arc::default(), host, true);
+        let (_addr, mailbox) = Mailbox::new(4, Overflow::DropNewest);
+        let mut source = MailboxSource::<u64>::new(mailbox, Arc::new(subscriber));
+        let (newest, lapped) = (DropReason::FullNewest, DropReason::Lapped);
+        let lost = [gap(5, 6, newest), gap(3, 3, lapped), gap(8, 9, newest), gap(20, 20, newest)];
+        source.set_start(1, lost.to_vec());
+        let mut told = Vec::new();
+        source.tell_gaps(4, &mut told);
+        assert_eq!(told, [gap(3, 3, lapped)]);
+        told.clear();
+        source.tell_gaps(10, &mut told);
+        let count = 4;
+        assert_eq!(told, [Gap { count, ..gap(5, 9, newest) }]);
+        told.clear();
+        source.tell_gaps(19, &mut told);
+        assert!(told.is_empty());
+        source.tell_gaps(21, &mut told);
+        assert_eq!(told, [gap(20, 20, newest)]);
+    }
+}

@@ -16,6 +16,17 @@
 //! | [`scope`] | whether this thread is inside a handler |
 //! | [`ring_reader`], [`bell`] | a reader of the ring, and its doorbell |
 //! | [`executor`] | on what the loop runs |
+//!
+//! # Orderings
+//!
+//! | label | release side | acquire side | what it carries |
+//! |---|---|---|---|
+//! | `done` | `RunnerCounts::set_done`, once a batch | `RunnerCounts::done`, by `settle` | the handlers' effects, and the count of what they published |
+//! | `life` | `Subscriber::advance` | `Subscriber::life` | the final account, with `Ended` |
+//! | `caught-up` | `Subscriber::set_caught_up` | `Subscriber::is_caught_up`, by `settle` | the account of the past |
+//!
+//! Everything else is Relaxed and says why. Losses (`loss`) are the mailbox's; the models of all are
+//! in `bus/models.rs`.
 #![forbid(unsafe_code)]
 
 pub(crate) mod bell;

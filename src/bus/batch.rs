@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::core::Core;
 use super::inline;
+use super::late::read_back;
 use super::offer::{
     Counts, Unreserved, found_closed, give_back, lose, lost_oldest, reserve, ring_bells,
 };
@@ -170,7 +171,7 @@ impl<M: Message> Group<'_, M> {
         if rerouted {
             let old = std::mem::replace(route, topic.route(&core.table));
             for sequence in first..first + size as u64 {
-                super::late::read_back(core, &old, route, sequence, topic.id, scratch, &mut counts);
+                read_back(core, &old, route, sequence, topic.id, scratch, &mut counts);
             }
         }
         Ok(PublishedBatch {

@@ -1,7 +1,7 @@
-//! Those who join while a publish is under way: the look after the claim found a newer table.
+//! Whoever joined while a publish was under way.
 //!
-//! A message that has moved to the ring is copied from there. A `Block` mailbox that joined has
-//! no place reserved, so it comes last, when all the rest is committed and rung.
+//! Called by `publish.rs` when its look after the claim found another table. All else is committed
+//! and rung by then, so that waiting here holds up nobody.
 #![forbid(unsafe_code)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

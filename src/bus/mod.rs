@@ -13,6 +13,17 @@
 //! | [`inline`] | handlers on the publisher's thread |
 //! | [`tap`] | reading the ring in its own order |
 //! | [`settle`], [`shutdown`] | waiting for quiet; closing in order |
+//! | [`alarm`] | deadlines for futures |
+//!
+//! # Orderings
+//!
+//! | label | release side | acquire side | what it carries |
+//! |---|---|---|---|
+//! | `table` | `Table::bump`, after each change | `Table::version`, twice a publish | the table that the version belongs to |
+//!
+//! The second of those two looks comes after the claim; that it sees every subscriber whose start
+//! lies below is `join` (`ring/mod.rs`). Everything else is Relaxed and says why. `models.rs` has
+//! the proofs.
 #![forbid(unsafe_code)]
 
 mod alarm;

@@ -1,4 +1,7 @@
-//! A message at the mailboxes of its route: places, offers, bells, and what is lost.
+//! One message at each mailbox of a route: places, copies, and what becomes of them.
+//!
+//! Called by `publish.rs` and its neighbours, which know the order of the steps. Nothing in here
+//! waits.
 #![forbid(unsafe_code)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -135,3 +135,50 @@ pub(crate) fn insist<M: Message, R>(
         std::thread::yield_now();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::{Bus, Delivery, Executor, Wait};
+
+    #[test]
+    fn a_reader_that_goes_wakes_those_who_wait_for_it() {
+        let bus = Bus::<u64>::builder().publish_timeout(Duration::MAX).build();
+        let (open, gate) = mpsc::channel::<()>();
+        let subscription = bus
+            .subscribe("**")
+            .unwrap()
+            .mailbox(1)
+            .overflow(Overflow::Block { timeout: Duration::MAX })
+            .executor(Executor::thread(Wait::Park))
+            .spawn(move |_: Delivery<'_, u64>| {
+                let _ = gate.recv();
+            })
+            .unwrap();
+        let mut publisher = bus.publisher("t").unwrap();
+        publisher.publish(0_u64).unwrap();
+        let waiting = std::thread::spawn(move || publisher.publish(1_u64));
+        while bus.core().room.waiting_now() == 0 {
+            std::thread::yield_now();
+        }
+        subscription.cancel();
+        drop(open);
+        assert!(waiting.join().unwrap().is_ok());
+    }
+
+    #[test]
+    fn a_required_tap_that_is_dropped_wakes_those_who_wait_for_it() {
+        let bus = Bus::<u64>::builder().publish_timeout(Duration::MAX).build();
+        let tap = bus.tap_required("**", 1).unwrap();
+        let mut publisher = bus.publisher("t").unwrap();
+        publisher.publish(0_u64).unwrap();
+        let waiting = std::thread::spawn(move || publisher.publish(1_u64));
+        while bus.core().room.waiting_now() == 0 {
+            std::thread::yield_now();
+        }
+        drop(tap);
+        assert!(waiting.join().unwrap().is_ok());
+    }
+}

@@ -9,10 +9,6 @@
 //! hull it takes covers at least what it counted. It may also have parts of a loss that is not
 //! counted yet: then more were begun than counted, and the hull is kept for the rounds to come,
 //! until all that was begun is counted.
-//!
-//! | label | release side | acquire side | what it carries |
-//! |---|---|---|---|
-//! | `loss` | `Losses::record`: each end of the hull, then the count | `Collector::collect_new`: the counts, then the ends | that a loss has begun; its hull |
 #![forbid(unsafe_code)]
 
 use std::fmt;
