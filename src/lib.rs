@@ -80,10 +80,11 @@ mod worker;
 mod actor;
 #[cfg(not(ringpost_loom))]
 mod bus;
-// Prose, and the examples in it: rendered and tested, never compiled into a program.
+// The bus is not built on loom's types, but its protocols are restated there over the real ring.
 #[cfg(all(test, ringpost_loom))]
 #[path = "bus/models.rs"]
 mod bus_models;
+// Prose, and the examples in it: rendered and tested, never compiled into a program.
 #[cfg(any(doc, doctest))]
 pub mod docs;
 #[cfg(not(ringpost_loom))]
