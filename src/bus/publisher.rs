@@ -26,7 +26,7 @@ use crate::worker;
 /// bus.
 ///
 /// Publishing never waits for a subscriber, with one exception that the subscriber chose by name:
-/// a full [`Overflow::Block`] mailbox, or a full required reader of the ring such as the journal.
+/// a full [`Overflow::Block`](crate::Overflow::Block) mailbox, or a full required reader of the ring such as the journal.
 ///
 /// # Examples
 ///
