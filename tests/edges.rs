@@ -118,6 +118,7 @@ fn a_message_that_finds_its_mailbox_closed_with_the_bus_is_counted() {
     let bus = Bus::<Meddler>::new();
     let subscription = bus.subscribe("t").unwrap().spawn(|_: Delivery<'_, Meddler>| {}).unwrap();
     let second = bus.subscribe("t").unwrap().spawn(|_: Delivery<'_, Meddler>| {}).unwrap();
+    let inline = bus.subscribe_inline("t", |_: Delivery<'_, Meddler>| {}).unwrap();
     let mut publisher = bus.publisher("t").unwrap();
     // The first clone is for the ring, the second is made when the message is published.
     let shut = bus.clone();
@@ -132,6 +133,8 @@ fn a_message_that_finds_its_mailbox_closed_with_the_bus_is_counted() {
         assert_eq!((stats.matched, stats.dropped[&DropReason::Shutdown]), (1, 1), "{stats:?}");
         assert!(stats.balances(), "{stats:?}");
     }
+    // It needs no room.
+    assert_eq!((inline.stats().handled, inline.is_active()), (1, false));
 }
 
 #[test]

@@ -128,11 +128,9 @@ impl<M: Message> Core<M> {
     fn tell_closed(member: &Member<M>) {
         match member {
             Member::Mailbox(target) => target.addr.close(),
-            Member::Inline(inline) => {
-                inline.subscriber.advance(Life::Ended);
-            }
-            // It finds the end of the ring by itself.
-            Member::Ring(_) => {}
+            // It finds the end of the ring by itself; and what has a place on the ring by now is
+            // still handled inline.
+            Member::Ring(_) | Member::Inline(_) => {}
         }
     }
 

@@ -74,7 +74,7 @@ pub(crate) fn shutdown<M: Message>(core: &Core<M>, deadline: Duration) -> Shutdo
     } else if await_end(&members, until).is_empty() {
         Vec::new()
     } else {
-        for member in &members {
+        for member in members.iter().filter(|member| !matches!(member, Member::Inline(_))) {
             member.subscriber().advance(Life::Abandoned);
         }
         core.wake_all();

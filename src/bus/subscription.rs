@@ -48,7 +48,10 @@ impl<M: Message> Subscription<M> {
     /// Whether messages are still handled.
     #[must_use]
     pub fn is_active(&self) -> bool {
-        self.subscriber().life() == Life::Running
+        let open = || self.core.upgrade().is_some_and(|core| !core.log.is_closed());
+        // Others see the end of the bus for themselves.
+        let inline = matches!(self.member, Member::Inline(_));
+        self.subscriber().life() == Life::Running && (!inline || open())
     }
 
     /// Its account so far. Exact at rest.
