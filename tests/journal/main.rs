@@ -1,0 +1,8 @@
+//! The journal on real files: what a crash, a full disk, a second writer, a link or a flipped bit
+//! may do to it, and what they may not.
+#![cfg(all(feature = "jsonl", unix))]
+
+mod reading;
+mod recovery;
+mod support;
+mod writers;

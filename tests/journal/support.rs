@@ -1,0 +1,63 @@
+//! What all tests of the journal need.
+
+use std::fs::{self};
+use std::path::{Path, PathBuf};
+
+use ringpost::event::Event;
+use ringpost::store::journal::{Entry, Fsync, Journal, JournalOptions, JournalReader};
+use ringpost::store::{Record, Store};
+use ringpost::{Sequence, Shared};
+use tempfile::TempDir;
+
+pub(crate) fn record(sequence: u64) -> Record {
+    let event = Event::builder("journal.test")
+        .id(format!("id-{sequence}"))
+        .source("tests")
+        .raw_json(format!("{{\"n\":{sequence}}}"))
+        .build()
+        .expect("a valid event");
+    Record { sequence: Sequence::new(sequence), event: Shared::new(event) }
+}
+
+pub(crate) fn records(sequences: impl IntoIterator<Item = u64>) -> Vec<Record> {
+    sequences.into_iter().map(record).collect()
+}
+
+/// A directory in memory where there is one: tests that open thousands of journals sync each.
+pub(crate) fn quick_dir() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a directory")
+}
+
+pub(crate) fn options(fsync: Fsync) -> JournalOptions {
+    JournalOptions::default().with_fsync(fsync)
+}
+
+pub(crate) fn open(directory: &Path) -> Journal {
+    Journal::open(directory, options(Fsync::Never)).expect("the journal opens")
+}
+
+/// A journal of these sequences in one segment; the bytes of the segment.
+pub(crate) fn written(directory: &Path, sequences: impl IntoIterator<Item = u64>) -> Vec<u8> {
+    let mut journal = open(directory);
+    journal.append(&records(sequences)).expect("appended");
+    drop(journal);
+    fs::read(segment(directory, 1)).expect("the segment")
+}
+
+pub(crate) fn segment(directory: &Path, number: u64) -> PathBuf {
+    directory.join(format!("{number:020}.jsonl"))
+}
+
+pub(crate) fn entries(directory: &Path) -> Vec<Entry> {
+    let reader = JournalReader::open(directory).expect("a reader");
+    reader.records().expect("records").collect::<Result<_, _>>().expect("readable")
+}
+
+pub(crate) fn sequences(entries: &[Entry]) -> Vec<u64> {
+    entries.iter().map(|entry| entry.sequence.expect("a sequence").get()).collect()
+}
+
+/// The end offset of each line, newline included.
+pub(crate) fn line_ends(bytes: &[u8]) -> Vec<usize> {
+    bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1).collect()
+}
