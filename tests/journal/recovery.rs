@@ -1,7 +1,6 @@
 //! A journal that was cut, torn or damaged.
 
 use std::fs::{self};
-use std::io::Write;
 use std::path::Path;
 
 use ringpost::Sequence;
