@@ -211,6 +211,21 @@ fn a_deadline_ends_a_wait_that_is_woken_again_and_again() {
     assert_eq!(mailbox.recv_timeout(Duration::from_millis(1)), Ok(None));
 }
 
+/// What comes in meanwhile once kept a drain going for ever.
+#[test]
+fn a_drain_ends_although_messages_keep_coming() {
+    for overflow in [Overflow::DropOldest, Overflow::DropNewest] {
+        let (addr, mut mailbox) = Mailbox::new(8, overflow);
+        addr.offer(0).unwrap();
+        let drained = mailbox.drain(usize::MAX, |n| {
+            assert!(n < 100, "it does not end");
+            addr.offer(n + 1).unwrap();
+        });
+        assert!((1..=8).contains(&drained), "{drained}");
+        assert_eq!(mailbox.len(), 1, "the last one stays for the next call");
+    }
+}
+
 #[test]
 fn a_recv_that_never_sleeps_keeps_yielding() {
     let (addr, mailbox) = Mailbox::<u8>::new(8, Overflow::DropOldest);
