@@ -48,7 +48,8 @@ thread_local! {
     static BED: Cell<Option<Arc<Bed>>> = Cell::new(None);
 }
 
-/// Runs `future` on this thread until it is ready, or `None` when `deadline` has passed.
+/// Runs `future` on this thread until it is ready, or `None` when `deadline` has passed, however
+/// often it is woken for nothing.
 ///
 /// May be called inside a future that this same function runs, as a handler does that publishes
 /// and waits: then it has a bed of its own, or it would sleep through the outer future's wake.
@@ -66,21 +67,30 @@ fn sleep<F: Future>(future: F, deadline: Option<Instant>, bed: &Arc<Bed>) -> Opt
     let waker = Waker::from(Arc::clone(bed));
     let mut task = Context::from_waker(&waker);
     let mut future = pin!(future);
+    // Wakes may come without end, from the future itself or from others, and mean nothing: what
+    // was woken in time is polled once more, then the deadline counts.
+    let late = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
+    let mut last = false;
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut task) {
             return Some(output);
+        }
+        if last {
+            return None;
         }
         // ORDER(bed): Acquire; pairs with ORDER(bed) in `wake_by_ref`. Carries what the waker
         // wrote.
         if bed.woken.swap(false, Ordering::Acquire) {
             // A future that wakes itself yields, it does not sleep.
             thread::yield_now();
+            last = late();
             continue;
         }
         loop {
             let in_time = park_until(deadline);
             // ORDER(bed): Acquire; as above.
             if bed.woken.swap(false, Ordering::Acquire) {
+                last = late();
                 break;
             }
             if !in_time {

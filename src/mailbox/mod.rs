@@ -288,7 +288,8 @@ impl<T> Mailbox<T> {
         }
     }
 
-    /// Hands at most `max` of the messages that are readable now to `f`, and says how many.
+    /// Hands at most `max` of the messages that are readable now to `f`, and says how many. Some
+    /// that come in meanwhile may be among them, but never more than fit in at once.
     ///
     /// Places are freed in batches of at most 64 and at most a quarter of the capacity, each when
     /// `f` has seen its last message (with [`Overflow::DropOldest`] before it sees the first).
@@ -297,6 +298,9 @@ impl<T> Mailbox<T> {
     ///
     /// If `f` does. The message it was given is gone, those before it too; the others stay.
     pub fn drain(&mut self, max: usize, mut f: impl FnMut(T)) -> usize {
+        // No more can have been readable when it began. Without an end of its own it would go on for
+        // as long as messages keep coming.
+        let max = max.min(self.capacity() + self.taker.in_hand());
         let mut drained = 0;
         while drained < max {
             let taker = &mut self.taker;

@@ -194,6 +194,38 @@ fn a_wait_inside_a_wait_keeps_the_outer_ones_wake() {
     assert_eq!(block_on(outer, Some(Instant::now())), Some(()));
 }
 
+/// Being woken for nothing, by itself or by others, once kept a wait going for ever.
+#[test]
+fn a_deadline_ends_a_wait_that_is_woken_again_and_again() {
+    let mut polls = 0;
+    let woken = poll_fn(|cx| {
+        polls += 1;
+        assert!(polls < 100, "it is polled once more after its time is over, not for ever");
+        cx.waker().wake_by_ref();
+        Poll::<()>::Pending
+    });
+    assert_eq!(block_on(woken, Some(Instant::now())), None);
+
+    let (_addr, mailbox) = Mailbox::<u8>::new(8, Overflow::DropOldest);
+    let mut mailbox = mailbox.with_wait(Wait::Spin);
+    assert_eq!(mailbox.recv_timeout(Duration::from_millis(1)), Ok(None));
+}
+
+/// What comes in meanwhile once kept a drain going for ever.
+#[test]
+fn a_drain_ends_although_messages_keep_coming() {
+    for overflow in [Overflow::DropOldest, Overflow::DropNewest] {
+        let (addr, mut mailbox) = Mailbox::new(8, overflow);
+        addr.offer(0).unwrap();
+        let drained = mailbox.drain(usize::MAX, |n| {
+            assert!(n < 100, "it does not end");
+            addr.offer(n + 1).unwrap();
+        });
+        assert!((1..=8).contains(&drained), "{drained}");
+        assert_eq!(mailbox.len(), 1, "the last one stays for the next call");
+    }
+}
+
 #[test]
 fn a_recv_that_never_sleeps_keeps_yielding() {
     let (addr, mailbox) = Mailbox::<u8>::new(8, Overflow::DropOldest);

@@ -165,15 +165,17 @@ impl<T: Send + Sync + 'static> Reader<T> {
     /// Whether `next` would return anything but `Empty`: what an idle reader looks at before it
     /// parks. It enters no block.
     pub(crate) fn is_ready(&self) -> bool {
+        if self.position < self.log.start() {
+            return true;
+        }
         let here = match self.log.directory.look(self.position >> self.log.shift) {
             Look::Gone => true,
-            Look::Ahead(_) => self.position < self.log.start(),
+            Look::Ahead(_) => false,
             Look::Here(entry) => entry.index().is_some_and(|index| {
                 // Not counted, so the block may be another's by now: but then so is the stamp, or
                 // the directory has moved on and the next look says so.
                 let block = self.log.pool.arena().get(index);
                 block.slot(self.position).is_committed(self.position)
-                    || self.position < self.log.start()
             }),
         };
         here || self.at_the_end()
