@@ -80,9 +80,9 @@ impl<M: Message> Publisher<M> {
         self.attempt(message.into(), false).map_err(refused)
     }
 
-    /// Publishes, and waits if a `Block` mailbox or a required reader has no room: at most the
-    /// timeout of that subscription, or the bus's `publish_timeout` for a reader. Inside a handler
-    /// it does not wait.
+    /// Publishes, and waits if a `Block` subscription or another required reader has no room: at
+    /// most the timeout of that subscription, or the bus's `publish_timeout` for a reader that is
+    /// none, such as the journal. Inside a handler it does not wait.
     ///
     /// # Errors
     ///
