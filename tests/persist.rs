@@ -305,6 +305,18 @@ impl Store for Stuck {
     }
 }
 
+/// `Instant + Duration::MAX` panics: a stop without a limit took its caller down.
+#[test]
+fn a_stop_may_have_all_the_time_there_is() {
+    let feed = Feed::default();
+    let persistence = Persistence::start(MemoryStore::new(), feed.clone(), quick()).unwrap();
+    feed.records(1..=3);
+    feed.close();
+    persistence.flush(Sequence::new(3), Duration::MAX).unwrap();
+    let report = persistence.stop(Duration::MAX);
+    assert_eq!((report.complete, report.stats.journaled), (true, 3));
+}
+
 #[test]
 fn a_store_that_hangs_is_left_behind_by_a_stop_and_a_flush() {
     let free = Arc::<(Mutex<bool>, Condvar)>::default();

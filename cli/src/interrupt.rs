@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 /// The exit code of a second signal.
@@ -26,13 +26,18 @@ struct State {
 }
 
 impl Interrupt {
-    /// Takes both signals over.
+    /// Takes both signals over, and the one for a file that may not grow (`ulimit -f`): its write
+    /// fails then, which the journal knows what to do about, instead of ending the process.
     pub(crate) fn install() -> anyhow::Result<Self> {
-        let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot watch for signals")?;
+        let mut signals =
+            Signals::new([SIGINT, SIGTERM, SIGXFSZ]).context("cannot watch for signals")?;
         let interrupt = Self::default();
         let told = interrupt.clone();
         let watch = move || {
-            for _ in signals.forever() {
+            for signal in signals.forever() {
+                if signal == SIGXFSZ {
+                    continue;
+                }
                 if told.is_set() {
                     // Whatever the other threads are stuck in.
                     signal_hook::low_level::exit(AT_ONCE);

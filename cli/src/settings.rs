@@ -112,6 +112,12 @@ impl Settings {
         writing: &WritingArgs,
     ) -> Result<Option<JournalSettings>, Failure> {
         let options = self.journal_options(writing)?;
+        if flag == Some("-") {
+            return Err(Failure::usage(anyhow!(
+                "--journal cannot be used: `-` is standard input, which nothing can be stored in \
+                 (a directory of that name is written `./-`)"
+            )));
+        }
         let place = self.place(flag)?;
         Ok(place.map(|place| JournalSettings { place, options }))
     }

@@ -41,7 +41,6 @@ impl<M: Message> MailboxSource<M> {
         self.pending = gaps;
     }
 
-    /// Moves what was lost before this message to `gaps`, one gap a reason.
     /// Tells the bus that this subscription is over for being slow. Comes once: it is the end.
     #[cold]
     fn tell_disconnected(&self) {
@@ -52,6 +51,7 @@ impl<M: Message> MailboxSource<M> {
         self.subscriber.notify(notice(&self.subscriber, text, false, None));
     }
 
+    /// Moves what was lost before this message to `gaps`, one gap a reason.
     #[cold]
     fn tell_gaps(&mut self, before: u64, gaps: &mut Vec<Gap>) {
         self.pending.retain(|gap| {

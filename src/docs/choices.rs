@@ -33,8 +33,8 @@
 //! A `DropOldest` mailbox whose consumer is taking messages at that very moment turns the new
 //! message away instead (`full_newest`): the publisher would have to wait otherwise.
 //!
-//! `Disconnect` tells nobody: ask the subscription whether it
-//! [is active](crate::Subscription::is_active).
+//! `Disconnect` tells by a notice on `$errors` that it has ended a subscription; the subscription
+//! itself says whether it [is active](crate::Subscription::is_active).
 //!
 //! A batch that does not fit the smallest `Block` mailbox of its route is cut into pieces that do.
 //!
@@ -48,9 +48,10 @@
 //! A subscription to everything (`**` or `>`) with `DropOldest` or `Block` has no mailbox as long
 //! as its size is at most the ring's capacity, which is the ring less one block (7,936 of the
 //! default 8,192): it reads the ring, and its size is the lag that it may build up. Its publishers
-//! pay nothing for it. If it is a `Block` one, publishers that find no room wait as long as the
-//! bus's [`publish_timeout`](crate::BusBuilder::publish_timeout) says, not as long as the
-//! subscription's own timeout.
+//! pay nothing for it. If it is a `Block` one, publishers that find no room wait as long as its
+//! timeout says; the bus's [`publish_timeout`](crate::BusBuilder::publish_timeout) is for required
+//! readers that have none of their own: the journal, and required taps. Of several that are in the
+//! way, the shortest timeout of a subscription counts.
 //!
 //! # Where a handler runs
 //!
@@ -58,7 +59,7 @@
 //! |---|---|---|
 //! | `workers()`, the default of sync handlers | many subscribers, short handlers | one pool for the process: one thread less than there are cores |
 //! | `pool(workers)` | apart from the rest | |
-//! | `tokio()`, `tokio_handle(h)` (feature `tokio`), the default of async handlers and actors where a runtime is current | handlers that await timers and sockets | without a runtime they run on workers |
+//! | `tokio()`, `tokio_handle(h)` (feature `tokio`), the default of async handlers and actors where a runtime is current | handlers that await timers and sockets | where no runtime is current, the default is workers and `tokio()` an error |
 //! | `thread(wait)` | handlers that block, or the lowest latency | a thread each; [`Wait`](crate::Wait) says whether it spins |
 //! | `custom(spawn)` | a runtime of one's own | |
 //! | [`Bus::subscribe_inline`](crate::Bus::subscribe_inline) | tests, and work that must be done when publish returns | slows down the publisher; may run on several threads at once |

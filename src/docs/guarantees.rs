@@ -73,7 +73,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use ringpost::{Bus, Delivery, DropReason, Executor, Wait};
+//! use ringpost::{Bus, Delivery, Executor, Wait};
 //!
 //! let bus = Bus::<u64>::new();
 //! let (go, wait) = std::sync::mpsc::channel::<()>();
@@ -92,7 +92,7 @@
 //!
 //! let account = slow.stats();
 //! assert_eq!(account.matched, 100);
-//! assert_eq!(account.dropped[&DropReason::FullOldest] + account.handled, 100);
+//! assert_eq!(account.total_dropped() + account.handled, 100);
 //! assert!(account.balances());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -100,9 +100,9 @@
 //! A tap is no subscription: it has gaps, but no account.
 //!
 //! A subscription that ended by [`Overflow::Disconnect`](crate::Overflow::Disconnect) leaves the
-//! statistics of the bus; its owner asks its handle
-//! ([`is_active`](crate::Subscription::is_active), [`stats`](crate::Subscription::stats)). Nobody
-//! else is told.
+//! statistics of the bus; its handle still has them
+//! ([`is_active`](crate::Subscription::is_active), [`stats`](crate::Subscription::stats)). A
+//! [`Notice`](crate::Notice) on `$errors` tells of it once the actor has handled what it had.
 //!
 //! What a message that finds a full mailbox does is the subscription's choice, see
 //! [`choices`](super::choices). With [`Overflow::Block`](crate::Overflow::Block) a full mailbox
@@ -160,8 +160,9 @@
 //! # Inside a handler
 //!
 //! * `publish` does not wait: what has no room is `Full` at once.
-//! * [`publish_async`](crate::Publisher::publish_async) suspends the actor, not its thread. If an
-//!   actor waits like this for room in its own mailbox, only the timeout ends that.
+//! * [`publish_async`](crate::Publisher::publish_async) suspends the actor, not its thread. Room
+//!   that only this actor itself could make, by handling more, is not waited for: that is `Full` at
+//!   once.
 //! * An event published inside a handler inherits the correlation of the event being handled and
 //!   names it as its cause, unless it has these itself. Tasks that a handler spawned elsewhere are
 //!   outside.
@@ -176,8 +177,9 @@
 //! [`Bus::shutdown`](crate::Bus::shutdown) refuses publishers outside of handlers, settles, closes
 //! the ring and the mailboxes, waits until the actors have run `on_stop`, and flushes the journals.
 //! After its deadline it gives up: what is still queued counts as `dropped(shutdown)`, and handlers
-//! that do not return are named in the report and left behind. Inside a handler it would wait for
-//! that handler until the deadline: do not call it there.
+//! that do not return are named in the report and left behind. Inside a handler it settles nothing
+//! and waits for no actor, which might be the handler's own: it closes the bus and flushes, and
+//! the report names whoever has not stopped yet. Those drain once the handler has returned.
 //!
 //! Dropping the last `Bus` and `Publisher` closes the bus too, but waits for nothing: actors handle
 //! what they have and stop, and the journal writes what is left, if the process lives that long.
@@ -206,18 +208,24 @@
 //! never written again: what was not durable goes into a new segment, and readers hide what is
 //! there twice.
 //!
-//! Two things end the journal while the bus goes on, and no publisher is refused because of them:
-//! stopping or dropping the [`Persistence`](crate::store::Persistence), and a store that panics.
-//! The second is seen in [`PersistStats::ended`](crate::store::PersistStats::ended), and the
-//! shutdown's report is then not `flushed`. So keep the `Persistence` until the bus was shut down.
-//! A record that is too large for the store counts as `lost` and is told to the observer.
+//! Stopping or dropping the [`Persistence`](crate::store::Persistence) ends the journal while the
+//! bus goes on: no publisher is refused, and what comes later is not stored. After a drop the
+//! shutdown's report is then not `flushed`; after a stop that was complete it is, because whoever
+//! stopped knows. So keep the `Persistence` until the bus was shut down.
+//!
+//! A store that panics ends the journal too, but not in silence: its observer hears
+//! [`Trouble::Panicked`](crate::store::Trouble::Panicked),
+//! [`PersistStats::ended`](crate::store::PersistStats::ended) says so, and publishers find the ring
+//! full until the `Persistence` is dropped; the shutdown's report is not `flushed`. A record that
+//! is too large for the store counts as `lost` and is told to the observer.
 //!
 //! # Not promised
 //!
 //! * Exactly once, see above; redelivery after a failure.
 //! * Any order between buses, or sequence order in a mailbox with several publishers.
 //! * Anything in memory after a crash: only what was written.
-//! * Repair of damaged records: damage is detected and reported.
+//! * Repair of damaged records: damage is detected and reported. Only an unfinished end is mended,
+//!   by opening the journal or by `ringpost verify --repair`.
 //! * Several writers on one journal: the second gets `Locked`.
 //! * A disk that lies about its flushes, code in the same process that misbehaves on purpose, and
 //!   secrecy of payloads in the journal.

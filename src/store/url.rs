@@ -59,7 +59,14 @@ impl StoreUrl {
         }
         let Some((scheme, rest)) = text.split_once(':').filter(|(scheme, _)| is_scheme(scheme))
         else {
-            return journal(text);
+            return match text.split_once("://") {
+                // A server's URL with a slip in front: no directory may be named after it, for
+                // its name would hold the credentials.
+                Some((front, _)) if !front.contains(['/', ':']) => {
+                    Err(StoreUrlError::UnknownScheme(front.to_owned()))
+                }
+                _ => journal(text),
+            };
         };
         let name = scheme.to_ascii_lowercase();
         match &*name {
@@ -139,6 +146,7 @@ mod tests {
         assert_eq!(StoreUrl::parse("jsonl:///var/log/bus"), journal("/var/log/bus"));
         assert_eq!(StoreUrl::parse("/var/a:b"), journal("/var/a:b"));
         assert_eq!(StoreUrl::parse("./a:b"), journal("./a:b"));
+        assert_eq!(StoreUrl::parse("./a://b"), journal("./a://b"));
         assert_eq!(StoreUrl::parse("c:/events"), journal("c:/events"));
         assert_eq!(StoreUrl::parse("memory:"), Ok(StoreUrl::Memory));
         assert_eq!(StoreUrl::parse(""), Err(StoreUrlError::Empty));
@@ -149,6 +157,10 @@ mod tests {
     fn a_store_outside_this_build_names_its_feature_and_no_credential() {
         for text in ["redis://user:hunter2@host/0", "POSTGRES://u:hunter2@h/d", "hunt://hunter2"] {
             let error = StoreUrl::parse(text).expect_err("not in this build");
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+        }
+        for text in [" redis://u:hunter2@h", "\tnats://hunter2", "my_redis://:hunter2@h"] {
+            let error = StoreUrl::parse(text).expect_err("no path");
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
         }
         let error = StoreUrl::parse("rediss://host").expect_err("not in this build");

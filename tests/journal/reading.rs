@@ -280,7 +280,7 @@ fn a_compressed_segment_is_refused_by_name_instead_of_being_passed_over() {
         Journal::open(directory.path(), JournalOptions::default()).expect_err("unreadable"),
     ] {
         assert_eq!(error.kind(), StoreErrorKind::Unsupported, "{error}");
-        assert!(error.to_string().contains("00000000000000000001"), "{error}");
+        assert!(error.to_string().contains("00000000000000000001.jsonl.zst"), "{error}");
     }
 }
 

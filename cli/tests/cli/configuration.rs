@@ -73,6 +73,21 @@ fn a_setting_that_is_no_good_is_refused_with_its_origin() {
     assert!(told.err.contains("`fsync` in ringpost.toml cannot be used"), "{}", told.err);
 }
 
+/// It made a directory named `-`, which no reading verb could be pointed at.
+#[test]
+fn nothing_is_stored_in_standard_input() {
+    let place = Place::new();
+    for verb in [&["pub", "in.jsonl"][..], &["bench", "--seconds", "0.01"]] {
+        place.write("in.jsonl", events(1, "a"));
+        let said = place.fails(&[verb, &["--journal", "-"]].concat(), 2);
+        assert!(said.contains("standard input"), "{said}");
+        assert!(!place.path("-").exists());
+    }
+    let ended = publish(&place, &["--journal", "./-"], &[]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(place.path("-").exists());
+}
+
 #[test]
 fn a_settings_file_that_is_no_good_is_refused_without_its_secrets() {
     let place = Place::new();

@@ -89,7 +89,8 @@ impl Target {
         match listing.packed.first() {
             None => Ok(listing.segments),
             Some(packed) => {
-                let attempt = format!("read the compressed {}", self.file_path(*packed).display());
+                let place = storage.place().join(packed.packed_name());
+                let attempt = format!("read the compressed {}", place.display());
                 Err(StoreError::new(StoreErrorKind::Unsupported, attempt))
             }
         }

@@ -66,7 +66,8 @@ pub(super) fn recover(storage: &dyn Storage) -> Result<Resume, StoreError> {
     let names = storage.names().map_err(|error| io_failed(storage.place(), "list", None, error))?;
     let listing = Listing::of(names.iter().map(String::as_str));
     if let Some(packed) = listing.packed.first() {
-        let attempt = format!("open {}", storage.place().join(format!("{packed}")).display());
+        let place = storage.place().join(packed.packed_name());
+        let attempt = format!("open the compressed {}", place.display());
         return Err(StoreError::new(StoreErrorKind::Unsupported, attempt));
     }
     let mut recovery = Recovery {

@@ -22,6 +22,11 @@ impl SegmentNumber {
         format!("{self}{PLAIN}")
     }
 
+    /// The file name it has once it was sealed and compressed.
+    pub(crate) fn packed_name(self) -> String {
+        format!("{self}{PACKED}")
+    }
+
     /// The name under which the `nth` torn tail of this segment is kept, counted from 1.
     pub(crate) fn torn_name(self, nth: u32) -> String {
         if nth == 1 { format!("{self}.torn") } else { format!("{self}.{nth}.torn") }

@@ -85,6 +85,14 @@ impl error::Error for FlushError {
 /// waking a thread costs the publisher that does it as much as hundreds of events.
 const NAP: Duration = Duration::from_micros(100);
 
+/// No clock has room for every duration: nobody waits longer than this, about 30 years.
+const LONGEST: Duration = Duration::from_secs(1_000_000_000);
+
+/// The moment at which a time that begins now is over, however long it is.
+fn after(time: Duration) -> Instant {
+    Instant::now() + time.min(LONGEST)
+}
+
 #[derive(Debug, Default)]
 struct State {
     /// The source rang since the actor last looked at it.
@@ -162,7 +170,7 @@ impl Desk {
 
     pub(super) fn ask_to_stop(&self, patience: Duration) {
         let mut state = self.state();
-        let by = Instant::now() + patience;
+        let by = after(patience);
         state.stop_by = Some(state.stop_by.map_or(by, |earlier| earlier.min(by)));
         state.asked = true;
         self.actor.notify_one();
@@ -189,7 +197,7 @@ impl Desk {
     }
 
     pub(super) fn stop(&self, timeout: Duration) -> PersistReport {
-        let deadline = Instant::now() + timeout;
+        let deadline = after(timeout);
         self.ask_to_stop(timeout);
         let mut state = self.state();
         while !state.stats.ended {
@@ -273,7 +281,7 @@ impl Desk {
     /// Sleeps after a failure; false when a stop's deadline is over, or when there is a stop and
     /// trying again is not `worth` it.
     pub(super) fn pause(&self, pause: Duration, worth: bool) -> bool {
-        let until = Instant::now() + pause;
+        let until = after(pause);
         let mut state = self.state();
         loop {
             let mut wake = until;
