@@ -112,13 +112,13 @@ impl Settings {
         writing: &WritingArgs,
     ) -> Result<Option<JournalSettings>, Failure> {
         let options = self.journal_options(writing)?;
-        if flag == Some("-") {
+        let place = self.place(flag)?;
+        if matches!(&place, Some(StoreUrl::Journal(path)) if path.as_os_str() == "-") {
             return Err(Failure::usage(anyhow!(
-                "--journal cannot be used: `-` is standard input, which nothing can be stored in \
-                 (a directory of that name is written `./-`)"
+                "nothing can be stored in `-`, which is standard input (a directory of that name \
+                 is written `./-`)"
             )));
         }
-        let place = self.place(flag)?;
         Ok(place.map(|place| JournalSettings { place, options }))
     }
 

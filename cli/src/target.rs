@@ -48,6 +48,7 @@ impl TargetArgs {
             (None, settings) => settings.place(self.journal.as_deref())?,
         };
         match place {
+            Some(StoreUrl::Journal(path)) if path.as_os_str() == "-" => Ok(Target::Stdin),
             Some(StoreUrl::Journal(path)) => Ok(Target::Path(path)),
             Some(_) => Err(Failure::usage(anyhow!(
                 "there is nothing to read in `memory:`: what is in memory ends with its program"

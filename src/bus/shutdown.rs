@@ -27,7 +27,8 @@ pub struct ShutdownReport {
     /// Subscriptions whose handler had not returned when the time was over. They were left
     /// running; what was queued for them counts as `dropped(shutdown)` once they look.
     pub stuck: Vec<u64>,
-    /// Whether every journal has flushed what was published; true if there is none.
+    /// Whether every journal has flushed what was published; true if there is none, and of one
+    /// that its owner had stopped before, which stored everything until then.
     pub flushed: bool,
 }
 

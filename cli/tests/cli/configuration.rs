@@ -83,9 +83,14 @@ fn nothing_is_stored_in_standard_input() {
         assert!(said.contains("standard input"), "{said}");
         assert!(!place.path("-").exists());
     }
+    let dash = [("RINGPOST_JOURNAL", "-")];
+    assert_eq!(publish(&place, &[], &dash).code, Some(2));
     let ended = publish(&place, &["--journal", "./-"], &[]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(place.path("-").exists());
+    // Nothing comes from standard input here; the directory holds an event.
+    let output = place.command(&["stats", "--json"]).envs(dash).output().unwrap();
+    assert_eq!(crate::support::ended(output).json()["events"], 0);
 }
 
 #[test]
