@@ -16,6 +16,7 @@
 //! next to a sleep and a wake it costs nothing, and no foreign code runs under it.
 #![forbid(unsafe_code)]
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::PoisonError;
 use std::task::Waker;
 
@@ -81,7 +82,7 @@ impl Signal {
         }
         let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(waker) = waker {
-            waker.wake();
+            wake_caught(waker);
         }
         true
     }
@@ -135,6 +136,15 @@ impl Signal {
         let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(waker);
         asleep
+    }
+}
+
+/// Wakes a task. A waker is foreign code: its panic ends here, for whoever rings has others to
+/// wake, and an account to keep. (The panic hook has told of it.)
+pub(super) fn wake_caught(waker: Waker) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+        // The payload is foreign too, and its own drop might panic again.
+        std::mem::forget(payload);
     }
 }
 

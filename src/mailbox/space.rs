@@ -12,6 +12,7 @@ use std::future::poll_fn;
 use std::sync::PoisonError;
 use std::task::{Context, Poll, Waker};
 
+use super::signal::wake_caught;
 use crate::sync::atomic::{self, AtomicUsize, Ordering};
 use crate::sync::{Mutex, MutexGuard};
 
@@ -57,7 +58,7 @@ impl Space {
             wakers
         };
         for (_, waker) in wakers {
-            waker.wake();
+            wake_caught(waker);
         }
     }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::block_on::block_on;
 use crate::mailbox::addr::Pushed;
+use crate::mailbox::signal::Park;
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -271,6 +272,31 @@ fn a_skipped_place_wakes_the_senders_that_wait_for_it() {
     assert!(send.as_mut().poll(&mut cx).is_ready());
     let counts = mailbox.counts();
     assert_eq!((counts.accepted, counts.received, mailbox.len()), (1, 0, 1));
+}
+
+struct Broken;
+
+impl Wake for Broken {
+    fn wake(self: Arc<Self>) {
+        panic!("told to");
+    }
+}
+
+/// A panic in one task's waker once kept the others asleep, and left the publisher halfway.
+#[test]
+fn a_waker_that_panics_keeps_nobody_else_asleep() {
+    let (addr, mut mailbox) = Mailbox::new(1, Overflow::block());
+    addr.offer(1).unwrap();
+    let woken = Arc::new(Woken::default());
+    let (mut first, mut second) = (addr.space().waiting(), addr.space().waiting());
+    first.register(&Waker::from(Arc::new(Broken)));
+    second.register(&Waker::from(Arc::clone(&woken)));
+    assert_eq!(mailbox.try_recv(), Ok(1));
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+
+    assert_eq!(addr.signal().park(&Waker::from(Arc::new(Broken)), || false), Park::Asleep);
+    assert!(addr.offer(2).is_ok());
+    assert_eq!(mailbox.try_recv(), Ok(2));
 }
 
 #[test]
