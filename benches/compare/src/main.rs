@@ -55,8 +55,16 @@ fn rate(messages: u64, since: Instant) -> f64 {
     messages as f64 / since.elapsed().as_secs_f64()
 }
 
-fn ringpost(pattern: &str, messages: u64, receivers: u64, batch: usize, executor: Executor) -> f64 {
-    let bus = Bus::<Tick>::new();
+fn ringpost(
+    pattern: &str,
+    messages: u64,
+    receivers: u64,
+    batch: usize,
+    large: bool,
+    executor: Executor,
+) -> f64 {
+    let capacity = if large { messages as usize } else { CAPACITY };
+    let bus = Bus::<Tick>::builder().ring(if large { 2 * capacity } else { 8192 }).build();
     let total = Arc::new(Total::default());
     let subscriptions: Vec<_> = (0..receivers)
         .map(|_| {
@@ -64,7 +72,7 @@ fn ringpost(pattern: &str, messages: u64, receivers: u64, batch: usize, executor
             let (mut count, mut sum) = (0, 0);
             bus.subscribe(pattern)
                 .unwrap()
-                .mailbox(CAPACITY)
+                .mailbox(capacity)
                 .overflow(Overflow::Block { timeout: LONG })
                 .executor(executor.clone())
                 .spawn(move |d: Delivery<'_, Tick>| {
@@ -242,27 +250,52 @@ fn main() {
             Executor::tokio_handle(runtime.handle().clone())
         };
         let runs: Vec<Run<'_>> = vec![
-            ("ringpost, mailboxes, workers", Box::new(move || {
-                ringpost("md.tick", messages, receivers, 1, Executor::workers())
-            })),
-            ("ringpost, mailboxes, tokio tasks", Box::new(move || {
-                ringpost("md.tick", messages, receivers, 1, tokio_tasks())
-            })),
-            ("ringpost, ring readers, workers", Box::new(move || {
-                ringpost("**", messages, receivers, 1, Executor::workers())
-            })),
-            ("ringpost, mailboxes, batch 64", Box::new(move || {
-                ringpost("md.tick", messages, receivers, 64, Executor::workers())
-            })),
-            ("ringpost, ring readers, batch 64", Box::new(move || {
-                ringpost("**", messages, receivers, 64, Executor::workers())
-            })),
-            ("tokio broadcast, lossless", Box::new(move || {
-                broadcast(runtime, messages, receivers, false)
-            })),
-            ("tokio broadcast, room for all", Box::new(move || {
-                broadcast(runtime, messages, receivers, true)
-            })),
+            (
+                "ringpost, mailboxes, workers",
+                Box::new(move || {
+                    ringpost("md.tick", messages, receivers, 1, false, Executor::workers())
+                }),
+            ),
+            (
+                "ringpost, mailboxes, tokio tasks",
+                Box::new(move || ringpost("md.tick", messages, receivers, 1, false, tokio_tasks())),
+            ),
+            (
+                "ringpost, ring readers, workers",
+                Box::new(move || {
+                    ringpost("**", messages, receivers, 1, false, Executor::workers())
+                }),
+            ),
+            (
+                "ringpost, mailboxes, batch 64",
+                Box::new(move || {
+                    ringpost("md.tick", messages, receivers, 64, false, Executor::workers())
+                }),
+            ),
+            (
+                "ringpost, ring readers, batch 64",
+                Box::new(move || {
+                    ringpost("**", messages, receivers, 64, false, Executor::workers())
+                }),
+            ),
+            (
+                "ringpost, mailboxes, room for all",
+                Box::new(move || {
+                    ringpost("md.tick", messages, receivers, 1, true, Executor::workers())
+                }),
+            ),
+            (
+                "ringpost, ring readers, room for all",
+                Box::new(move || ringpost("**", messages, receivers, 1, true, Executor::workers())),
+            ),
+            (
+                "tokio broadcast, lossless",
+                Box::new(move || broadcast(runtime, messages, receivers, false)),
+            ),
+            (
+                "tokio broadcast, room for all",
+                Box::new(move || broadcast(runtime, messages, receivers, true)),
+            ),
             ("crossbeam-channel, threads", Box::new(move || crossbeam(messages, receivers))),
             ("kameo, tell", Box::new(move || kameo(runtime, messages, receivers))),
         ];
@@ -275,7 +308,7 @@ fn main() {
         let medians: Vec<f64> = rates.iter_mut().map(|rates| median(rates)).collect();
         println!("\n1 publisher, {receivers} receivers, {messages} messages, median of {rounds}:");
         for ((name, _), median) in runs.iter().zip(&medians) {
-            println!("{name:36} {:8.2} M/s  {:6.2}", median / 1e6, median / medians[5]);
+            println!("{name:36} {:8.2} M/s  {:6.2}", median / 1e6, median / medians[7]);
         }
     }
     println!("\nThe last column is the ratio to tokio broadcast, lossless.");
