@@ -4,7 +4,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use ringpost::store::{
-    MemoryStore, PersistOptions, Record, Scan, Store, StoreError, Trouble, Watermarks,
+    FlushError, MemoryStore, PersistOptions, Record, Scan, Store, StoreError, Trouble, Watermarks,
 };
 use ringpost::{Bus, Delivery, EventBus, Executor, Notice, Overflow, Sequence, Wait, event};
 
@@ -112,9 +112,11 @@ fn a_store_that_panicked_makes_publishers_find_the_ring_full_and_not_lose_in_sil
         }
     };
     assert!(refused.is_full());
-    // Its owner knows by now, and lets publishers go.
-    assert!(persistence.stats().ended);
-    drop(persistence);
+    // Nobody waits for it, its owner hears what is missing, and then lets publishers go.
+    let flushed = persistence.flush(Sequence::new(1), LONG);
+    assert!(matches!(flushed, Err(FlushError::Ended)), "{flushed:?}");
+    let report = persistence.stop(LONG);
+    assert_eq!((report.unwritten, report.complete), (1, false));
     publish(&bus, 2000);
     assert!(!bus.shutdown(LONG).flushed);
 }

@@ -439,35 +439,6 @@ fn a_store_that_is_ahead_of_its_bus_is_an_error_and_not_a_silent_loss() {
     assert_eq!(feed.acknowledged(), 0);
 }
 
-#[test]
-fn a_panicking_store_ends_the_actor_and_everybody_hears_of_it() {
-    struct Panics;
-    impl Store for Panics {
-        fn append(&mut self, _: &[Record]) -> Result<(), StoreError> {
-            panic!("a bug in a store")
-        }
-        fn flush(&mut self) -> Result<(), StoreError> {
-            Ok(())
-        }
-        fn watermarks(&self) -> Watermarks {
-            Watermarks::default()
-        }
-        fn scan(&self, _: Sequence) -> Result<Scan<'_>, StoreError> {
-            Ok(Box::new(std::iter::empty()))
-        }
-        fn tail(&self, _: usize) -> Result<Vec<Record>, StoreError> {
-            Ok(Vec::new())
-        }
-    }
-    let feed = Feed::default();
-    let persistence = Persistence::start(Panics, feed.clone(), quick()).expect("starts");
-    feed.records([1]);
-    let error = persistence.flush(Sequence::new(1), LONG);
-    assert!(matches!(error, Err(FlushError::Ended)), "{error:?}");
-    let report = persistence.stop(LONG);
-    assert_eq!((report.unwritten, report.complete), (1, false));
-}
-
 #[cfg(all(feature = "jsonl", unix))]
 mod with_a_journal {
     use super::*;
