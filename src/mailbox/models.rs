@@ -76,13 +76,8 @@ fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// A mailbox whose receiver has done its two yields: it sleeps as soon as it finds nothing.
 fn mailbox(capacity: usize, overflow: Overflow) -> (Addr<Payload>, Mailbox<Payload>) {
-    let (addr, mut mailbox) = Mailbox::new(capacity, overflow);
-    for _ in 0..2 {
-        assert!(mailbox.poll_recv(&mut Context::from_waker(Waker::noop())).is_pending());
-    }
-    (addr, mailbox)
+    Mailbox::new(capacity, overflow)
 }
 
 /// A receiver goes to sleep while a message comes in (L5). Accepted: it gets the message.
@@ -177,8 +172,22 @@ fn the_last_address_wakes_the_receiver_for_the_end() {
 /// Two addresses go at once. Accepted: exactly one of them closes, and all was received before.
 #[test]
 fn of_two_addresses_the_last_closes() {
-    model(|| {
+    two_addresses(|_| {});
+}
+
+/// The same with a receiver that was polled by another task before, whose sleep and waker are
+/// still there. Accepted: who polled last is woken.
+#[test]
+fn a_receiver_that_moved_to_another_task_is_woken_there() {
+    two_addresses(|mailbox| {
+        assert!(mailbox.poll_recv(&mut Context::from_waker(Waker::noop())).is_pending());
+    });
+}
+
+fn two_addresses(before: impl Fn(&mut Mailbox<Payload>) + Sync + Send + 'static) {
+    model(move || {
         let (addr, mut mailbox) = mailbox(2, Overflow::DropNewest);
+        before(&mut mailbox);
         let other = addr.clone();
         let sender = thread::spawn(move || other.offer(Payload::new(1)).unwrap());
         addr.offer(Payload::new(2)).unwrap();

@@ -92,8 +92,10 @@ impl Signal {
     /// come at any time.
     pub(crate) fn park(&self, waker: &Waker, ready: impl FnOnce() -> bool) -> Park {
         self.leave(waker);
-        // ORDER(wake): Release; pairs with ORDER(wake) in `wake`. Carries the waker.
-        self.parked.store(1, Ordering::Release);
+        // ORDER(wake): Release; pairs with ORDER(wake) in `wake`. Carries the waker. A store would
+        // do in the language's model; as an RMW it also has its place among the swaps in loom's,
+        // which orders plain stores only by what happens before what.
+        self.parked.swap(1, Ordering::Release);
         // ORDER(bell): SeqCst fence; pairs with ORDER(bell) in `fence`. Between the store above
         // and the look below.
         atomic::fence(Ordering::SeqCst);

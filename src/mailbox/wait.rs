@@ -2,8 +2,9 @@
 //!
 //! One rule for mailboxes and for readers of the ring, run inside a future, so that workers,
 //! tokio tasks and threads share it. Both steps were measured: without the linger a receiver
-//! follows its sender message by message, and each one costs a cache line's round trip; without
-//! the yields a task sleeps and is woken for every message.
+//! follows its sender message by message, and each one costs a cache line's round trip. A task
+//! that yields before it sleeps is queued again for nothing, behind those that have work: sixteen
+//! receivers as tokio tasks get 1.5 times as much when each sleeps at once.
 #![forbid(unsafe_code)]
 
 use std::task::{Context, Poll};
@@ -25,7 +26,7 @@ pub enum Wait {
     /// Looks again for about as long as a wake-up would take, yielding in between, then sleeps.
     /// For threads that are idle now and then.
     SpinThenPark,
-    /// Yields twice, then sleeps. For tasks, and for receivers that are idle most of the time.
+    /// Sleeps after one more look. For tasks, and for receivers that are idle most of the time.
     #[default]
     Park,
 }
@@ -36,7 +37,7 @@ impl Wait {
         match self {
             Self::Spin => false,
             Self::SpinThenPark => round >= 8,
-            Self::Park => round >= 2,
+            Self::Park => true,
         }
     }
 
