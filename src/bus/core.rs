@@ -5,7 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
-use super::offer::{Counts, offer};
+use super::offer::offer;
+use super::scratch::Scratch;
 use super::table::{Member, Table};
 use super::topics::Topics;
 use crate::actor::bell::Sleepers;
@@ -215,11 +216,14 @@ impl<M: Message> Core<M> {
         }
         let topic = self.topics.names.intern(notice.topic);
         let Some(message) = M::from_notice(notice) else { return };
-        let (mut stolen, mut counts) = (Vec::new(), Counts::default());
+        let mut scratch = Scratch::new();
         for target in route.open.iter().chain(&route.blocking) {
             // A notice never waits, and what does not fit is counted like any other message.
             match catch_unwind(AssertUnwindSafe(|| message.clone())) {
-                Ok(copy) => offer(self, target, sequence, topic, copy, &mut stolen, &mut counts),
+                Ok(copy) => {
+                    let mut copy = Some(copy);
+                    offer(self, target, sequence, topic, &mut copy, &mut scratch);
+                }
                 Err(_) => target.subscriber.ledger.lose_outside(DropReason::Panicked, sequence),
             }
         }
@@ -245,7 +249,7 @@ impl<M: Message> Host<M> for Core<M> {
         let claimed = self.notices.with_writer(|writer| {
             let sequence = writer.claim(1).ok().map(|claim| {
                 let sequence = claim.first();
-                claim.commit(kept);
+                claim.commit(|| kept);
                 sequence
             });
             writer.reclaim();

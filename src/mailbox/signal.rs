@@ -46,6 +46,7 @@ impl Doorbell for Signal {
 
 /// One receiver's doorbell.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Signal {
     /// 1 while the receiver sleeps or is about to. Set by the receiver, cleared by either side.
     parked: AtomicU32,
