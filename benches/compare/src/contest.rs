@@ -2,6 +2,10 @@
 
 use crate::results::{Cell, Results, Row};
 
+/// Messages of a run: fewer would measure how its threads start, more would only take long.
+const FEWEST: u64 = 2000;
+const MOST: u64 = 100_000_000;
+
 /// How long and how often.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
@@ -47,14 +51,14 @@ impl<'a> Contest<'a> {
     /// messages fill the time.
     pub fn hold(self, pace: Pace, results: &mut Results) {
         let whole = |messages: f64| {
-            let most = 100_000_000 / self.multiple;
-            ((messages as u64) / self.multiple).clamp(1, most) * self.multiple
+            let (least, most) = (FEWEST.div_ceil(self.multiple), MOST / self.multiple);
+            ((messages as u64) / self.multiple).clamp(least, most) * self.multiple
         };
         let counts: Vec<u64> = self
             .entries
             .iter()
             .map(|entry| {
-                let cold = (entry.run)(whole(2000.0));
+                let cold = (entry.run)(whole(0.0));
                 let warm = (entry.run)(whole(cold * pace.seconds / 5.0));
                 whole(warm * pace.seconds)
             })

@@ -258,7 +258,7 @@ fn ends(list: &mut Vec<Target>) {
             scenario,
             case,
             ours: &["ringpost bus with 100 "],
-            peers: &["ringpost bus with very many"],
+            peers: &["ringpost bus with 10000"],
             measure: Measure::Growth,
             must: 1.5,
             aim: 1.15,

@@ -108,5 +108,5 @@ pub fn run(stage: &Stage, results: &mut Results) {
 }
 
 fn name(count: u64) -> String {
-    format!("ringpost bus with {} subscriptions", if count == 100 { "100" } else { "very many" })
+    format!("ringpost bus with {count} subscriptions")
 }
