@@ -48,8 +48,12 @@ impl<'a> Contest<'a> {
     }
 
     /// Runs everybody in turn, `pace.rounds` times, after a run each that finds out how many
-    /// messages fill the time.
-    pub fn hold(self, pace: Pace, results: &mut Results) {
+    /// messages fill the time. Cases and systems that were not asked for are left out.
+    pub fn hold(mut self, pace: Pace, results: &mut Results) {
+        self.entries.retain(|entry| entry.name.contains(&results.system));
+        if self.entries.is_empty() || !self.case.contains(&results.case) {
+            return;
+        }
         let whole = |messages: f64| {
             let (least, most) = (FEWEST.div_ceil(self.multiple), MOST / self.multiple);
             ((messages as u64) / self.multiple).clamp(least, most) * self.multiple

@@ -65,7 +65,8 @@ fn run(options: &Options) -> Result<(), String> {
         events: options.events.clone(),
         quick: options.quick,
     };
-    let mut results = Results::default();
+    let (case, system) = (options.case.clone(), options.system.clone());
+    let mut results = Results { cells: Vec::new(), case, system };
     for scenario in scenario::ALL.iter().filter(|scenario| options.wants(scenario.name)) {
         let since = Instant::now();
         (scenario.run)(&stage, &mut results);

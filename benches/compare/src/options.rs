@@ -11,6 +11,8 @@ ringpost beside its peers.
 Usage: ringpost-compare [OPTIONS]
 
   --only SCENARIO...  some scenarios instead of all; by name, in any number
+  --case TEXT         only cases with TEXT in their names (throughput and journal)
+  --system TEXT       only systems with TEXT in their names (throughput and journal)
   --rounds N          runs of each system in each case (default 7)
   --quick             shorter and fewer runs: to see that it works, not for figures
   --json FILE         everything, as JSON
@@ -23,6 +25,9 @@ Usage: ringpost-compare [OPTIONS]
 pub struct Options {
     /// Empty: all.
     pub only: Vec<String>,
+    /// Parts of names; empty: all.
+    pub case: String,
+    pub system: String,
     pub pace: Pace,
     pub quick: bool,
     pub json: Option<PathBuf>,
@@ -37,6 +42,8 @@ impl Options {
         let events = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/events.jsonl");
         let mut options = Self {
             only: Vec::new(),
+            case: String::new(),
+            system: String::new(),
             pace: Pace { rounds: 7, seconds: 0.06 },
             quick: false,
             json: None,
@@ -53,6 +60,8 @@ impl Options {
                     let number = given.parse::<usize>().ok().filter(|&n| n > 0);
                     rounds = Some(number.ok_or(format!("--rounds {given}: not a number above 0"))?);
                 }
+                "--case" => options.case = value()?,
+                "--system" => options.system = value()?,
                 "--quick" => options.quick = true,
                 "--json" => options.json = Some(PathBuf::from(value()?)),
                 "--events" => options.events = PathBuf::from(value()?),

@@ -74,6 +74,9 @@ impl Cell {
 #[derive(Debug, Default)]
 pub struct Results {
     pub cells: Vec<Cell>,
+    /// What a contest's case and its systems must have in their names to take part.
+    pub case: String,
+    pub system: String,
 }
 
 impl Results {
