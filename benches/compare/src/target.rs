@@ -1,7 +1,7 @@
 //! What ringpost is to reach beside its peers, row by row.
 //!
 //! Both sides count with their best row: a peer with its best way of use, ringpost with its best
-//! one of the same kind (threads beside threads, tasks beside tasks).
+//! one of the same kind: threads beside threads, tasks beside tasks, any beside actors.
 
 use serde::Serialize;
 
