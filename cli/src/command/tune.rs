@@ -146,7 +146,7 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Fail
     let advised = search.smallest(|size| {
         spinner.progress(0, || format!("trying a mailbox of {}", grouped(size as u64)));
     });
-    let beside: Vec<usize> = advised.into_iter().flat_map(|size| [size, size - 1]).collect();
+    let beside = advised.map_or_else(Vec::new, |size| vec![size, (size - 1).max(1)]);
     let curve = search.curve(&beside);
     spinner.finish();
     let summary = summary(arguments, &arrivals, &service, advised, &curve);
