@@ -141,6 +141,7 @@ impl Plot {
         if panel.lines.len() > 1 {
             chart
                 .configure_series_labels()
+                .position(SeriesLabelPosition::UpperRight)
                 .background_style(WHITE.mix(0.8))
                 .border_style(BLACK.mix(0.3))
                 .label_font(("sans-serif", 13))
@@ -154,14 +155,16 @@ impl Plot {
 impl Panel {
     fn y_range(&self) -> Range<f64> {
         let all = self.lines.iter().flat_map(|line| &line.points).map(|(_, y)| *y);
+        // Above the curves is the place of their names.
+        let headroom = if self.lines.len() > 1 { 0.3 } else { 0.05 };
         match self.scale {
             Scale::Linear => {
                 let top = all.fold(0.0, f64::max);
-                0.0..if top > 0.0 { top * 1.05 } else { 1.0 }
+                0.0..if top > 0.0 { top * (1.0 + headroom) } else { 1.0 }
             }
             Scale::Log => {
                 let Range { start, end } = extent(all.filter(|y| *y > 0.0));
-                start / 1.3..end * 1.3
+                start / 1.3..end * 1.3 * (end / start).powf(headroom)
             }
         }
     }

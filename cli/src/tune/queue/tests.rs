@@ -1,4 +1,5 @@
 //! The queue against a simulation of discrete events, and against a formula.
+#![forbid(unsafe_code)]
 
 use std::ops::ControlFlow;
 
