@@ -6,23 +6,7 @@ use std::sync::Arc;
 use super::inline::Inline;
 use super::table::Member;
 use crate::Message;
-use crate::actor::source::Letter;
-use crate::actor::subscriber::Subscriber;
-use crate::mailbox::{Addr, Overflow};
-
-/// A subscription's mailbox, as publishers see it.
-pub(crate) struct Target<M: Message> {
-    pub(crate) subscriber: Arc<Subscriber<M>>,
-    pub(crate) addr: Addr<Letter<M>>,
-    pub(crate) overflow: Overflow,
-}
-
-impl<M: Message> Target<M> {
-    /// Whether publishers must not overrun it.
-    pub(crate) fn blocks(&self) -> bool {
-        matches!(self.overflow, Overflow::Block { .. })
-    }
-}
+pub(crate) use crate::actor::target::Target;
 
 /// Whom a topic reaches, each group in the order of subscription.
 pub(crate) struct Route<M: Message> {
