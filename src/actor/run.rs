@@ -92,90 +92,98 @@ impl<M: Message> Drop for Over<M> {
     }
 }
 
-async fn live<M, A, S>(
+#[expect(clippy::manual_async_fn, reason = "an async fn keeps each argument twice")]
+fn live<M, A, S>(
     actor: &mut Option<A>,
     source: &mut Option<S>,
     context: &mut Context,
     subscriber: &Subscriber<M>,
-) where
+) -> impl Future<Output = ()> + Send
+where
     M: Message,
     A: Actor<M>,
     S: Source<M>,
 {
-    if let (Some(actor), Some(source)) = (actor.as_mut(), source.as_mut()) {
-        let started = guarded(None::<&M>, || actor.on_start(context)).await;
-        if failed(subscriber, started, None) {
-            subscriber.advance(Life::Failed);
-            source.give_up(DropReason::Stopped).await;
-        } else {
-            let end = serve(actor, context, source, subscriber).await;
-            if let End::GaveUp(reason) = end {
-                source.give_up(reason).await;
+    async move {
+        if let (Some(actor), Some(source)) = (actor.as_mut(), source.as_mut()) {
+            let started = guarded(None::<&M>, || actor.on_start(context)).await;
+            if failed(subscriber, started, None) {
+                subscriber.advance(Life::Failed);
+                source.give_up(DropReason::Stopped).await;
+            } else {
+                let end = serve(actor, context, source, subscriber).await;
+                if let End::GaveUp(reason) = end {
+                    source.give_up(reason).await;
+                }
+                let stopped = guarded(None::<&M>, || actor.on_stop(context)).await;
+                failed(subscriber, stopped, None);
             }
-            let stopped = guarded(None::<&M>, || actor.on_stop(context)).await;
-            failed(subscriber, stopped, None);
         }
+        drop(source.take());
+        // An actor's own Drop is user code too.
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(actor.take())));
+        failed(subscriber, dropped.map(|()| Ok(())), None);
+        note_published(subscriber);
+        subscriber.advance(Life::Ended);
     }
-    drop(source.take());
-    // An actor's own Drop is user code too.
-    let dropped = catch_unwind(AssertUnwindSafe(|| drop(actor.take())));
-    failed(subscriber, dropped.map(|()| Ok(())), None);
-    note_published(subscriber);
-    subscriber.advance(Life::Ended);
 }
 
 /// Handles messages until the source ends or the subscription does.
-async fn serve<M: Message, A: Actor<M>, S: Source<M>>(
+#[expect(clippy::manual_async_fn, reason = "an async fn keeps each argument twice")]
+fn serve<M: Message, A: Actor<M>, S: Source<M>>(
     actor: &mut A,
     context: &mut Context,
     source: &mut S,
     subscriber: &Subscriber<M>,
-) -> End {
-    let counts = &subscriber.ledger.runner;
-    let mut gaps: Vec<Gap> = Vec::new();
-    let mut budget = BUDGET;
-    let mut was_busy = false;
-    loop {
-        if let Some(end) = ending(subscriber, context) {
-            return end;
-        }
-        match source.refill() {
-            Refill::Ended => return End::Drained,
-            Refill::Busy => worker::yield_now().await,
-            Refill::Empty => {
-                if std::mem::take(&mut was_busy) {
-                    let idle = guarded(None::<&M>, || actor.on_idle(context)).await;
-                    failed(subscriber, idle, None);
-                }
-                source.wait().await;
-                budget = BUDGET;
+) -> impl Future<Output = End> + Send {
+    async move {
+        let counts = &subscriber.ledger.runner;
+        let mut gaps: Vec<Gap> = Vec::new();
+        let mut budget = BUDGET;
+        let mut was_busy = false;
+        loop {
+            if let Some(end) = ending(subscriber, context) {
+                return end;
             }
-            Refill::Some => {
-                was_busy = true;
-                while let Some(head) = source.head(&mut gaps) {
-                    let Head { sequence, topic, message } = head;
-                    let number = (sequence != 0).then(|| Sequence::new(sequence));
-                    let delivery =
-                        Delivery::lend(number, topic, subscriber.names(), message, &gaps);
-                    let outcome = guarded(Some(message), || actor.handle(delivery, context)).await;
-                    if failed(subscriber, outcome, Some((number, topic, message))) {
-                        counts.failed.add_owned(1);
-                    } else {
-                        counts.handled.add_owned(1);
+            match source.refill() {
+                Refill::Ended => return End::Drained,
+                Refill::Busy => worker::yield_now().await,
+                Refill::Empty => {
+                    if std::mem::take(&mut was_busy) {
+                        let idle = guarded(None::<&M>, || actor.on_idle(context)).await;
+                        failed(subscriber, idle, None);
                     }
-                    gaps.clear();
-                    source.pop();
-                    budget = budget.saturating_sub(1);
-                    worker::beat();
-                    if ending(subscriber, context).is_some() {
-                        break;
-                    }
-                }
-                note_published(subscriber);
-                source.finish_batch();
-                if budget == 0 {
-                    worker::yield_now().await;
+                    source.wait().await;
                     budget = BUDGET;
+                }
+                Refill::Some => {
+                    was_busy = true;
+                    while let Some(head) = source.head(&mut gaps) {
+                        let Head { sequence, topic, message } = head;
+                        let number = (sequence != 0).then(|| Sequence::new(sequence));
+                        let delivery =
+                            Delivery::lend(number, topic, subscriber.names(), message, &gaps);
+                        let outcome =
+                            guarded(Some(message), || actor.handle(delivery, context)).await;
+                        if failed(subscriber, outcome, Some((number, topic, message))) {
+                            counts.failed.add_owned(1);
+                        } else {
+                            counts.handled.add_owned(1);
+                        }
+                        gaps.clear();
+                        source.pop();
+                        budget = budget.saturating_sub(1);
+                        worker::beat();
+                        if ending(subscriber, context).is_some() {
+                            break;
+                        }
+                    }
+                    note_published(subscriber);
+                    source.finish_batch();
+                    if budget == 0 {
+                        worker::yield_now().await;
+                        budget = BUDGET;
+                    }
                 }
             }
         }
