@@ -75,8 +75,11 @@ fn main() {
     }
 }
 
-/// Every probe of each group, with its number of rounds.
-fn groups(quick: bool) -> Vec<(&'static str, Vec<(usize, Vec<String>)>)> {
+/// How often a probe is made, and its arguments.
+type Rounds = (usize, Vec<String>);
+
+/// Every probe of each group.
+fn groups(quick: bool) -> Vec<(&'static str, Vec<Rounds>)> {
     let rounds = |many: usize| if quick { 1 } else { many };
     let probe = |rounds, name: &str, numbers: &[&dyn std::fmt::Display]| {
         let mut arguments = vec![name.to_owned()];
