@@ -14,7 +14,7 @@ use crate::actor::ring_reader::RingReader;
 use crate::actor::run::panic_text;
 use crate::actor::scope;
 use crate::actor::source::{Entry, Letter};
-use crate::actor::subscriber::{Host, Life};
+use crate::actor::subscriber::{Home, Host, Life};
 use crate::mailbox::signal;
 use crate::mailbox::space::Space;
 use crate::ring::{Log, Reader};
@@ -67,6 +67,8 @@ pub(crate) struct Core<M: Message> {
     pub(crate) workers: OnceLock<Workers>,
     /// Messages that handlers of this bus published to it, and notices of their failures.
     pub(crate) caused: Arc<CachePadded<Counter>>,
+    /// What each subscription has of the bus.
+    pub(crate) home: Arc<Home<M>>,
     /// `OPEN`, `SHUT`, or the number of a required reader that stopped by failure.
     gate: AtomicU64,
     next_id: AtomicU64,
@@ -89,17 +91,24 @@ impl<M: Message> Core<M> {
             *next += 1;
             *next - 1
         };
-        Arc::new_cyclic(|this| Self {
+        let (topics, caused) = (Topics::new(), Arc::<CachePadded<Counter>>::default());
+        Arc::new_cyclic(|this: &Weak<Self>| Self {
+            home: Arc::new(Home {
+                bus: number,
+                names: Arc::clone(&topics.names),
+                caused: Arc::clone(&caused),
+                host: this.clone(),
+            }),
             number,
             settings,
             log: Log::new(slots, start),
-            topics: Topics::new(),
+            topics,
             table: Table::new(),
             room: Arc::new(Space::new()),
             sleepers: Arc::new(Sleepers::default()),
             notices: Log::new(NOTICES, 1),
             workers: workers.map(OnceLock::from).unwrap_or_default(),
-            caused: Arc::default(),
+            caused,
             gate: AtomicU64::new(OPEN),
             next_id: AtomicU64::new(1),
             flushers: Mutex::default(),
@@ -153,7 +162,7 @@ impl<M: Message> Core<M> {
         signal::fence();
         for member in self.table.members() {
             if let Member::Mailbox(target) = &member {
-                target.addr.signal().ring();
+                target.addr.ring();
             }
         }
         self.table.ring_readers();

@@ -34,6 +34,7 @@ mod errors;
 mod handle;
 mod inline;
 mod late;
+mod members;
 mod offer;
 mod publish;
 mod publisher;

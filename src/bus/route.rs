@@ -8,25 +8,12 @@ use super::inline::Inline;
 use super::table::Member;
 use crate::Message;
 use crate::actor::source::Letter;
-use crate::actor::subscriber::Subscriber;
-use crate::mailbox::{Addr, Overflow};
-
-/// A subscription's mailbox, as publishers see it.
-pub(crate) struct Target<M: Message> {
-    pub(crate) subscriber: Arc<Subscriber<M>>,
-    pub(crate) addr: Addr<Letter<M>>,
-    pub(crate) overflow: Overflow,
-}
-
-impl<M: Message> Target<M> {
-    /// Whether publishers must not overrun it.
-    pub(crate) fn blocks(&self) -> bool {
-        matches!(self.overflow, Overflow::Block { .. })
-    }
-}
+pub(crate) use crate::actor::target::Target;
+use crate::mailbox::Addr;
 
 /// One mailbox of a route. The address lies in the route itself: the claim of the mailbox before
-/// is a locked instruction, every load behind it waits for it, so each step to memory counts.
+/// is a locked instruction, every load behind it waits for it, so each step to memory counts. So a
+/// mailbox is made when somebody resolves a route that leads to it.
 pub(crate) struct Leg<M: Message> {
     pub(crate) addr: Addr<Letter<M>>,
     pub(crate) target: Arc<Target<M>>,

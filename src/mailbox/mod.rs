@@ -29,6 +29,7 @@ mod addr;
 #[cfg(not(ringpost_loom))]
 pub(crate) mod blocking;
 mod error;
+pub(crate) mod lazy;
 pub(crate) mod losses;
 mod overflow;
 pub(crate) mod signal;

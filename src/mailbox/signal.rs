@@ -106,6 +106,14 @@ impl Signal {
         Park::Asleep
     }
 
+    /// For a receiver that slept elsewhere before this doorbell was made: it sleeps here from now
+    /// on. Called before anybody else has the doorbell.
+    pub(crate) fn begin_asleep(&self, waker: Waker) {
+        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker);
+        // ORDER(wake): Release; pairs with ORDER(wake) in `wake`. Carries the waker.
+        self.parked.swap(1, Ordering::Release);
+    }
+
     /// Ends a sleep from the receiver's side; whether no sender did it before.
     fn clear(&self) -> bool {
         // ORDER: Relaxed; the receiver has nothing to learn from it. An RMW, so that one sleep is
