@@ -18,6 +18,8 @@ pub mod journal;
 mod memory;
 mod persist;
 mod record;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod url;
 
 use std::time::Instant;

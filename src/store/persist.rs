@@ -72,6 +72,9 @@ pub enum Trouble {
     },
     /// The source lost records before the store saw them.
     Lost(Gap),
+    /// The store lost records that it had taken: a server that came back without them. They are
+    /// counted as lost, and it goes on behind what is there.
+    StoreLost(Gap),
     /// The store, the source or the observer panicked, and the actor has ended. Until its
     /// [`Persistence`] is dropped, publishers find the ring full rather than lose events.
     Panicked {
@@ -332,6 +335,10 @@ impl<St: Store, So: Source> Actor<St, So> {
             let Err(error) = call(&mut self.store, &mut self.batch) else { break };
             times += 1;
             self.desk.failed(&error, self.store.watermarks());
+            if let Some(gap) = error.lost() {
+                self.desk.lost(gap.count);
+                self.tell(&Trouble::StoreLost(gap));
+            }
             let worth = error.is_transient();
             self.tell(&Trouble::Failed { error, times });
             if !self.desk.pause(pause, worth) {

@@ -16,6 +16,9 @@ pub enum StoreUrl {
     Journal(PathBuf),
     /// The store in memory, empty at each start.
     Memory,
+    /// A Redis stream.
+    #[cfg(feature = "redis")]
+    Redis(super::redis::RedisUrl),
 }
 
 /// Why a text names no store that this build can open.
@@ -31,15 +34,26 @@ pub enum StoreUrlError {
         /// The cargo feature that brings it.
         feature: &'static str,
     },
+    /// A server's URL that cannot be used. Nothing of it is repeated.
+    Server {
+        /// The kind of server.
+        kind: &'static str,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// No store has this scheme.
     UnknownScheme(String),
 }
 
 /// Schemes of stores outside this build, with the feature each one needs.
-const ELSEWHERE: [(&str, &str); 8] = [
+const ELSEWHERE: &[(&str, &str)] = &[
     ("sqlite", "sqlite"),
+    #[cfg(not(feature = "redis"))]
     ("redis", "redis"),
+    #[cfg(not(feature = "redis"))]
     ("rediss", "redis"),
+    #[cfg(not(feature = "redis"))]
+    ("redis+unix", "redis"),
     ("postgres", "postgres"),
     ("postgresql", "postgres"),
     ("nats", "nats"),
@@ -72,6 +86,10 @@ impl StoreUrl {
         match &*name {
             "memory" => Ok(Self::Memory),
             "jsonl" => journal(rest.strip_prefix("//").unwrap_or(rest)),
+            #[cfg(feature = "redis")]
+            "redis" | "rediss" | "redis+unix" => {
+                super::redis::RedisUrl::parse(text).map(Self::Redis)
+            }
             _ => match ELSEWHERE.iter().find(|(known, _)| *known == name) {
                 Some(&(scheme, feature)) => Err(StoreUrlError::NotBuiltIn { scheme, feature }),
                 None => Err(StoreUrlError::UnknownScheme(name)),
@@ -110,6 +128,8 @@ impl fmt::Display for StoreUrl {
         match self {
             Self::Journal(path) => write!(f, "jsonl:{}", path.display()),
             Self::Memory => f.write_str("memory:"),
+            #[cfg(feature = "redis")]
+            Self::Redis(url) => url.fmt(f),
         }
     }
 }
@@ -122,6 +142,9 @@ impl fmt::Display for StoreUrlError {
                 f,
                 "stores named `{scheme}:` are not built in: build ringpost with the feature `{feature}`"
             ),
+            Self::Server { kind, reason } => {
+                write!(f, "the URL of a {kind} store cannot be used: {reason}")
+            }
             Self::UnknownScheme(scheme) => {
                 write!(
                     f,
@@ -155,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_store_outside_this_build_names_its_feature_and_no_credential() {
-        for text in ["redis://user:hunter2@host/0", "POSTGRES://u:hunter2@h/d", "hunt://hunter2"] {
+        for text in ["nats://user:hunter2@host/0", "POSTGRES://u:hunter2@h/d", "hunt://hunter2"] {
             let error = StoreUrl::parse(text).expect_err("not in this build");
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
         }
@@ -163,10 +186,10 @@ mod tests {
             let error = StoreUrl::parse(text).expect_err("no path");
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
         }
-        let error = StoreUrl::parse("rediss://host").expect_err("not in this build");
+        let error = StoreUrl::parse("nats://host").expect_err("not in this build");
         assert_eq!(
             error.to_string(),
-            "stores named `rediss:` are not built in: build ringpost with the feature `redis`"
+            "stores named `nats:` are not built in: build ringpost with the feature `nats`"
         );
     }
 }
