@@ -246,6 +246,9 @@ impl<St: Store, So: Source> Actor<St, So> {
         let mut cx = Context::from_waker(&waker);
         let mut gathered = false;
         loop {
+            // Looked at before the source: a stop that is asked for while the store is at work
+            // may follow publishes that were not collected yet.
+            let stopping = self.desk.stop_by().is_some();
             let found = self.collect(&mut cx);
             if self.batch.waiting() > 0 {
                 gathered = true;
@@ -258,7 +261,7 @@ impl<St: Store, So: Source> Actor<St, So> {
                 Some(by) if found == Found::Enough && by <= Instant::now() => {
                     return self.give_up();
                 }
-                stop => found == Found::Closed || (found == Found::Nothing && stop.is_some()),
+                _ => found == Found::Closed || (found == Found::Nothing && stopping),
             };
             if !self.keep_durable(last) {
                 return self.give_up();

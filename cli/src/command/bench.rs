@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use clap::{Args, ValueEnum};
 use ringpost::{Bus, EventBus, Overflow, Wait};
 use serde::Serialize;
@@ -210,7 +210,7 @@ fn with_journal(
     settings: JournalSettings,
     interrupt: &Interrupt,
     console: &Console,
-) -> anyhow::Result<(Measured, Option<u64>)> {
+) -> Result<(Measured, Option<u64>), Failure> {
     let ready = Ready::open(settings, console)?;
     let builder = EventBus::builder().ring(trial.ring).recent(0).start(ready.next_sequence());
     let bus = builder.build();
@@ -218,7 +218,7 @@ fn with_journal(
     let mut measured = measure(trial, &bus, interrupt, console)?;
     let journaled = journaling.finish(Duration::from_secs(10));
     if let Some(cause) = journaled.unfinished {
-        bail!("the journal did not take everything: {cause}");
+        return Err(anyhow!("the journal did not take everything: {cause}").into());
     }
     if journaled.count != measured.published {
         let (count, published) = (grouped(journaled.count), grouped(measured.published));

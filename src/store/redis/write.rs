@@ -33,6 +33,8 @@ pub struct RedisStore {
     expected: EntryId,
     /// What it ended with when it was last asked; nothing unless it watches the stream since.
     found: Option<EntryId>,
+    /// Up to here it was told what the server has lost.
+    gone: u64,
     /// Nobody knows whether the last batch was stored.
     uncertain: bool,
     /// The last record that was written through this connection.
@@ -63,6 +65,7 @@ impl RedisStore {
             durable: 0,
             expected: EntryId::default(),
             found: None,
+            gone: 0,
             uncertain: false,
             written_here: 0,
         };
@@ -147,7 +150,9 @@ impl RedisStore {
         if found >= self.expected {
             return Ok(found);
         }
-        let (from, to) = (Sequence::new(found.major + 1), Sequence::new(self.expected.major));
+        let (before, last) = (found.major.max(self.gone), self.expected.major);
+        self.gone = last;
+        let (from, to) = (Sequence::new(before + 1), Sequence::new(last));
         self.expected = found;
         let count = to.get() - from.get() + 1;
         let cause = format!(
@@ -208,7 +213,7 @@ impl RedisStore {
             let rest = batch.get(self.stored_of(batch, found)?..).unwrap_or_default();
             let Some(last) = rest.last() else { return Ok(()) };
             self.found = None;
-            self.uncertain = true;
+            let was_uncertain = std::mem::replace(&mut self.uncertain, true);
             let connection = self.link.up()?;
             match self.transaction.run(connection, rest) {
                 Ok(Outcome::Stored(found)) => {
@@ -218,9 +223,10 @@ impl RedisStore {
                     self.written_here = last.sequence.get();
                     return Ok(());
                 }
-                Ok(Outcome::Touched) => self.uncertain = false,
+                // What is uncertain of an earlier try stays so: it may have come through just now.
+                Ok(Outcome::Touched) => self.uncertain = was_uncertain,
                 Ok(Outcome::Refused(error)) => {
-                    self.uncertain = false;
+                    self.uncertain = was_uncertain;
                     return Err(self.broken("append to", &error));
                 }
                 Ok(Outcome::Torn(error)) => return Err(self.broken("append to", &error)),
