@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 /// What the server does for its data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sync {
+pub(crate) enum Sync {
     /// `appendonly yes`, `appendfsync always`.
     Always,
     /// `appendonly yes`, `appendfsync everysec`.
@@ -19,7 +19,7 @@ pub enum Sync {
     Nothing,
 }
 
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
     directory: TempDir,
     port: u16,
@@ -29,12 +29,12 @@ pub struct Server {
 
 impl Server {
     /// Starts a server; none if there is no `redis-server`, which is said.
-    pub fn start(sync: Sync) -> Option<Self> {
+    pub(crate) fn start(sync: Sync) -> Option<Self> {
         Self::start_with(sync, &[])
     }
 
     /// The same with more settings.
-    pub fn start_with(sync: Sync, more: &[&str]) -> Option<Self> {
+    pub(crate) fn start_with(sync: Sync, more: &[&str]) -> Option<Self> {
         let directory = TempDir::new().expect("a directory");
         let more: Vec<String> = more.iter().map(|word| (*word).to_owned()).collect();
         for _ in 0..10 {
@@ -59,28 +59,28 @@ impl Server {
     }
 
     /// The server's URL with these parameters.
-    pub fn url(&self, parameters: &str) -> String {
+    pub(crate) fn url(&self, parameters: &str) -> String {
         format!("redis://127.0.0.1:{}?{parameters}", self.port)
     }
 
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// Its process is killed at once.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().expect("killed");
         self.child.wait().expect("gone");
     }
 
     /// Starts it again where it was.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         let child = spawn(&self.directory, self.port, self.sync, &self.more).expect("started");
         self.child = child.expect("its port is still free");
     }
 
     /// Forgets what it keeps on disk; to be called while it is down.
-    pub fn wipe(&self) {
+    pub(crate) fn wipe(&self) {
         for entry in fs::read_dir(self.directory.path()).expect("its directory") {
             let path = entry.expect("an entry").path();
             match path.is_dir() {
@@ -91,12 +91,12 @@ impl Server {
     }
 
     /// Stops it from doing anything, its connections left open.
-    pub fn pause(&self) {
+    pub(crate) fn pause(&self) {
         self.signal("-STOP");
     }
 
     /// Lets it go on.
-    pub fn resume(&self) {
+    pub(crate) fn resume(&self) {
         self.signal("-CONT");
     }
 
@@ -106,7 +106,7 @@ impl Server {
     }
 
     /// Has it do something, and gives what it says, as it says it.
-    pub fn tell(&self, words: &[&str]) -> String {
+    pub(crate) fn tell(&self, words: &[&str]) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("connected");
         let mut command = format!("*{}\r\n", words.len());
         for word in words {
