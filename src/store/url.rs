@@ -8,6 +8,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::redis::RedisUrl;
+
 /// A store's place, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -16,9 +18,8 @@ pub enum StoreUrl {
     Journal(PathBuf),
     /// The store in memory, empty at each start.
     Memory,
-    /// A Redis stream.
-    #[cfg(feature = "redis")]
-    Redis(super::redis::RedisUrl),
+    /// A Redis stream. Without the feature `redis` there is no such value.
+    Redis(RedisUrl),
 }
 
 /// Why a text names no store that this build can open.
@@ -46,14 +47,8 @@ pub enum StoreUrlError {
 }
 
 /// Schemes of stores outside this build, with the feature each one needs.
-const ELSEWHERE: &[(&str, &str)] = &[
+const ELSEWHERE: [(&str, &str); 6] = [
     ("sqlite", "sqlite"),
-    #[cfg(not(feature = "redis"))]
-    ("redis", "redis"),
-    #[cfg(not(feature = "redis"))]
-    ("rediss", "redis"),
-    #[cfg(not(feature = "redis"))]
-    ("redis+unix", "redis"),
     ("postgres", "postgres"),
     ("postgresql", "postgres"),
     ("nats", "nats"),
@@ -86,10 +81,7 @@ impl StoreUrl {
         match &*name {
             "memory" => Ok(Self::Memory),
             "jsonl" => journal(rest.strip_prefix("//").unwrap_or(rest)),
-            #[cfg(feature = "redis")]
-            "redis" | "rediss" | "redis+unix" => {
-                super::redis::RedisUrl::parse(text).map(Self::Redis)
-            }
+            "redis" | "rediss" | "redis+unix" => RedisUrl::parse(text).map(Self::Redis),
             _ => match ELSEWHERE.iter().find(|(known, _)| *known == name) {
                 Some(&(scheme, feature)) => Err(StoreUrlError::NotBuiltIn { scheme, feature }),
                 None => Err(StoreUrlError::UnknownScheme(name)),
@@ -128,7 +120,6 @@ impl fmt::Display for StoreUrl {
         match self {
             Self::Journal(path) => write!(f, "jsonl:{}", path.display()),
             Self::Memory => f.write_str("memory:"),
-            #[cfg(feature = "redis")]
             Self::Redis(url) => url.fmt(f),
         }
     }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use ::redis::{Client, Connection, RedisError, RedisResult, Value};
 
 use super::failure::failed;
+use super::tls;
 use super::{RedisOptions, RedisUrl};
 use crate::store::StoreError;
 
@@ -18,9 +19,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Connects, or says why not.
 pub(super) fn connect(url: &RedisUrl, options: &RedisOptions) -> Result<Connection, StoreError> {
-    #[cfg(feature = "tls")]
-    // Whoever installed one before has chosen.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    tls::prepare();
     let connect = || {
         let info = url.connection_info()?;
         let settings = info.tcp_settings().clone().set_nodelay(true);

@@ -48,6 +48,11 @@ mod options;
 mod place;
 mod promise;
 mod read;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
+#[cfg(feature = "tls")]
+mod tls;
 mod transaction;
 mod verify;
 mod write;
