@@ -19,8 +19,7 @@ use super::place::Keep;
 use crate::event::json::encode_record;
 use crate::store::Record;
 
-/// How much is packed before it is sent: the server works on it while the rest is packed. Half
-/// as much was measured to be slower by a fifth.
+/// How much is packed before it is sent: the server works on it while the rest is packed.
 const CHUNK: usize = 32 * 1024;
 
 /// What became of a batch.
