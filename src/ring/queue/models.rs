@@ -130,7 +130,7 @@ fn a_later_place_is_not_seen_before_an_earlier_one() {
         let mut taker = queue(2, 0, false);
         let mut places = taker.queue().reserve(1).unwrap();
         let (a, b) = (Arc::clone(taker.queue()), Arc::clone(taker.queue()));
-        let a = thread::spawn(move || a.fill(&mut places, Payload::new(10)));
+        let a = thread::spawn(move || a.fill(&mut places, || Payload::new(10)));
         let b = thread::spawn(move || b.put(Payload::new(20)).unwrap());
         let mut got = Vec::new();
         take(&mut taker, &mut got);
