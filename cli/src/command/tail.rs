@@ -12,6 +12,7 @@ use clap::Args;
 use ringpost::Sequence;
 use ringpost::event::Timestamp;
 use ringpost::event::json::{Limits, decode_record};
+use ringpost::store::journal::query::Selection;
 use ringpost::store::journal::{Follow, Start};
 
 use crate::console::{Console, Troubles};
@@ -22,7 +23,7 @@ use crate::interrupt::Interrupt;
 use crate::moment::parse_moment;
 use crate::output::Output;
 use crate::target::{Opened, Target, TargetArgs, unreadable};
-use crate::window::{Wanted, Window};
+use crate::window::Window;
 
 /// What to print, and for how long.
 #[derive(Args, Debug)]
@@ -88,16 +89,11 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Fail
     }
     let target = arguments.target.resolve()?;
     let interrupt = Interrupt::install()?;
-    let printer = Printer {
-        output: Output::new(),
-        wanted: Wanted {
-            filter: &arguments.filter,
-            since: match arguments.from {
-                From::Time(time) => Some(time),
-                _ => None,
-            },
-        },
-    };
+    let mut wanted = arguments.filter.selection();
+    if let From::Time(time) = arguments.from {
+        wanted = wanted.since(time);
+    }
+    let printer = Printer { output: Output::new(), wanted };
     let count = match arguments.from {
         From::Last => Some(arguments.count.unwrap_or(COUNT)),
         _ => None,
@@ -112,13 +108,13 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Fail
     }
 }
 
-struct Printer<'a> {
+struct Printer {
     output: Output,
-    wanted: Wanted<'a>,
+    wanted: Selection,
 }
 
 fn journal(
-    mut printer: Printer<'_>,
+    mut printer: Printer,
     opened: &Opened,
     from: From,
     count: Option<usize>,
@@ -162,12 +158,12 @@ fn journal(
     Ok(Exit::damage_if(damaged > 0))
 }
 
-impl Printer<'_> {
+impl Printer {
     /// Prints what there is.
     fn print_new(&mut self, follow: &mut Follow, interrupt: &Interrupt) -> Result<(), Failure> {
         let mut seen = 0_u32;
         while let Some(entry) = follow.poll().map_err(unreadable)? {
-            if self.wanted.admits(&entry.event) {
+            if self.wanted.admits(&entry.line) {
                 self.output.event(&entry.line)?;
             }
             seen += 1;
@@ -181,7 +177,7 @@ impl Printer<'_> {
 
 /// Standard input: its events as they come, or its last ones when it ends.
 fn stream(
-    mut printer: Printer<'_>,
+    mut printer: Printer,
     from: From,
     count: Option<usize>,
     interrupt: &Interrupt,
@@ -225,7 +221,7 @@ fn stream(
             From::Sequence(sequence) => record.sequence < Some(sequence),
             _ => false,
         };
-        if before || !printer.wanted.admits(&record.event) {
+        if before || !printer.wanted.admits(&line) {
             continue;
         }
         match count {

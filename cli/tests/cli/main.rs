@@ -6,6 +6,7 @@ mod configuration;
 mod explain;
 mod inspect;
 mod publish;
+mod query;
 mod signals;
 mod support;
 mod tail;

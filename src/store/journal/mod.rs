@@ -11,6 +11,8 @@
 
 mod lines;
 mod lock;
+#[cfg(feature = "query")]
+pub mod query;
 mod read;
 mod recover;
 mod segment;

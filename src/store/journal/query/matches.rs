@@ -1,0 +1,216 @@
+//! The matches of a query, in order, while other threads look for more.
+#![forbid(unsafe_code)]
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::search::{Findings, Range, Search};
+use super::{Order, Query};
+use crate::Sequence;
+use crate::store::journal::read::{Damage, Position, Target};
+use crate::store::{StoreError, StoreErrorKind};
+
+/// An event that matches.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Match<'m> {
+    /// Its line as it stands in the file, without the newline; empty if lines are not wanted.
+    pub line: &'m [u8],
+    /// Its sequence; a foreign line may have none.
+    pub sequence: Option<Sequence>,
+    /// Where the line begins.
+    pub position: Position,
+    /// The value by which matches are grouped, as JSON; `null` where there is none.
+    pub group: Option<&'m str>,
+}
+
+/// The matches of a query, one after the other. Dropping it ends the search.
+#[derive(Debug)]
+pub struct Matches {
+    search: Arc<Search>,
+    order: Order,
+    /// Still to be given out.
+    left: u64,
+    /// Not searched yet.
+    ranges: VecDeque<Range>,
+    /// Being searched, in order.
+    ahead: VecDeque<Receiver<Result<Findings, StoreError>>>,
+    most_ahead: usize,
+    /// What is being given out, and how much of it was.
+    findings: Findings,
+    given: usize,
+    /// The last sequence given out.
+    last: Option<Sequence>,
+    damaged: u64,
+    first_damage: Option<Damage>,
+    done: u64,
+    total: u64,
+    pool: ThreadPool,
+}
+
+/// Bytes of a range: large enough that starting it costs nothing, small enough that a limit is
+/// reached early and that both ends of a journal are shared evenly.
+const RANGE: u64 = 4 * 1024 * 1024;
+
+impl Matches {
+    pub(super) fn start(target: Target, query: Query) -> Result<Self, StoreError> {
+        let Query { selection, order, limit, group, keeps_lines } = query;
+        let mut ranges = VecDeque::new();
+        let mut total = 0;
+        for segment in target.segments()? {
+            let Some(file) = target.open(segment)? else { continue };
+            let length = file.length();
+            let length = length.map_err(|error| target.failed("look at", Some(segment), error))?;
+            total += length;
+            let mut from = 0;
+            while from < length {
+                let to = length.min(from + RANGE);
+                ranges.push_back(Range { segment, from, to });
+                from = to;
+            }
+        }
+        if order == Order::Descending {
+            ranges.make_contiguous().reverse();
+        }
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = threads.min(ranges.len().max(1));
+        // A pool of its own: whoever runs in another one may wait for this.
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(threads)
+            // Whoever waits for the findings sees that none come.
+            .panic_handler(|_| {})
+            .thread_name(|number| format!("ringpost-query-{number}"))
+            .build()
+            .map_err(|error| {
+                StoreError::new(StoreErrorKind::Io, "start the threads of a query")
+                    .with_source(error)
+            })?;
+        let prefilter = selection.prefilter();
+        let search = Arc::new(Search { target, selection, prefilter, group, keeps_lines });
+        Ok(Self {
+            search,
+            order,
+            left: limit.unwrap_or(u64::MAX),
+            ranges,
+            ahead: VecDeque::new(),
+            most_ahead: threads * 2 + 1,
+            findings: Findings::default(),
+            given: 0,
+            last: None,
+            damaged: 0,
+            first_damage: None,
+            done: 0,
+            total,
+            pool,
+        })
+    }
+
+    /// The next match; `None` when there are no more.
+    ///
+    /// # Errors
+    ///
+    /// If the journal cannot be read. Nothing comes after that.
+    #[expect(clippy::should_implement_trait, reason = "it lends from itself")]
+    pub fn next(&mut self) -> Result<Option<Match<'_>>, StoreError> {
+        loop {
+            if self.left == 0 {
+                self.stop();
+                return Ok(None);
+            }
+            let count = self.findings.matches.len();
+            if self.given == count {
+                if !self.advance()? {
+                    return Ok(None);
+                }
+                continue;
+            }
+            let number = match self.order {
+                Order::Ascending => self.given,
+                Order::Descending => count - 1 - self.given,
+            };
+            self.given += 1;
+            if self.is_repeated(self.findings.matches[number].sequence) {
+                continue;
+            }
+            self.left -= 1;
+            let hit = &self.findings.matches[number];
+            return Ok(Some(Match {
+                line: &self.findings.text[hit.line.clone()],
+                sequence: hit.sequence,
+                position: hit.position,
+                group: hit.group.as_deref(),
+            }));
+        }
+    }
+
+    /// Damaged lines that were met so far.
+    #[must_use]
+    pub fn damaged(&self) -> u64 {
+        self.damaged
+    }
+
+    /// The first damage that was met so far.
+    #[must_use]
+    pub fn first_damage(&self) -> Option<&Damage> {
+        self.first_damage.as_ref()
+    }
+
+    /// How many bytes of the journal were gone through, and how many there are.
+    #[must_use]
+    pub fn progress(&self) -> (u64, u64) {
+        (self.done, self.total)
+    }
+
+    /// Waits for the next range's findings; false if there are none left.
+    fn advance(&mut self) -> Result<bool, StoreError> {
+        while self.ahead.len() < self.most_ahead
+            && let Some(range) = self.ranges.pop_front()
+        {
+            let (sender, findings) = channel();
+            let search = Arc::clone(&self.search);
+            // Nobody may want it any more when it is done.
+            self.pool.spawn(move || drop(sender.send(search.range(range))));
+            self.ahead.push_back(findings);
+        }
+        let Some(next) = self.ahead.pop_front() else { return Ok(false) };
+        let findings = next.recv().unwrap_or_else(|_| {
+            Err(StoreError::new(StoreErrorKind::Io, "search a part of the journal"))
+        });
+        let findings = findings.inspect_err(|_| self.stop())?;
+        self.done += findings.bytes;
+        self.damaged += findings.damaged;
+        if self.first_damage.is_none() {
+            self.first_damage.clone_from(&findings.first_damage);
+        }
+        self.findings = findings;
+        self.given = 0;
+        Ok(true)
+    }
+
+    fn stop(&mut self) {
+        self.ranges.clear();
+        self.ahead.clear();
+        self.findings = Findings::default();
+        self.given = 0;
+    }
+
+    /// Whether it is a record that was written again after a failed sync: of both, one is given
+    /// out.
+    fn is_repeated(&mut self, sequence: Option<Sequence>) -> bool {
+        if sequence.is_none() || !self.search.target.hides_repeats() {
+            return false;
+        }
+        let repeated = match (self.order, self.last) {
+            (_, None) => false,
+            (Order::Ascending, last) => sequence <= last,
+            (Order::Descending, last) => sequence >= last,
+        };
+        if !repeated {
+            self.last = sequence;
+        }
+        repeated
+    }
+}
