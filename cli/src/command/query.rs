@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use clap::{Args, ValueEnum};
 use ringpost::event::Timestamp;
-use ringpost::store::journal::query::{Matches, Order, Path, Query};
+use ringpost::store::journal::query::{Match, Matches, Order, Path, Query};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -138,8 +138,8 @@ impl Search {
         Ok(Self { matches, console, found: 0 })
     }
 
-    /// Goes to the next match; its line and its group.
-    fn next(&mut self) -> Result<Option<(&[u8], Option<&str>)>, Failure> {
+    /// Goes to the next match.
+    fn next(&mut self) -> Result<Option<Match<'_>>, Failure> {
         let (done, _) = self.matches.progress();
         let found = self.found;
         if found.is_multiple_of(1024) {
@@ -147,12 +147,12 @@ impl Search {
         }
         let next = self.matches.next().map_err(unreadable)?;
         self.found += u64::from(next.is_some());
-        Ok(next.map(|found| (found.line, found.group)))
+        Ok(next)
     }
 
     fn print_events(&mut self, output: &mut Output) -> Result<u64, Failure> {
-        while let Some((line, _)) = self.next()? {
-            output.event(line)?;
+        while let Some(found) = self.next()? {
+            output.event(found.line)?;
         }
         output.flush()?;
         Ok(self.found)
@@ -171,8 +171,8 @@ impl Search {
 
     fn print_groups(&mut self, arguments: &Arguments, output: &mut Output) -> Result<u64, Failure> {
         let mut counts: HashMap<Box<str>, u64> = HashMap::new();
-        while let Some((_, group)) = self.next()? {
-            let group = group.unwrap_or("null");
+        while let Some(found) = self.next()? {
+            let group = found.group.unwrap_or("null");
             match counts.get_mut(group) {
                 Some(count) => *count += 1,
                 None => {

@@ -11,6 +11,11 @@
 
 mod lines;
 mod lock;
+#[cfg(feature = "zstd")]
+mod packed;
+#[cfg(not(feature = "zstd"))]
+#[path = "unpacked.rs"]
+mod packed;
 #[cfg(feature = "query")]
 pub mod query;
 mod read;

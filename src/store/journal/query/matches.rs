@@ -2,15 +2,18 @@
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::search::{Findings, Range, Search};
+use super::search::{Findings, RANGE, Range, Search};
 use super::{Order, Query};
 use crate::Sequence;
 use crate::store::journal::read::{Damage, Position, Target};
+use crate::store::journal::segment::SegmentNumber;
+use crate::store::journal::storage::Access;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// An event that matches.
@@ -27,6 +30,9 @@ pub struct Match<'m> {
     pub group: Option<&'m str>,
 }
 
+/// What a thread finds in a range; nothing at its end.
+type Found = Receiver<Option<Result<Findings, StoreError>>>;
+
 /// The matches of a query, one after the other. Dropping it ends the search.
 #[derive(Debug)]
 pub struct Matches {
@@ -37,7 +43,7 @@ pub struct Matches {
     /// Not searched yet.
     ranges: VecDeque<Range>,
     /// Being searched, in order.
-    ahead: VecDeque<Receiver<Result<Findings, StoreError>>>,
+    ahead: VecDeque<Found>,
     most_ahead: usize,
     /// What is being given out, and how much of it was.
     findings: Findings,
@@ -51,10 +57,6 @@ pub struct Matches {
     pool: ThreadPool,
 }
 
-/// Bytes of a range: large enough that starting it costs nothing, small enough that a limit is
-/// reached early and that both ends of a journal are shared evenly.
-const RANGE: u64 = 4 * 1024 * 1024;
-
 impl Matches {
     pub(super) fn start(target: Target, query: Query) -> Result<Self, StoreError> {
         let Query { selection, order, limit, group, keeps_lines } = query;
@@ -65,9 +67,12 @@ impl Matches {
             let length = file.length();
             let length = length.map_err(|error| target.failed("look at", Some(segment), error))?;
             total += length;
+            // Who comes from the front need not unpack it once a range.
+            let whole = order == Order::Ascending && is_packed(&target, segment);
+            let step = if whole { length } else { RANGE };
             let mut from = 0;
             while from < length {
-                let to = length.min(from + RANGE);
+                let to = length.min(from + step);
                 ranges.push_back(Range { segment, from, to });
                 from = to;
             }
@@ -166,19 +171,23 @@ impl Matches {
 
     /// Waits for the next range's findings; false if there are none left.
     fn advance(&mut self) -> Result<bool, StoreError> {
-        while self.ahead.len() < self.most_ahead
-            && let Some(range) = self.ranges.pop_front()
-        {
-            let (sender, findings) = channel();
-            let search = Arc::clone(&self.search);
-            // Nobody may want it any more when it is done.
-            self.pool.spawn(move || drop(sender.send(search.range(range))));
-            self.ahead.push_back(findings);
-        }
-        let Some(next) = self.ahead.pop_front() else { return Ok(false) };
-        let findings = next.recv().unwrap_or_else(|_| {
-            Err(StoreError::new(StoreErrorKind::Io, "search a part of the journal"))
-        });
+        let findings = loop {
+            // They are begun in this order, so the first is always under way.
+            while self.ahead.len() < self.most_ahead
+                && let Some(range) = self.ranges.pop_front()
+            {
+                self.ahead.push_back(self.begin(range));
+            }
+            let Some(first) = self.ahead.front() else { return Ok(false) };
+            match first.recv() {
+                Ok(Some(findings)) => break findings,
+                Ok(None) => drop(self.ahead.pop_front()),
+                Err(_) => {
+                    let attempt = "search a part of the journal: its thread panicked";
+                    break Err(StoreError::new(StoreErrorKind::Io, attempt));
+                }
+            }
+        };
         let findings = findings.inspect_err(|_| self.stop())?;
         self.done += findings.bytes;
         self.damaged += findings.damaged;
@@ -188,6 +197,21 @@ impl Matches {
         self.findings = findings;
         self.given = 0;
         Ok(true)
+    }
+
+    /// Has a range searched. What was found comes in parts, then nothing.
+    fn begin(&self, range: Range) -> Found {
+        let (sender, found) = sync_channel(1);
+        let search = Arc::clone(&self.search);
+        self.pool.spawn_fifo(move || {
+            let searched = search.range(range, |findings| sender.send(Some(Ok(findings))).is_ok());
+            // Nobody may want it any more.
+            let _ = match searched {
+                Ok(()) => sender.send(None),
+                Err(error) => sender.send(Some(Err(error))),
+            };
+        });
+        found
     }
 
     fn stop(&mut self) {
@@ -213,4 +237,11 @@ impl Matches {
         }
         repeated
     }
+}
+
+/// Whether only the compressed segment is there.
+fn is_packed(target: &Target, number: SegmentNumber) -> bool {
+    let Target::Directory(storage) = target else { return false };
+    let opened = storage.open(&number.file_name(), Access::Read);
+    opened.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }

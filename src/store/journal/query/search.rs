@@ -14,6 +14,10 @@ use crate::store::StoreError;
 use crate::store::journal::read::{Damage, Position, Target, is_blank};
 use crate::store::journal::segment::SegmentNumber;
 
+/// Bytes of a range: large enough that starting it costs nothing, small enough that a limit is
+/// reached early and that both ends of a journal are shared evenly.
+pub(super) const RANGE: u64 = 4 * 1024 * 1024;
+
 /// What is looked for, shared by all threads.
 #[derive(Debug)]
 pub(super) struct Search {
@@ -58,16 +62,33 @@ pub(super) struct Hit {
 }
 
 impl Search {
-    /// Goes through a range; nothing is found in a segment that is gone.
-    pub(super) fn range(&self, range: Range) -> Result<Findings, StoreError> {
-        let mut findings = Findings { bytes: range.to - range.from, ..Findings::default() };
-        let Some(file) = self.target.open(range.segment)? else { return Ok(findings) };
-        let mut blocks = Blocks::new(file, range.from, range.to);
-        let failed = |error: io::Error| self.target.failed("read", Some(range.segment), error);
-        while let Some(block) = blocks.next().map_err(failed)? {
-            self.block(range.segment, block, &mut findings);
+    /// Goes through a range and gives out what it finds, a part after the other, until nobody
+    /// wants it any more. Nothing is found in a segment that is gone.
+    pub(super) fn range(
+        &self,
+        range: Range,
+        mut give: impl FnMut(Findings) -> bool,
+    ) -> Result<(), StoreError> {
+        let mut findings = Findings::default();
+        let mut told = range.from;
+        if let Some(file) = self.target.open(range.segment)? {
+            let mut blocks = Blocks::new(file, range.from, range.to);
+            let failed = |error: io::Error| self.target.failed("read", Some(range.segment), error);
+            while let Some(block) = blocks.next().map_err(failed)? {
+                let end = (block.offset + block.text.len() as u64).min(range.to);
+                self.block(range.segment, block, &mut findings);
+                if end - told >= RANGE && end < range.to {
+                    findings.bytes = end - told;
+                    told = end;
+                    if !give(std::mem::take(&mut findings)) {
+                        return Ok(());
+                    }
+                }
+            }
         }
-        Ok(findings)
+        findings.bytes = range.to - told;
+        give(findings);
+        Ok(())
     }
 
     /// Goes through whole lines.
