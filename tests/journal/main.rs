@@ -6,5 +6,9 @@
 mod packed;
 mod reading;
 mod recovery;
+#[cfg(target_os = "linux")]
+mod rotation;
 mod support;
+#[cfg(all(feature = "tail", target_os = "linux"))]
+mod watching;
 mod writers;

@@ -78,7 +78,7 @@ impl FromStr for From {
 
 /// How many of the last events are printed.
 const COUNT: usize = 100;
-/// How often a journal is asked for more.
+/// How often a journal is asked for more, even if nothing tells that there is some.
 const POLL: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
@@ -124,6 +124,7 @@ fn journal(
 ) -> Result<Exit, Failure> {
     let reader = &opened.reader;
     let mut damaged = 0;
+    let mut watch = reader.watch();
     let start = match from {
         From::Last => {
             let window = Window::of(reader, &printer.wanted, count.unwrap_or(COUNT));
@@ -142,9 +143,10 @@ fn journal(
     loop {
         printer.print_new(&mut follow, interrupt)?;
         printer.output.flush()?;
-        if !follows || interrupt.wait(POLL) {
+        if !follows || interrupt.is_set() {
             break;
         }
+        watch.wait(POLL);
         printer.output.check()?;
     }
     if let Some(damage) = follow.first_damage() {

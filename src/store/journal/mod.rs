@@ -24,6 +24,8 @@ mod segment;
 mod storage;
 mod tail;
 mod verify;
+#[cfg(feature = "tail")]
+mod watch;
 mod writer;
 
 #[cfg(test)]
@@ -39,6 +41,8 @@ pub use read::{Damage, Entry, JournalReader, Position, Records};
 pub use recover::{Recovery, TornTail};
 pub use tail::{Follow, Start, Tail};
 pub use verify::{JournalStats, SequenceRange, Verification};
+#[cfg(feature = "tail")]
+pub use watch::Watch;
 
 use self::lines::LONGEST;
 use self::lock::WriterLock;
