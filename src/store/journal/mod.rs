@@ -49,7 +49,7 @@ use self::lock::WriterLock;
 use self::segment::SegmentNumber;
 use self::storage::{Disk, Storage};
 use self::writer::{Encoded, Writer};
-use super::{Record, Scan, Store, StoreError, StoreErrorKind, Watermarks};
+use super::{Archive, Record, Scan, Store, StoreError, StoreErrorKind, Watermarks};
 use crate::Sequence;
 use crate::event::json::encode_record;
 use crate::ring::Shared;
@@ -252,6 +252,13 @@ impl Store for Journal {
 
     fn tend(&mut self) -> Result<(), StoreError> {
         self.writer.tend()
+    }
+}
+
+impl Archive for JournalReader {
+    fn records_from(&self, from: Sequence) -> Result<Scan<'static>, StoreError> {
+        let entries = Self::records_from(self, from)?;
+        Ok(Box::new(entries.filter_map(|entry| entry.map(stored).transpose())))
     }
 }
 
