@@ -73,7 +73,7 @@ count = duckdb.sql(
     "columns = {data: 'STRUCT(price DOUBLE)'}, ignore_errors = true) "
     f"WHERE data.price >= {limit}"
 )
-print(count.fetchone()[0])
+print(count.fetchall()[0][0])
 PYTHON
   best "duckdb where" "$duckdb" "$place/where.py" "$file" "$limit"
 fi

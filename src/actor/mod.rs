@@ -43,6 +43,7 @@ pub(crate) mod run;
 pub(crate) mod scope;
 pub(crate) mod source;
 pub(crate) mod subscriber;
+pub(crate) mod target;
 
 #[cfg(not(feature = "tokio"))]
 #[path = "no_tokio.rs"]

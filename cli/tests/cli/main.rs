@@ -10,3 +10,4 @@ mod query;
 mod signals;
 mod support;
 mod tail;
+mod tune;
