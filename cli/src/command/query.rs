@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::console::{Console, grouped};
 use crate::exit::{Exit, Failure};
+use crate::expression;
 use crate::filter::Filter;
 use crate::moment::parse_moment;
 use crate::output::Output;
@@ -34,6 +35,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true)]
     #[arg(help_heading = "Filters")]
     until: Option<Timestamp>,
+    /// Only events for which this expression in jq's language gives something other than `false`
+    /// and `null`, and every other one given: `.data.price > 100`
+    #[arg(long, value_name = "EXPRESSION", help_heading = "Filters")]
+    jq: Vec<String>,
     /// End after so many events
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
@@ -119,6 +124,9 @@ impl Search {
         }
         if let Some(until) = arguments.until {
             wanted = wanted.until(until);
+        }
+        for expression in &arguments.jq {
+            wanted = wanted.predicate(expression::compile(expression).map_err(Failure::usage)?);
         }
         let mut query = Query::new(wanted).with_order(match arguments.order {
             Sorted::Asc => Order::Ascending,

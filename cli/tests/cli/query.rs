@@ -151,3 +151,18 @@ fn wrong_questions_are_refused_with_a_reason() {
     let told = place.fails(&["query", "nowhere"], 1);
     assert!(told.contains("nowhere"), "{told}");
 }
+
+#[test]
+#[cfg(feature = "jq")]
+fn an_expression_of_jq_is_one_more_filter() {
+    let place = journal();
+    let ids = |arguments: &[&str]| query(&place, arguments).events("id");
+    assert_eq!(ids(&["--jq", ".data.venue == \"P\"", "--type", "trade.*"]), ["1", "3", "4"]);
+    assert_eq!(
+        ids(&["--jq", ".data.price", "--jq", ".subject | test(\"[2-5]\")"]),
+        ["2", "3", "4"]
+    );
+    assert_eq!(query(&place, &["--jq", "empty"]).code, Some(3));
+    let told = place.fails(&["query", "j", "--jq", ".data |"], 2);
+    assert!(told.contains("no jq expression"), "{told}");
+}
