@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use super::scope;
-use super::source::{Head, Refill, Source};
+use super::source::{Refill, Source};
 use super::subscriber::{Life, Subscriber};
-use super::{Actor, Context, Delivery, Failure};
+use super::{Actor, Context, Delivery, Failure, batch};
 use crate::message::caused_by;
 use crate::topic::TopicId;
 use crate::{DropReason, Fields, Gap, Message, Notice, Sequence, worker};
@@ -24,7 +24,7 @@ const BUDGET: usize = 512;
 
 /// Why an actor stopped handling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     /// Its source is closed and empty.
     Drained,
     /// It was told to stop: what is left counts as dropped for this reason.
@@ -158,11 +158,16 @@ fn serve<M: Message, A: Actor<M>, S: Source<M>>(
                 }
                 Refill::Some => {
                     was_busy = true;
-                    while let Some(head) = source.head(&mut gaps) {
-                        let Head { sequence, topic, message } = head;
-                        let number = (sequence != 0).then(|| Sequence::new(sequence));
+                    loop {
+                        let (gaps, budget) = (&mut gaps, &mut budget);
+                        let ended = batch::handle(actor, context, source, subscriber, gaps, budget);
+                        if ended == batch::Ended::Done {
+                            break;
+                        }
+                        let Some(head) = source.head(gaps) else { break };
+                        let (number, topic, message) = batch::place(&head);
                         let delivery =
-                            Delivery::lend(number, topic, subscriber.names(), message, &gaps);
+                            Delivery::lend(number, topic, subscriber.names(), message, gaps);
                         let outcome =
                             guarded(Some(message), || actor.handle(delivery, context)).await;
                         if failed(subscriber, outcome, Some((number, topic, message))) {
@@ -170,10 +175,7 @@ fn serve<M: Message, A: Actor<M>, S: Source<M>>(
                         } else {
                             counts.handled.add_owned(1);
                         }
-                        gaps.clear();
-                        source.pop();
-                        budget = budget.saturating_sub(1);
-                        worker::beat();
+                        batch::next(source, gaps, budget);
                         if ending(subscriber, context).is_some() {
                             break;
                         }
@@ -192,7 +194,7 @@ fn serve<M: Message, A: Actor<M>, S: Source<M>>(
 
 /// Whether the subscription should end now, and why.
 #[inline]
-fn ending<M: Message>(subscriber: &Subscriber<M>, context: &Context) -> Option<End> {
+pub(super) fn ending<M: Message>(subscriber: &Subscriber<M>, context: &Context) -> Option<End> {
     match subscriber.life() {
         Life::Running if !context.is_stopping() => None,
         Life::Abandoned => Some(End::GaveUp(DropReason::Shutdown)),
@@ -229,7 +231,7 @@ fn guarded<M: Message, F: Future>(
 }
 
 #[inline]
-fn with_cause<M: Message, R>(message: Option<&M>, f: impl FnOnce() -> R) -> R {
+pub(super) fn with_cause<M: Message, R>(message: Option<&M>, f: impl FnOnce() -> R) -> R {
     match message {
         Some(message) => caused_by(message, f),
         None => f(),
@@ -240,18 +242,31 @@ fn with_cause<M: Message, R>(message: Option<&M>, f: impl FnOnce() -> R) -> R {
 type Place<'a, M> = (Option<Sequence>, TopicId, &'a M);
 
 /// Whether a hook failed; if so, tells the bus.
-fn failed<M: Message>(
+#[inline]
+pub(super) fn failed<M: Message>(
     subscriber: &Subscriber<M>,
     outcome: Result<Result<(), Failure>, Box<dyn Any + Send>>,
     place: Option<Place<'_, M>>,
 ) -> bool {
+    if let Ok(Ok(())) = outcome {
+        return false;
+    }
+    tell_failed(subscriber, outcome, place);
+    true
+}
+
+#[cold]
+fn tell_failed<M: Message>(
+    subscriber: &Subscriber<M>,
+    outcome: Result<Result<(), Failure>, Box<dyn Any + Send>>,
+    place: Option<Place<'_, M>>,
+) {
     let (error, panicked) = match outcome {
-        Ok(Ok(())) => return false,
+        Ok(Ok(())) => return,
         Ok(Err(failure)) => (failure_text(failure), false),
         Err(panic) => (panic_text(panic), true),
     };
     subscriber.notify(notice(subscriber, error, panicked, place));
-    true
 }
 
 #[cold]
