@@ -28,7 +28,9 @@ tally "${run[@]}" --workspace --all-features --lib --bins --tests --examples -- 
 tally cargo test --locked --workspace --all-features --no-fail-fast --doc
 
 heavy=(--lib)
-[[ -e tests/stress.rs ]] && heavy+=(--test stress)
+for target in stress journal; do
+  [[ -e tests/$target.rs || -e tests/$target/main.rs ]] && heavy+=(--test "$target")
+done
 tally "${run[@]}" --release -p ringpost --all-features "${heavy[@]}" -- stress
 
 total

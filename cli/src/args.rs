@@ -5,7 +5,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{bench, completions, explain, man, publish, stats, tail, tune, verify};
+use crate::command::{bench, completions, explain, man, publish, query, stats, tail, tune, verify};
 
 /// Publish, store, read and measure events.
 #[derive(Debug, Parser)]
@@ -39,6 +39,8 @@ pub(crate) enum Verb {
     Pub(publish::Arguments),
     /// Print the last events of a journal, then follow it
     Tail(tail::Arguments),
+    /// Find events in a journal, count them, group them
+    Query(query::Arguments),
     /// Count what is in a journal
     Stats(stats::Arguments),
     /// Check every record of a journal; changes nothing unless told to

@@ -8,6 +8,11 @@ mod bench;
 mod command;
 mod console;
 mod exit;
+#[cfg(feature = "jq")]
+mod expression;
+#[cfg(not(feature = "jq"))]
+#[path = "no_expression.rs"]
+mod expression;
 mod feed;
 mod filter;
 mod input;

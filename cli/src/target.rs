@@ -6,10 +6,14 @@
 
 use std::fs;
 use std::io;
+#[cfg(feature = "redis")]
+use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
+#[cfg(feature = "redis")]
+use ringpost::Sequence;
 use ringpost::store::journal::JournalReader;
 #[cfg(feature = "redis")]
 use ringpost::store::redis::{RedisOptions, RedisReader, RedisUrl};
@@ -110,6 +114,41 @@ impl Target {
         let reader = JournalReader::open(&path).map_err(unreadable)?;
         Ok(Opened::Journal(OpenedJournal { reader, _spooled: spooled }))
     }
+}
+
+impl Opened {
+    /// The same as a journal: a stream's records are copied into a temporary file first, as
+    /// standard input is, for verbs that look at the record more than once or on all cores.
+    pub(crate) fn into_journal(self) -> Result<OpenedJournal, Failure> {
+        match self {
+            Self::Journal(opened) => Ok(opened),
+            #[cfg(feature = "redis")]
+            Self::Stream(reader) => {
+                let file = spool_stream(&reader)?;
+                let reader = JournalReader::open(file.path()).map_err(unreadable)?;
+                Ok(OpenedJournal { reader, _spooled: Some(file) })
+            }
+        }
+    }
+}
+
+#[cfg(feature = "redis")]
+fn spool_stream(reader: &RedisReader) -> Result<NamedTempFile, Failure> {
+    const TRIED: &str = "cannot keep the stream in a temporary file";
+    let mut file = NamedTempFile::with_prefix("ringpost-").context(TRIED)?;
+    let mut lines = BufWriter::new(file.as_file_mut());
+    for entry in reader.entries(Sequence::FIRST).map_err(unreadable)? {
+        match entry.map_err(unreadable)? {
+            Ok(entry) => lines.write_all(entry.line.trim_ascii_end()),
+            // What is no record there is none here, and is told and counted as one.
+            Err(damage) => write!(lines, "entry {}: {}", damage.id, damage.reason),
+        }
+        .and_then(|()| lines.write_all(b"\n"))
+        .context(TRIED)?;
+    }
+    lines.flush().context(TRIED)?;
+    drop(lines);
+    Ok(file)
 }
 
 fn spool() -> io::Result<NamedTempFile> {

@@ -3,27 +3,9 @@
 
 use std::collections::VecDeque;
 
-use ringpost::event::{Event, Timestamp};
 use ringpost::store::StoreError;
+use ringpost::store::journal::query::Selection;
 use ringpost::store::journal::{JournalReader, Start, Tail};
-
-use crate::filter::Filter;
-
-/// Which events are wanted.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Wanted<'a> {
-    pub(crate) filter: &'a Filter,
-    /// Not before this: by an event's own time, else by when it was recorded.
-    pub(crate) since: Option<Timestamp>,
-}
-
-impl Wanted<'_> {
-    /// Whether this is one of them.
-    pub(crate) fn admits(&self, event: &Event) -> bool {
-        self.since.is_none_or(|since| event.time().or(event.recorded_at()) >= Some(since))
-            && self.filter.admits(event)
-    }
-}
 
 /// The last lines, oldest first.
 #[derive(Debug)]
@@ -50,17 +32,17 @@ impl Window {
     /// The last `count` events that are wanted, and the place behind them.
     pub(crate) fn of(
         reader: &JournalReader,
-        wanted: &Wanted<'_>,
+        wanted: &Selection,
         count: usize,
     ) -> Result<Self, StoreError> {
-        let everything = wanted.filter.is_empty() && wanted.since.is_none();
+        let everything = wanted.is_empty();
         let looked = if everything { count } else { count.saturating_mul(FACTOR).max(LEAST) };
         let tail = reader.tail(looked)?;
         let mut window = Self { end: tail.end(), damaged: tail.damaged, ..Self::default() };
         let (Tail { entries, next, .. }, mut was_all) = (tail, everything);
         was_all |= entries.len() < looked;
         for entry in entries {
-            if wanted.admits(&entry.event) {
+            if wanted.admits(&entry.line) {
                 window.push(entry.line, count);
             }
         }
@@ -75,7 +57,7 @@ impl Window {
             if entry.position >= next {
                 break;
             }
-            if wanted.admits(&entry.event) {
+            if wanted.admits(&entry.line) {
                 window.push(entry.line, count);
             }
         }

@@ -13,7 +13,7 @@ mod data;
 mod digits;
 mod envelope;
 mod error;
-mod field;
+pub(crate) mod field;
 mod ids;
 pub mod json;
 mod message;

@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod cursor;
 mod error;
 #[cfg(all(feature = "jsonl", unix))]
 pub mod journal;
@@ -28,6 +29,7 @@ mod url;
 use std::time::Instant;
 
 pub use batch::Batching;
+pub use cursor::{Archive, Cursor, CursorError, Step};
 pub use error::{StoreError, StoreErrorKind};
 pub use memory::MemoryStore;
 pub use persist::{

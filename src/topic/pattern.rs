@@ -178,6 +178,23 @@ impl Pattern {
         matches!(self.shape, Shape::Literal).then(|| self.body())
     }
 
+    /// The text that every topic which it matches begins with, as far as that is plain to see.
+    #[must_use]
+    pub fn literal_beginning(&self) -> Option<&str> {
+        let beginning = match &self.shape {
+            Shape::Literal | Shape::Prefix => self.body(),
+            Shape::Steps(steps) => {
+                let literals = steps.iter().map_while(|step| match step {
+                    Step::Literal(range) => Some(range.end),
+                    Step::One | Step::Many => None,
+                });
+                self.body().get(..literals.last()?)?
+            }
+            Shape::Glob(_) | Shape::Regex(_) => return None,
+        };
+        (!beginning.is_empty()).then_some(beginning)
+    }
+
     /// Whether it surely matches every topic that does not start with `$`.
     ///
     /// `false` proves nothing for `re:`, where only the usual ways to write it are recognised.

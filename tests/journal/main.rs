@@ -2,7 +2,13 @@
 //! may do to it, and what they may not.
 #![cfg(all(feature = "jsonl", unix))]
 
+#[cfg(all(feature = "query", feature = "zstd"))]
+mod packed;
 mod reading;
 mod recovery;
+#[cfg(target_os = "linux")]
+mod rotation;
 mod support;
+#[cfg(all(feature = "tail", target_os = "linux"))]
+mod watching;
 mod writers;

@@ -15,6 +15,7 @@ use clap::Args;
 use ringpost::Sequence;
 use ringpost::event::Timestamp;
 use ringpost::event::json::{Limits, decode_record};
+use ringpost::store::journal::query::Selection;
 use ringpost::store::journal::{Follow, Start};
 
 use crate::console::{Console, Troubles};
@@ -25,7 +26,7 @@ use crate::interrupt::Interrupt;
 use crate::moment::parse_moment;
 use crate::output::Output;
 use crate::target::{Opened, OpenedJournal, Target, TargetArgs, unreadable};
-use crate::window::{Wanted, Window};
+use crate::window::Window;
 
 /// What to print, and for how long.
 #[derive(Args, Debug)]
@@ -80,7 +81,7 @@ impl FromStr for From {
 
 /// How many of the last events are printed.
 const COUNT: usize = 100;
-/// How often a journal is asked for more.
+/// How often a journal is asked for more, even if nothing tells that there is some.
 const POLL: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
@@ -91,16 +92,11 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Fail
     }
     let target = arguments.target.resolve()?;
     let interrupt = Interrupt::install()?;
-    let printer = Printer {
-        output: Output::new(),
-        wanted: Wanted {
-            filter: &arguments.filter,
-            since: match arguments.from {
-                From::Time(time) => Some(time),
-                _ => None,
-            },
-        },
-    };
+    let mut wanted = arguments.filter.selection();
+    if let From::Time(time) = arguments.from {
+        wanted = wanted.since(time);
+    }
+    let printer = Printer { output: Output::new(), wanted };
     let count = match arguments.from {
         From::Last => Some(arguments.count.unwrap_or(COUNT)),
         _ => None,
@@ -123,13 +119,13 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Fail
     }
 }
 
-struct Printer<'a> {
+struct Printer {
     output: Output,
-    wanted: Wanted<'a>,
+    wanted: Selection,
 }
 
 fn journal(
-    mut printer: Printer<'_>,
+    mut printer: Printer,
     opened: &OpenedJournal,
     from: From,
     count: Option<usize>,
@@ -139,6 +135,7 @@ fn journal(
 ) -> Result<Exit, Failure> {
     let reader = &opened.reader;
     let mut damaged = 0;
+    let mut watch = reader.watch();
     let start = match from {
         From::Last => {
             let window = Window::of(reader, &printer.wanted, count.unwrap_or(COUNT));
@@ -157,9 +154,10 @@ fn journal(
     loop {
         printer.print_new(&mut follow, interrupt)?;
         printer.output.flush()?;
-        if !follows || interrupt.wait(POLL) {
+        if !follows || interrupt.is_set() {
             break;
         }
+        watch.wait(POLL);
         printer.output.check()?;
     }
     if let Some(damage) = follow.first_damage() {
@@ -173,12 +171,12 @@ fn journal(
     Ok(Exit::damage_if(damaged > 0))
 }
 
-impl Printer<'_> {
+impl Printer {
     /// Prints what there is.
     fn print_new(&mut self, follow: &mut Follow, interrupt: &Interrupt) -> Result<(), Failure> {
         let mut seen = 0_u32;
         while let Some(entry) = follow.poll().map_err(unreadable)? {
-            if self.wanted.admits(&entry.event) {
+            if self.wanted.admits(&entry.line) {
                 self.output.event(&entry.line)?;
             }
             seen += 1;
@@ -192,7 +190,7 @@ impl Printer<'_> {
 
 /// Standard input: its events as they come, or its last ones when it ends.
 fn lines(
-    mut printer: Printer<'_>,
+    mut printer: Printer,
     from: From,
     count: Option<usize>,
     interrupt: &Interrupt,
@@ -236,7 +234,7 @@ fn lines(
             From::Sequence(sequence) => record.sequence < Some(sequence),
             _ => false,
         };
-        if before || !printer.wanted.admits(&record.event) {
+        if before || !printer.wanted.admits(&line) {
             continue;
         }
         match count {

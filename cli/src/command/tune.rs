@@ -125,7 +125,7 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Fail
     let opened = arguments.target.resolve()?.open()?;
     let spinner = console.clone().with_spinner("reading");
     let reading = Reading {
-        filter: &arguments.filter,
+        wanted: &arguments.filter.selection(),
         clock: arguments.times,
         sorts: arguments.sort,
         speed: arguments.speed,

@@ -11,10 +11,10 @@ use ringpost::Event;
 #[cfg(feature = "redis")]
 use ringpost::Sequence;
 use ringpost::event::Timestamp;
+use ringpost::store::journal::query::Selection;
 
 use crate::console::{Console, grouped};
 use crate::exit::{Exit, Failure};
-use crate::filter::Filter;
 use crate::target::{Opened, unreadable};
 
 /// Which of an event's times counts.
@@ -39,7 +39,7 @@ impl Clock {
 /// How a record is read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reading<'a> {
-    pub(crate) filter: &'a Filter,
+    pub(crate) wanted: &'a Selection,
     /// The one to use; without one the first that every event has.
     pub(crate) clock: Option<Clock>,
     /// Puts times in order, however far they go back.
@@ -78,8 +78,8 @@ impl Arrivals {
     ) -> Result<Self, Failure> {
         let mut recorded = Column::default();
         let mut own = Column::default();
-        let mut add = |event: &Event| {
-            if reading.filter.admits(event) {
+        let mut add = |line: &[u8], event: &Event| {
+            if reading.wanted.admits(line) {
                 recorded.add(event.recorded_at());
                 own.add(event.time());
             }
@@ -88,7 +88,8 @@ impl Arrivals {
             Opened::Journal(journal) => {
                 let mut records = journal.reader.records().map_err(unreadable)?;
                 for entry in &mut records {
-                    add(&entry.map_err(unreadable)?.event);
+                    let entry = entry.map_err(unreadable)?;
+                    add(&entry.line, &entry.event);
                 }
                 let first = records.first_damage().map(|damage| {
                     format!("{}: byte {}: {}", damage.file.display(), damage.offset, damage.reason)
@@ -100,7 +101,7 @@ impl Arrivals {
                 let (mut damaged, mut first) = (0, None);
                 for entry in reader.entries(Sequence::FIRST).map_err(unreadable)? {
                     match entry.map_err(unreadable)? {
-                        Ok(entry) => add(&entry.event),
+                        Ok(entry) => add(&entry.line, &entry.event),
                         Err(damage) => {
                             damaged += 1;
                             first

@@ -6,6 +6,7 @@ mod configuration;
 mod explain;
 mod inspect;
 mod publish;
+mod query;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "redis")]

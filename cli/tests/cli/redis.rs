@@ -29,6 +29,12 @@ fn what_is_published_into_a_stream_is_tailed_counted_and_verified() {
     let tail = place.run(&["tail", &url, "--no-follow", "-n", "1", "--type", "made.here"]);
     assert_eq!(tail.events("type"), ["made.here"]);
 
+    let found = place.run(&["query", &url, "--type", "rare.*"]);
+    assert_eq!((found.code, found.events("type")), (Some(0), vec!["rare.one".into()]));
+    let count = place.run(&["query", &url, "--type", "made.here", "--count"]);
+    assert_eq!(count.out.trim(), "250");
+    assert_eq!(place.run(&["query", &url, "--type", "never"]).code, Some(3));
+
     let stats = place.run(&["stats", &url, "--json"]).json();
     assert_eq!((&stats["events"], &stats["last_sequence"]), (&json!(251), &json!(251)));
     assert_eq!(stats["types"], json!({"made.here": 250, "rare.one": 1}));
@@ -41,6 +47,8 @@ fn what_is_published_into_a_stream_is_tailed_counted_and_verified() {
     assert_eq!(verified.code, Some(4), "{verified:?}");
     assert!(verified.err.contains("is no record") || verified.err.contains("only field"));
     place.fails(&["verify", &url, "--repair"], 2);
+    let count = place.run(&["query", &url, "--count"]);
+    assert_eq!((count.code, count.out.trim()), (Some(4), "251"), "{count:?}");
 }
 
 #[test]

@@ -15,6 +15,8 @@
 mod batch;
 pub(crate) mod decode;
 pub(crate) mod encode;
+#[cfg(all(feature = "query", unix))]
+pub(crate) mod outline;
 mod record;
 pub(crate) mod scan;
 

@@ -11,12 +11,21 @@
 
 mod lines;
 mod lock;
+#[cfg(feature = "zstd")]
+mod packed;
+#[cfg(not(feature = "zstd"))]
+#[path = "unpacked.rs"]
+mod packed;
+#[cfg(feature = "query")]
+pub mod query;
 mod read;
 mod recover;
 mod segment;
 mod storage;
 mod tail;
 mod verify;
+#[cfg(feature = "tail")]
+mod watch;
 mod writer;
 
 #[cfg(test)]
@@ -32,13 +41,15 @@ pub use read::{Damage, Entry, JournalReader, Position, Records};
 pub use recover::{Recovery, TornTail};
 pub use tail::{Follow, Start, Tail};
 pub use verify::{JournalStats, SequenceRange, Verification};
+#[cfg(feature = "tail")]
+pub use watch::Watch;
 
 use self::lines::LONGEST;
 use self::lock::WriterLock;
 use self::segment::SegmentNumber;
 use self::storage::{Disk, Storage};
 use self::writer::{Encoded, Writer};
-use super::{Record, Scan, Store, StoreError, StoreErrorKind, Watermarks};
+use super::{Archive, Record, Scan, Store, StoreError, StoreErrorKind, Watermarks};
 use crate::Sequence;
 use crate::event::json::encode_record;
 use crate::ring::Shared;
@@ -241,6 +252,13 @@ impl Store for Journal {
 
     fn tend(&mut self) -> Result<(), StoreError> {
         self.writer.tend()
+    }
+}
+
+impl Archive for JournalReader {
+    fn records_from(&self, from: Sequence) -> Result<Scan<'static>, StoreError> {
+        let entries = Self::records_from(self, from)?;
+        Ok(Box::new(entries.filter_map(|entry| entry.map(stored).transpose())))
     }
 }
 

@@ -12,12 +12,13 @@ use std::sync::Arc;
 
 use super::io_failed;
 use super::lines::{Forward, LONGEST};
+use super::packed;
 use super::segment::{Listing, SegmentNumber};
 use super::storage::{Access, Disk, Storage, StoredFile};
 use crate::Sequence;
 use crate::event::Event;
 use crate::event::json::{self, Checksum, Limits};
-use crate::store::{StoreError, StoreErrorKind};
+use crate::store::StoreError;
 
 /// A place in a journal: bytes before it have been dealt with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,15 +86,7 @@ impl Target {
     pub(super) fn segments(&self) -> Result<Vec<SegmentNumber>, StoreError> {
         let Self::Directory(storage) = self else { return Ok(vec![SegmentNumber(0)]) };
         let names = storage.names().map_err(|error| self.failed("list", None, error))?;
-        let listing = Listing::of(names.iter().map(String::as_str));
-        match listing.packed.first() {
-            None => Ok(listing.segments),
-            Some(packed) => {
-                let place = storage.place().join(packed.packed_name());
-                let attempt = format!("read the compressed {}", place.display());
-                Err(StoreError::new(StoreErrorKind::Unsupported, attempt))
-            }
-        }
+        Ok(Listing::of(names.iter().map(String::as_str)).readable())
     }
 
     /// The segment, or none if it is gone.
@@ -102,13 +95,31 @@ impl Target {
         number: SegmentNumber,
     ) -> Result<Option<Box<dyn StoredFile>>, StoreError> {
         let opened = match self {
-            Self::Directory(storage) => storage.open(&number.file_name(), Access::Read),
+            Self::Directory(storage) => match storage.open(&number.file_name(), Access::Read) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    return self.open_packed(number);
+                }
+                opened => opened,
+            },
             Self::File(path) => Disk::open_named(path),
         };
-        match (opened, self) {
-            (Ok(file), _) => Ok(Some(file)),
-            (Err(error), Self::Directory(_)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            (Err(error), _) => Err(self.failed("open", Some(number), error)),
+        opened.map(Some).map_err(|error| self.failed("open", Some(number), error))
+    }
+
+    /// The compressed segment, or none if there is no such file.
+    fn open_packed(
+        &self,
+        number: SegmentNumber,
+    ) -> Result<Option<Box<dyn StoredFile>>, StoreError> {
+        let Self::Directory(storage) = self else { return Ok(None) };
+        let name = number.packed_name();
+        let failed = |error| {
+            let place = storage.place().join(&name);
+            StoreError::from_io(format!("read the compressed {}", place.display()), error)
+        };
+        match storage.open(&name, Access::Read) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            opened => opened.and_then(packed::open).map(Some).map_err(failed),
         }
     }
 

@@ -53,7 +53,7 @@ impl fmt::Display for SegmentNumber {
 pub(crate) struct Listing {
     /// Segments, oldest first.
     pub(crate) segments: Vec<SegmentNumber>,
-    /// Sealed and compressed segments, which this build cannot read.
+    /// Sealed and compressed segments, oldest first.
     pub(crate) packed: Vec<SegmentNumber>,
     /// A number that no file here has had.
     pub(crate) next: u64,
@@ -75,6 +75,15 @@ impl Listing {
         listing.segments.sort_unstable();
         listing.packed.sort_unstable();
         listing
+    }
+
+    /// All segments, compressed or not, oldest first. While one is being replaced by its
+    /// compressed self, both are there.
+    pub(crate) fn readable(mut self) -> Vec<SegmentNumber> {
+        self.segments.append(&mut self.packed);
+        self.segments.sort_unstable();
+        self.segments.dedup();
+        self.segments
     }
 }
 
@@ -99,6 +108,7 @@ mod tests {
         let listing = Listing::of(names);
         assert_eq!(listing.segments, [SegmentNumber(9), SegmentNumber(10)]);
         assert_eq!(listing.packed, [SegmentNumber(1)]);
+        assert_eq!(listing.clone().readable(), [1, 9, 10].map(SegmentNumber));
         assert_eq!(listing.next, 13, "the number of a torn tail is not used again");
         assert_eq!(Listing::of([]).next, 1);
     }

@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 const AT_ONCE: Duration = Duration::from_millis(1);
 
 pub(super) struct Tail<'a> {
-    pub(super) printer: Printer<'a>,
+    pub(super) printer: Printer,
     pub(super) reader: RedisReader,
     pub(super) interrupt: Interrupt,
     pub(super) console: &'a Console,
@@ -99,7 +99,7 @@ impl Tail<'_> {
                 break;
             }
             match entry {
-                Ok(entry) if self.printer.wanted.admits(&entry.event) => lines.push(entry.line),
+                Ok(entry) if self.printer.wanted.admits(&entry.line) => lines.push(entry.line),
                 Ok(_) => {}
                 Err(damage) => self.note(&damage, found),
             }
@@ -116,7 +116,7 @@ impl Tail<'_> {
         found: &mut Found,
     ) -> Result<(), Failure> {
         match entry {
-            Ok(entry) if self.printer.wanted.admits(&entry.event) => {
+            Ok(entry) if self.printer.wanted.admits(&entry.line) => {
                 self.printer.output.event(&entry.line)?;
             }
             Ok(_) => {}

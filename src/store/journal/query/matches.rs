@@ -1,0 +1,247 @@
+//! The matches of a query, in order, while other threads look for more.
+#![forbid(unsafe_code)]
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::search::{Findings, RANGE, Range, Search};
+use super::{Order, Query};
+use crate::Sequence;
+use crate::store::journal::read::{Damage, Position, Target};
+use crate::store::journal::segment::SegmentNumber;
+use crate::store::journal::storage::Access;
+use crate::store::{StoreError, StoreErrorKind};
+
+/// An event that matches.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Match<'m> {
+    /// Its line as it stands in the file, without the newline; empty if lines are not wanted.
+    pub line: &'m [u8],
+    /// Its sequence; a foreign line may have none.
+    pub sequence: Option<Sequence>,
+    /// Where the line begins.
+    pub position: Position,
+    /// The value by which matches are grouped, as JSON; `null` where there is none.
+    pub group: Option<&'m str>,
+}
+
+/// What a thread finds in a range; nothing at its end.
+type Found = Receiver<Option<Result<Findings, StoreError>>>;
+
+/// The matches of a query, one after the other. Dropping it ends the search.
+#[derive(Debug)]
+pub struct Matches {
+    search: Arc<Search>,
+    order: Order,
+    /// Still to be given out.
+    left: u64,
+    /// Not searched yet.
+    ranges: VecDeque<Range>,
+    /// Being searched, in order.
+    ahead: VecDeque<Found>,
+    most_ahead: usize,
+    /// What is being given out, and how much of it was.
+    findings: Findings,
+    given: usize,
+    /// The last sequence given out.
+    last: Option<Sequence>,
+    damaged: u64,
+    first_damage: Option<Damage>,
+    done: u64,
+    total: u64,
+    pool: ThreadPool,
+}
+
+impl Matches {
+    pub(super) fn start(target: Target, query: Query) -> Result<Self, StoreError> {
+        let Query { selection, order, limit, group, keeps_lines } = query;
+        let mut ranges = VecDeque::new();
+        let mut total = 0;
+        for segment in target.segments()? {
+            let Some(file) = target.open(segment)? else { continue };
+            let length = file.length();
+            let length = length.map_err(|error| target.failed("look at", Some(segment), error))?;
+            total += length;
+            // Who comes from the front need not unpack it once a range.
+            let whole = order == Order::Ascending && is_packed(&target, segment);
+            let step = if whole { length } else { RANGE };
+            let mut from = 0;
+            while from < length {
+                let to = length.min(from + step);
+                ranges.push_back(Range { segment, from, to });
+                from = to;
+            }
+        }
+        if order == Order::Descending {
+            ranges.make_contiguous().reverse();
+        }
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = threads.min(ranges.len().max(1));
+        // A pool of its own: whoever runs in another one may wait for this.
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(threads)
+            // Whoever waits for the findings sees that none come.
+            .panic_handler(|_| {})
+            .thread_name(|number| format!("ringpost-query-{number}"))
+            .build()
+            .map_err(|error| {
+                StoreError::new(StoreErrorKind::Io, "start the threads of a query")
+                    .with_source(error)
+            })?;
+        let prefilter = selection.prefilter();
+        let search = Arc::new(Search { target, selection, prefilter, group, keeps_lines });
+        Ok(Self {
+            search,
+            order,
+            left: limit.unwrap_or(u64::MAX),
+            ranges,
+            ahead: VecDeque::new(),
+            most_ahead: threads * 2 + 1,
+            findings: Findings::default(),
+            given: 0,
+            last: None,
+            damaged: 0,
+            first_damage: None,
+            done: 0,
+            total,
+            pool,
+        })
+    }
+
+    /// The next match; `None` when there are no more.
+    ///
+    /// # Errors
+    ///
+    /// If the journal cannot be read. Nothing comes after that.
+    #[expect(clippy::should_implement_trait, reason = "it lends from itself")]
+    pub fn next(&mut self) -> Result<Option<Match<'_>>, StoreError> {
+        loop {
+            if self.left == 0 {
+                self.stop();
+                return Ok(None);
+            }
+            let count = self.findings.matches.len();
+            if self.given == count {
+                if !self.advance()? {
+                    return Ok(None);
+                }
+                continue;
+            }
+            let number = match self.order {
+                Order::Ascending => self.given,
+                Order::Descending => count - 1 - self.given,
+            };
+            self.given += 1;
+            if self.is_repeated(self.findings.matches[number].sequence) {
+                continue;
+            }
+            self.left -= 1;
+            let hit = &self.findings.matches[number];
+            return Ok(Some(Match {
+                line: &self.findings.text[hit.line.clone()],
+                sequence: hit.sequence,
+                position: hit.position,
+                group: hit.group.as_deref(),
+            }));
+        }
+    }
+
+    /// Damaged lines that were met so far.
+    #[must_use]
+    pub fn damaged(&self) -> u64 {
+        self.damaged
+    }
+
+    /// The first damage that was met so far.
+    #[must_use]
+    pub fn first_damage(&self) -> Option<&Damage> {
+        self.first_damage.as_ref()
+    }
+
+    /// How many bytes of the journal were gone through, and how many there are.
+    #[must_use]
+    pub fn progress(&self) -> (u64, u64) {
+        (self.done, self.total)
+    }
+
+    /// Waits for the next range's findings; false if there are none left.
+    fn advance(&mut self) -> Result<bool, StoreError> {
+        let findings = loop {
+            // They are begun in this order, so the first is always under way.
+            while self.ahead.len() < self.most_ahead
+                && let Some(range) = self.ranges.pop_front()
+            {
+                self.ahead.push_back(self.begin(range));
+            }
+            let Some(first) = self.ahead.front() else { return Ok(false) };
+            match first.recv() {
+                Ok(Some(findings)) => break findings,
+                Ok(None) => drop(self.ahead.pop_front()),
+                Err(_) => {
+                    let attempt = "search a part of the journal: its thread panicked";
+                    break Err(StoreError::new(StoreErrorKind::Io, attempt));
+                }
+            }
+        };
+        let findings = findings.inspect_err(|_| self.stop())?;
+        self.done += findings.bytes;
+        self.damaged += findings.damaged;
+        if self.first_damage.is_none() {
+            self.first_damage.clone_from(&findings.first_damage);
+        }
+        self.findings = findings;
+        self.given = 0;
+        Ok(true)
+    }
+
+    /// Has a range searched. What was found comes in parts, then nothing.
+    fn begin(&self, range: Range) -> Found {
+        let (sender, found) = sync_channel(1);
+        let search = Arc::clone(&self.search);
+        self.pool.spawn_fifo(move || {
+            let searched = search.range(range, |findings| sender.send(Some(Ok(findings))).is_ok());
+            // Nobody may want it any more.
+            let _ = match searched {
+                Ok(()) => sender.send(None),
+                Err(error) => sender.send(Some(Err(error))),
+            };
+        });
+        found
+    }
+
+    fn stop(&mut self) {
+        self.ranges.clear();
+        self.ahead.clear();
+        self.findings = Findings::default();
+        self.given = 0;
+    }
+
+    /// Whether it is a record that was written again after a failed sync: of both, one is given
+    /// out.
+    fn is_repeated(&mut self, sequence: Option<Sequence>) -> bool {
+        if sequence.is_none() || !self.search.target.hides_repeats() {
+            return false;
+        }
+        let repeated = match (self.order, self.last) {
+            (_, None) => false,
+            (Order::Ascending, last) => sequence <= last,
+            (Order::Descending, last) => sequence >= last,
+        };
+        if !repeated {
+            self.last = sequence;
+        }
+        repeated
+    }
+}
+
+/// Whether only the compressed segment is there.
+fn is_packed(target: &Target, number: SegmentNumber) -> bool {
+    let Target::Directory(storage) = target else { return false };
+    let opened = storage.open(&number.file_name(), Access::Read);
+    opened.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
