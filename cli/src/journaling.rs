@@ -12,8 +12,8 @@ use anyhow::{Context as _, anyhow};
 use ringpost::event::Timestamp;
 use ringpost::store::journal::{Journal, JournalOptions, Recovery};
 use ringpost::store::{
-    MemoryStore, PersistOptions, PersistReport, PersistStats, Persistence, Record, Scan, Store,
-    StoreError, StoreErrorKind, StoreUrl, Trouble, Watermarks,
+    Level, MemoryStore, PersistOptions, PersistReport, PersistStats, Persistence, Record, Scan,
+    Store, StoreError, StoreErrorKind, StoreUrl, Trouble, Watermarks,
 };
 use ringpost::{EventBus, Sequence};
 
@@ -215,6 +215,10 @@ impl Store for Timed {
 
     fn watermarks(&self) -> Watermarks {
         self.store.watermarks()
+    }
+
+    fn promises(&self) -> Level {
+        self.store.promises()
     }
 
     fn last_sequence(&self) -> Option<Sequence> {
