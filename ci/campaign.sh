@@ -31,6 +31,6 @@ case ${1:-} in
 esac
 export RINGPOST_ROUNDS="${2:-1000}" RINGPOST_REQUIRE_SERVERS=1
 if [[ -n ${3:-} ]]; then export RINGPOST_SEED=$3; fi
-tally cargo test --locked --release -p ringpost --test crash -- "$tests" --nocapture --test-threads=1
+tally cargo test --locked --release -p ringpost --all-features --test crash -- "$tests" --nocapture --test-threads=1
 
 total

@@ -8,6 +8,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 export RINGPOST_HISTORIES="${1:-${RINGPOST_HISTORIES:-100000}}"
 export RINGPOST_SEED="${2:-${RINGPOST_SEED:-1}}"
-tally cargo test --locked --release -p ringpost --lib -- store::journal::tests::stress --nocapture
+tally cargo test --locked --release -p ringpost --all-features --lib -- store::journal::tests::stress --nocapture
 
 total

@@ -221,6 +221,10 @@ impl Store for Timed {
         self.store.promises()
     }
 
+    fn batch_limit(&self) -> usize {
+        self.store.batch_limit()
+    }
+
     fn last_sequence(&self) -> Option<Sequence> {
         self.store.last_sequence()
     }

@@ -84,6 +84,12 @@ pub trait Store: Send {
         Level::Written
     }
 
+    /// How many records to hand in at once, at most: those of one call wait for each other's
+    /// receipts. A wrapper of another store passes its answer on.
+    fn batch_limit(&self) -> usize {
+        usize::MAX
+    }
+
     /// The last sequence stored, by whomever: a bus that goes on with this store starts at the
     /// next one.
     fn last_sequence(&self) -> Option<Sequence> {

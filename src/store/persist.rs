@@ -148,8 +148,9 @@ impl Persistence {
     pub fn start(
         store: impl Store + 'static,
         source: impl Source,
-        options: PersistOptions,
+        mut options: PersistOptions,
     ) -> io::Result<Self> {
+        options.batching.events = options.batching.events.min(store.batch_limit());
         let (marks, last) = (store.watermarks(), store.last_sequence());
         let desk = Arc::new(Desk::new(marks, last, store.promises()));
         let mut actor = Actor {

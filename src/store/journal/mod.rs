@@ -251,6 +251,10 @@ impl Store for Journal {
         self.writer.promises()
     }
 
+    fn batch_limit(&self) -> usize {
+        self.writer.batch_limit()
+    }
+
     fn scan(&self, from: Sequence) -> Result<Scan<'_>, StoreError> {
         let entries = self.reader().records_from(from)?;
         Ok(Box::new(entries.filter_map(|entry| entry.map(stored).transpose())))

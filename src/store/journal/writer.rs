@@ -146,6 +146,11 @@ impl Writer {
         if self.options.fsync == Fsync::Never { Level::Written } else { Level::Durable }
     }
 
+    /// How many records wait for each other, at most: where each has a sync of its own, none.
+    pub(super) fn batch_limit(&self) -> usize {
+        if self.options.fsync == Fsync::Always { 1 } else { usize::MAX }
+    }
+
     /// When [`tend`](Self::tend) has something to do.
     pub(super) fn due(&self) -> Option<Instant> {
         let sync = match self.options.fsync {
