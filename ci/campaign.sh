@@ -5,6 +5,8 @@
 #           missing, there twice, or bad. Prints what each policy lost.
 #   power   the same on an ext4 of its own that loses its power; needs root and loop devices, and
 #           says so if it cannot have them. Nothing durable may be lost.
+#   full    syncs fail on a full disk and then succeed for nothing; needs root and loop devices. A
+#           twentieth of the rounds.
 #   inject  system calls fail one after the other, by strace; everything must be durable in the
 #           end.
 #
@@ -18,6 +20,10 @@ case ${1:-} in
   kill) tests=kill:: ;;
   power)
     tests=power::
+    ci/need.sh mkfs.ext4=e2fsprogs mount
+    ;;
+  full)
+    tests=full::
     ci/need.sh mkfs.ext4=e2fsprogs mount
     ;;
   inject)

@@ -142,6 +142,23 @@ impl Load {
         self.told.take().expect("once").join().expect("no panic").0
     }
 
+    /// Holds it still, between two calls of the system in each of its threads.
+    pub(crate) fn freeze(&self) {
+        let pid = self.child.id();
+        super::rig::run("kill", &["-STOP", &pid.to_string()]).expect("stopped");
+        let is_still = |task: io::Result<fs::DirEntry>| {
+            let stat = fs::read_to_string(task.expect("a thread").path().join("stat"));
+            // The state follows the name, which is in parentheses.
+            stat.is_ok_and(|stat| {
+                stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
+            })
+        };
+        let tasks = format!("/proc/{pid}/task");
+        while !fs::read_dir(&tasks).expect("its threads").all(is_still) {
+            thread::yield_now();
+        }
+    }
+
     /// Waits until it ends by itself: how, what it told, and whatever else it said.
     pub(crate) fn ended(mut self) -> (ExitStatus, Told, String) {
         let status = self.child.wait().expect("gone");

@@ -5,6 +5,7 @@
 //! (20 unless said otherwise): see `ci/kill.sh`, `ci/power.sh` and `ci/inject.sh`.
 #![cfg(all(feature = "jsonl", target_os = "linux"))]
 
+mod full;
 mod inject;
 mod judge;
 mod kill;

@@ -267,6 +267,22 @@ impl SimFs {
         failed
     }
 
+    /// Puts a file there, on the disk as well.
+    pub(super) fn put(&self, name: &str, bytes: &[u8]) {
+        let mut ground = self.ground();
+        let inode = Arc::clone(ground.files.entry(name.to_owned()).or_default());
+        inode.lock().expect("no panic under the lock").set(bytes);
+        ground.named.insert(name.to_owned());
+    }
+
+    /// What is in a file; nothing if there is none.
+    pub(super) fn contents(&self, name: &str) -> Vec<u8> {
+        let inode = self.ground().files.get(name).cloned();
+        inode.map_or(Vec::new(), |inode| {
+            inode.lock().expect("no panic under the lock").bytes.clone()
+        })
+    }
+
     /// Whether these bytes are in some file.
     pub(super) fn holds(&self, bytes: &[u8]) -> bool {
         self.ground().files.values().any(|inode| {

@@ -1,6 +1,7 @@
 //! Histories by the hundred thousand, in the optimised build.
 #![forbid(unsafe_code)]
 
+mod damage;
 mod model;
 
 use super::history;
