@@ -9,3 +9,4 @@ mod publish;
 mod signals;
 mod support;
 mod tail;
+mod tune;
