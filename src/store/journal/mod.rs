@@ -6,7 +6,8 @@
 //! is durable, what is damaged, all of it is found in the segments.
 //!
 //! Reading order of the code: `storage` (what is asked of a disk), `writer` (append, sync,
-//! rotate), `recover` (what a crash leaves), `read` (whole records or nothing), `tail`, `verify`.
+//! rotate), `recover` (what a crash leaves), `read` (whole records or nothing), `tail`, `verify`;
+//! `planted` has the bugs that the tests must find.
 #![forbid(unsafe_code)]
 
 mod lines;
