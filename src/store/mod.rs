@@ -19,6 +19,11 @@ mod memory;
 mod persist;
 mod receipt;
 mod record;
+#[cfg(not(feature = "redis"))]
+#[path = "no_redis.rs"]
+mod redis;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod url;
 
 use std::time::Instant;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use clap::{Args, ValueEnum};
 use ringpost::{Bus, EventBus, Overflow, Wait};
 
@@ -189,18 +189,20 @@ fn run_one(
     journal: Option<JournalSettings>,
     interrupt: &Interrupt,
     console: &Console,
-) -> anyhow::Result<(Measured, Option<u64>)> {
+) -> Result<(Measured, Option<u64>), Failure> {
     let millis = u64::try_from(trial.duration.as_millis()).unwrap_or(u64::MAX);
     let console = console.clone().with_progress(Some(millis));
     let measured = match journal {
         Some(settings) => with_journal(trial, settings, interrupt, &console),
-        None if trial.bytes <= 16 => {
-            on_bus::<Inline<0>>(trial, interrupt, &console).map(|it| (it, None))
+        None if trial.bytes <= 16 => on_bus::<Inline<0>>(trial, interrupt, &console)
+            .map(|it| (it, None))
+            .map_err(Failure::from),
+        None if trial.bytes <= 64 => on_bus::<Inline<6>>(trial, interrupt, &console)
+            .map(|it| (it, None))
+            .map_err(Failure::from),
+        None => {
+            on_bus::<Boxed>(trial, interrupt, &console).map(|it| (it, None)).map_err(Failure::from)
         }
-        None if trial.bytes <= 64 => {
-            on_bus::<Inline<6>>(trial, interrupt, &console).map(|it| (it, None))
-        }
-        None => on_bus::<Boxed>(trial, interrupt, &console).map(|it| (it, None)),
     };
     console.finish();
     let measured = measured?;
@@ -268,7 +270,7 @@ fn with_journal(
     settings: JournalSettings,
     interrupt: &Interrupt,
     console: &Console,
-) -> anyhow::Result<(Measured, Option<u64>)> {
+) -> Result<(Measured, Option<u64>), Failure> {
     let ready = Ready::open(settings, console)?;
     let builder = EventBus::builder().ring(trial.ring).recent(0).start(ready.next_sequence());
     let bus = builder.build();
@@ -276,7 +278,7 @@ fn with_journal(
     let mut measured = measure(trial, &bus, interrupt, console)?;
     let journaled = journaling.finish(Duration::from_secs(10));
     if let Some(cause) = journaled.unfinished {
-        bail!("the journal did not take everything: {cause}");
+        return Err(anyhow!("the journal did not take everything: {cause}").into());
     }
     if journaled.count != measured.published {
         let (count, published) = (grouped(journaled.count), grouped(measured.published));

@@ -7,6 +7,9 @@
 
 use anyhow::anyhow;
 use clap::ValueEnum;
+use ringpost::Event;
+#[cfg(feature = "redis")]
+use ringpost::Sequence;
 use ringpost::event::Timestamp;
 
 use crate::console::{Console, grouped};
@@ -75,22 +78,45 @@ impl Arrivals {
     ) -> Result<Self, Failure> {
         let mut recorded = Column::default();
         let mut own = Column::default();
-        let mut records = opened.reader.records().map_err(unreadable)?;
-        for entry in &mut records {
-            let event = entry.map_err(unreadable)?.event;
-            if reading.filter.admits(&event) {
+        let mut add = |event: &Event| {
+            if reading.filter.admits(event) {
                 recorded.add(event.recorded_at());
                 own.add(event.time());
             }
-        }
-        if let Some(damage) = records.first_damage() {
-            let (file, offset, reason) = (damage.file.display(), damage.offset, &damage.reason);
-            console.warn(format_args!("{file}: byte {offset}: {reason}"));
-            let damaged = grouped(records.damaged());
+        };
+        let (damaged, first) = match opened {
+            Opened::Journal(journal) => {
+                let mut records = journal.reader.records().map_err(unreadable)?;
+                for entry in &mut records {
+                    add(&entry.map_err(unreadable)?.event);
+                }
+                let first = records.first_damage().map(|damage| {
+                    format!("{}: byte {}: {}", damage.file.display(), damage.offset, damage.reason)
+                });
+                (records.damaged(), first)
+            }
+            #[cfg(feature = "redis")]
+            Opened::Stream(reader) => {
+                let (mut damaged, mut first) = (0, None);
+                for entry in reader.entries(Sequence::FIRST).map_err(unreadable)? {
+                    match entry.map_err(unreadable)? {
+                        Ok(entry) => add(&entry.event),
+                        Err(damage) => {
+                            damaged += 1;
+                            first
+                                .get_or_insert_with(|| format!("{}: {}", damage.id, damage.reason));
+                        }
+                    }
+                }
+                (damaged, first)
+            }
+        };
+        if let Some(first) = first {
+            console.warn(first);
+            let damaged = grouped(damaged);
             console
                 .warn(format_args!("{damaged} damaged lines were left out; see `ringpost verify`"));
         }
-        let damaged = records.damaged();
         let events = recorded.times.len() + recorded.missing;
         if events < 2 {
             let found = if events == 0 { "no event was" } else { "one event alone was" };
