@@ -391,7 +391,7 @@ impl<St: Store, So: Source> Actor<St, So> {
             times += 1;
             self.desk.failed(&error, self.store.watermarks());
             if let Some(gap) = error.lost() {
-                self.desk.lost(gap.count);
+                self.desk.lost(gap);
                 self.tell(&Trouble::StoreLost(gap));
             }
             let worth = error.is_transient();

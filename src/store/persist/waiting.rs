@@ -143,9 +143,11 @@ impl Waiting {
         self.first.get_or_insert(first);
     }
 
-    /// These sequences will not be stored. Ranges are told in rising order.
+    /// These sequences are not stored, or not any more.
     pub(super) fn misses(&mut self, from: Sequence, to: Sequence, why: ReceiptError) {
-        self.missing.push_back(Missing { from, to, why });
+        // Mostly the newest; a store that lost what it had taken tells of older ones.
+        let at = self.missing.partition_point(|missing| missing.from <= from);
+        self.missing.insert(at, Missing { from, to, why });
         if self.missing.len() > REMEMBERED {
             let oldest = self.missing.pop_front().map(|missing| missing.to);
             self.forgotten = self.forgotten.max(oldest);
