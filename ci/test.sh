@@ -15,6 +15,7 @@ ci/need.sh cc=gcc redis-server
 if [[ ${CI:-} == true ]]; then
   # There, everything that tests may need is present: a skipped test would be a hidden hole.
   export RINGPOST_REQUIRE_SHARED=1 RINGPOST_REQUIRE_SERVERS=1
+  ci/need.sh strace mkfs.ext4=e2fsprogs mount
 fi
 
 if cargo nextest --version >/dev/null 2>&1; then

@@ -1,6 +1,10 @@
 //! The dynamic face: a bus of events, its journal, and the one that the whole process shares.
 #![forbid(unsafe_code)]
 
+mod stored;
+
+pub use stored::PublishStoredError;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -140,6 +144,7 @@ impl Bus<Shared<Event>> {
         let mut tap = self.tap_required("**", usize::MAX).map_err(io::Error::other)?;
         tap.acknowledge_by_hand();
         let persistence = Persistence::start(store, Journaled(tap), options)?;
+        persistence.belongs_to(self.downgrade());
         self.on_shutdown(Box::new(persistence.flusher()));
         Ok(persistence)
     }

@@ -109,7 +109,7 @@ pub use bus::{
 #[cfg(not(ringpost_loom))]
 pub use event::{Event, EventBuilder, EventError};
 #[cfg(not(ringpost_loom))]
-pub use event_bus::{EventBus, History, PublishEventError};
+pub use event_bus::{EventBus, History, PublishEventError, PublishStoredError};
 pub use loss::{DropReason, Gap};
 pub use mailbox::{
     Addr, Counts, Mailbox, OfferError, Offered, Overflow, RecvError, TryRecvError, Wait,

@@ -14,8 +14,8 @@ use ringpost::store::journal::{Journal, JournalOptions, Recovery};
 #[cfg(feature = "redis")]
 use ringpost::store::redis::{RedisOptions, RedisStore, RedisUrl};
 use ringpost::store::{
-    MemoryStore, PersistOptions, PersistReport, PersistStats, Persistence, Record, Scan, Store,
-    StoreError, StoreErrorKind, StoreUrl, Trouble, Watermarks,
+    Level, MemoryStore, PersistOptions, PersistReport, PersistStats, Persistence, Record, Scan,
+    Store, StoreError, StoreErrorKind, StoreUrl, Trouble, Watermarks,
 };
 use ringpost::{EventBus, Sequence};
 
@@ -241,6 +241,14 @@ impl Store for Timed {
 
     fn watermarks(&self) -> Watermarks {
         self.store.watermarks()
+    }
+
+    fn promises(&self) -> Level {
+        self.store.promises()
+    }
+
+    fn batch_limit(&self) -> usize {
+        self.store.batch_limit()
     }
 
     fn last_sequence(&self) -> Option<Sequence> {

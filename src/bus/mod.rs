@@ -409,6 +409,11 @@ impl<M: Message> WeakBus<M> {
     pub fn upgrade(&self) -> Option<Bus<M>> {
         self.0.upgrade().map(|handle| Bus { handle })
     }
+
+    /// Whether it is a handle to this bus.
+    pub(crate) fn is_of(&self, bus: &Bus<M>) -> bool {
+        std::ptr::eq(self.0.as_ptr(), Arc::as_ptr(&bus.handle))
+    }
 }
 
 impl<M: Message> Clone for WeakBus<M> {

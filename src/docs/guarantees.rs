@@ -16,6 +16,18 @@
 //! sequence is there. A watermark never goes back.
 //! [`Persistence::flush`](crate::store::Persistence::flush) waits for one.
 //!
+//! A [`Receipt`](crate::store::Receipt) says one of the two of one record, and its type says
+//! which: `Receipt<Written>`, `Receipt<Durable>`. It comes from
+//! [`Bus::publish_durable`](crate::Bus::publish_durable), its twins, or
+//! [`Receipts`](crate::store::Receipts) for a sequence published before; many who wait share one
+//! sync. There is none before what it says is true, and none for a record that the store refused,
+//! the source lost, or this persistence was never given: these are
+//! [`ReceiptError`](crate::store::ReceiptError)s. While the store fails, whoever waits is told so
+//! and may ask again; when the persistence ends, whoever still waits is told that. A store says
+//! beforehand what it can promise at most
+//! ([`Store::promises`](crate::store::Store::promises)): to ask for more is an error before
+//! anything is published.
+//!
 //! A publish that fails hands the message back, and nothing of it was published. A batch
 //! ([`Publisher::publish_batch`](crate::Publisher::publish_batch)) goes out in groups of at most
 //! 64 messages, each whole or not at all.
@@ -204,9 +216,14 @@
 //!
 //! Readers of a journal get a whole record or nothing. A line with a wrong checksum is stepped
 //! over, counted and told with its place. On opening, an unfinished last line is copied to a
-//! `.torn` file and cut off; nothing else is ever changed or deleted. A file whose sync failed is
-//! never written again: what was not durable goes into a new segment, and readers hide what is
-//! there twice.
+//! `.torn` file and cut off; nothing else that was found is ever changed or deleted. A file whose
+//! sync failed is never written again: what was not durable goes into a new segment, and once it
+//! is durable there, it is cut off the file that failed; only then it is called durable. Readers
+//! hide what stands there twice until then.
+//!
+//! What earlier processes wrote is made durable when the journal is opened (not with `never`), by
+//! one sync of each segment. One thing no later process can see: a sync that failed in a process
+//! that died before it had written the lines again elsewhere.
 //!
 //! Stopping or dropping the [`Persistence`](crate::store::Persistence) ends the journal while the
 //! bus goes on: no publisher is refused, and what comes later is not stored. After a drop the

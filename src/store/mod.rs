@@ -18,6 +18,7 @@ mod error;
 pub mod journal;
 mod memory;
 mod persist;
+mod receipt;
 mod record;
 #[cfg(not(feature = "redis"))]
 #[path = "no_redis.rs"]
@@ -33,9 +34,10 @@ pub use cursor::{Archive, Cursor, CursorError, Step};
 pub use error::{StoreError, StoreErrorKind};
 pub use memory::MemoryStore;
 pub use persist::{
-    FlushError, Observer, PersistOptions, PersistReport, PersistStats, Persistence, Source, Taken,
-    Trouble,
+    Confirmation, FlushError, Observer, PersistOptions, PersistReport, PersistStats, Persistence,
+    Receipts, Source, Taken, Trouble,
 };
+pub use receipt::{Durable, Level, Receipt, ReceiptError, ReceiptLevel, Written};
 pub use record::Record;
 pub use url::{StoreUrl, StoreUrlError};
 
@@ -81,6 +83,19 @@ pub trait Store: Send {
 
     /// How far things are. Neither mark ever goes back.
     fn watermarks(&self) -> Watermarks;
+
+    /// The most that [`watermarks`](Self::watermarks) will ever say of a record, with the settings
+    /// that the store has. Whoever asks for more is told so at once instead of waiting for ever.
+    /// A wrapper of another store passes its answer on. Written, unless the store knows better.
+    fn promises(&self) -> Level {
+        Level::Written
+    }
+
+    /// How many records to hand in at once, at most: those of one call wait for each other's
+    /// receipts. A wrapper of another store passes its answer on.
+    fn batch_limit(&self) -> usize {
+        usize::MAX
+    }
 
     /// The last sequence stored, by whomever: a bus that goes on with this store starts at the
     /// next one.

@@ -9,7 +9,9 @@
 //! never lasts longer than its deadline, whatever the store does.
 #![forbid(unsafe_code)]
 
+mod confirm;
 mod desk;
+mod waiting;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -17,12 +19,14 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use std::{fmt, io, thread};
 
+pub use self::confirm::{Confirmation, Receipts};
 use self::desk::{Desk, Ended};
 pub use self::desk::{FlushError, PersistReport, PersistStats};
 use super::batch::{Batch, Finished};
-use super::{Batching, Record, Store, StoreError};
+use super::{Batching, Durable, Record, Store, StoreError, Written};
 use crate::actor::run::panic_text;
-use crate::{Gap, Sequence};
+use crate::event::Event;
+use crate::{Gap, Sequence, Shared, WeakBus};
 
 /// Where the persistence actor's records come from.
 pub trait Source: Send + 'static {
@@ -147,18 +151,20 @@ impl Persistence {
     pub fn start(
         store: impl Store + 'static,
         source: impl Source,
-        options: PersistOptions,
+        mut options: PersistOptions,
     ) -> io::Result<Self> {
-        let desk = Arc::new(Desk::new(store.watermarks()));
+        options.batching.events = options.batching.events.min(store.batch_limit());
+        let (marks, last) = (store.watermarks(), store.last_sequence());
+        let desk = Arc::new(Desk::new(marks, last, store.promises()));
         let mut actor = Actor {
             desk: Arc::clone(&desk),
             store,
             source,
             batch: Batch::default(),
-            appended: None,
+            appended: last,
+            taken: None,
             options,
         };
-        actor.appended = actor.store.last_sequence();
         thread::Builder::new().name("ringpost-journal".into()).spawn(move || {
             // Told also when the store or the source panics: nobody may wait for ever.
             let ended = Ended::of(Arc::clone(&actor.desk));
@@ -175,6 +181,31 @@ impl Persistence {
             drop(ended);
         })?;
         Ok(Self { desk })
+    }
+
+    /// A receipt that the record of `sequence` is written; the store is not asked to hurry.
+    ///
+    /// # Errors
+    ///
+    /// See [`Confirmation`].
+    pub fn written(&self, sequence: Sequence) -> Confirmation<Written> {
+        self.receipts().written(sequence)
+    }
+
+    /// A receipt that the record of `sequence` is durable. It comes with the sync that covers the
+    /// record, which the store's settings decide; [`flush`](Self::flush) makes one at once.
+    ///
+    /// # Errors
+    ///
+    /// See [`Confirmation`].
+    pub fn durable(&self, sequence: Sequence) -> Confirmation<Durable> {
+        self.receipts().durable(sequence)
+    }
+
+    /// Where receipts come from, for whoever publishes.
+    #[must_use]
+    pub fn receipts(&self) -> Receipts {
+        Receipts::of(Arc::clone(&self.desk))
     }
 
     /// Counters and watermarks, as they were after the last batch.
@@ -194,6 +225,11 @@ impl Persistence {
     /// ended without having stored it.
     pub fn flush(&self, upto: Sequence, timeout: Duration) -> Result<(), FlushError> {
         self.desk.flush(upto, timeout)
+    }
+
+    /// Says whose messages these are.
+    pub(crate) fn belongs_to(&self, bus: WeakBus<Shared<Event>>) {
+        self.desk.belongs_to(bus);
     }
 
     /// As [`flush`](Self::flush), for whoever must not keep it alive; also true if its owner has
@@ -237,6 +273,8 @@ struct Actor<St, So> {
     batch: Batch,
     /// The last sequence that is stored.
     appended: Option<Sequence>,
+    /// The last sequence that the source gave or lost.
+    taken: Option<Sequence>,
     options: PersistOptions,
 }
 
@@ -280,18 +318,32 @@ impl<St: Store, So: Source> Actor<St, So> {
         loop {
             match self.source.poll_next(cx) {
                 Poll::Ready(Taken::Record(record)) => {
+                    self.count(record.sequence);
                     self.batch.push(record);
                     if self.batch.is_ready(&self.options.batching) {
                         return Found::Enough;
                     }
                 }
                 Poll::Ready(Taken::Gap(gap)) => {
-                    self.desk.lost(gap.count);
+                    self.taken = self.taken.max(Some(gap.to));
+                    self.desk.lost(gap);
                     self.tell(&Trouble::Lost(gap));
                 }
                 Poll::Ready(Taken::Closed) => return Found::Closed,
                 Poll::Pending => return Found::Nothing,
             }
+        }
+    }
+
+    /// Notes what the source left out before this record: it has no receipts.
+    fn count(&mut self, sequence: Sequence) {
+        match self.taken.replace(sequence).map(Sequence::get) {
+            None => self.desk.begins(sequence),
+            Some(before) if before + 1 < sequence.get() => {
+                let (from, to) = (Sequence::new(before + 1), Sequence::new(sequence.get() - 1));
+                self.desk.left_out(from, to);
+            }
+            Some(_) => {}
         }
     }
 
@@ -303,7 +355,7 @@ impl<St: Store, So: Source> Actor<St, So> {
         }
         let Finished { last, stored, refused } = self.batch.finish();
         self.appended = last;
-        self.desk.appended(stored, refused.len(), self.store.watermarks());
+        self.desk.appended(last, stored, &refused, self.store.watermarks());
         for (sequence, error) in refused {
             self.tell(&Trouble::Refused { sequence, error });
         }
@@ -339,7 +391,7 @@ impl<St: Store, So: Source> Actor<St, So> {
             times += 1;
             self.desk.failed(&error, self.store.watermarks());
             if let Some(gap) = error.lost() {
-                self.desk.lost(gap.count);
+                self.desk.lost(gap);
                 self.tell(&Trouble::StoreLost(gap));
             }
             let worth = error.is_transient();

@@ -6,7 +6,8 @@
 //! is durable, what is damaged, all of it is found in the segments.
 //!
 //! Reading order of the code: `storage` (what is asked of a disk), `writer` (append, sync,
-//! rotate), `recover` (what a crash leaves), `read` (whole records or nothing), `tail`, `verify`.
+//! rotate), `recover` (what a crash leaves), `read` (whole records or nothing), `tail`, `verify`;
+//! `planted` has the bugs that the tests must find.
 #![forbid(unsafe_code)]
 
 mod lines;
@@ -16,6 +17,7 @@ mod packed;
 #[cfg(not(feature = "zstd"))]
 #[path = "unpacked.rs"]
 mod packed;
+mod planted;
 #[cfg(feature = "query")]
 pub mod query;
 mod read;
@@ -46,10 +48,11 @@ pub use watch::Watch;
 
 use self::lines::LONGEST;
 use self::lock::WriterLock;
+use self::planted::{Bug, planted};
 use self::segment::SegmentNumber;
 use self::storage::{Disk, Storage};
 use self::writer::{Encoded, Writer};
-use super::{Archive, Record, Scan, Store, StoreError, StoreErrorKind, Watermarks};
+use super::{Archive, Level, Record, Scan, Store, StoreError, StoreErrorKind, Watermarks};
 use crate::Sequence;
 use crate::event::json::encode_record;
 use crate::ring::Shared;
@@ -138,11 +141,16 @@ pub struct JournalOptions {
     /// The size at which a new segment begins: 64 MiB unless said otherwise. Only a single record
     /// that is larger makes a larger segment.
     pub segment_bytes: u64,
+    /// The age at which a new segment begins, counted from when this one was made or gone on
+    /// with; `None`, the default, for no limit. A segment that became too old while nothing
+    /// happened is left at once, the next one made with the next record: an empty one never
+    /// is. The clock that counts is not the one that people set.
+    pub segment_age: Option<Duration>,
 }
 
 impl Default for JournalOptions {
     fn default() -> Self {
-        Self { fsync: Fsync::default(), segment_bytes: 64 * 1024 * 1024 }
+        Self { fsync: Fsync::default(), segment_bytes: 64 * 1024 * 1024, segment_age: None }
     }
 }
 
@@ -157,6 +165,12 @@ impl JournalOptions {
     #[must_use]
     pub fn with_segment_bytes(self, segment_bytes: u64) -> Self {
         Self { segment_bytes, ..self }
+    }
+
+    /// The same with another limit on a segment's age.
+    #[must_use]
+    pub fn with_segment_age(self, segment_age: Option<Duration>) -> Self {
+        Self { segment_age, ..self }
     }
 }
 
@@ -176,6 +190,8 @@ pub struct Journal {
 
 impl Journal {
     /// Opens the journal in `directory`, which is made if it is missing, and mends its end.
+    /// Unless it is to sync [never](Fsync::Never), what is there becomes durable now: one sync a
+    /// segment.
     ///
     /// # Errors
     ///
@@ -189,11 +205,18 @@ impl Journal {
         let made = storage.make_directory();
         made.map_err(|error| io_failed(storage.place(), "make the journal", None, error))?;
         let lock = WriterLock::take(&*storage)?;
-        let resume = recover::recover(&*storage)?;
-        let last = resume.recovery.last_sequence;
+        let syncs = options.fsync != Fsync::Never;
+        let resume = recover::recover(&*storage, syncs)?;
+        let mut last = resume.recovery.last_sequence;
+        if planted(Bug::SequenceUsedAgain) {
+            last = last.map(|last| Sequence::new(last.get() - 1));
+        }
         let mut writer = Writer::new(Arc::clone(&storage), options, resume.next, last);
         if let Some((number, file, length)) = resume.last {
             writer.go_on(number, file, length);
+        }
+        if syncs {
+            writer.all_is_durable();
         }
         let encoded = Encoded::default();
         Ok(Self { storage, recovery: resume.recovery, writer, encoded, _lock: lock })
@@ -234,6 +257,14 @@ impl Store for Journal {
 
     fn watermarks(&self) -> Watermarks {
         self.writer.watermarks()
+    }
+
+    fn promises(&self) -> Level {
+        self.writer.promises()
+    }
+
+    fn batch_limit(&self) -> usize {
+        self.writer.batch_limit()
     }
 
     fn scan(&self, from: Sequence) -> Result<Scan<'_>, StoreError> {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use super::io_failed;
 use super::lines::{Forward, LONGEST};
 use super::packed;
+use super::planted::{Bug, planted};
 use super::segment::{Listing, SegmentNumber};
 use super::storage::{Access, Disk, Storage, StoredFile};
 use crate::Sequence;
@@ -159,7 +160,9 @@ pub(super) fn limits() -> Limits {
 fn judge_foreign(line: &[u8]) -> Result<json::Record, String> {
     let record = json::decode_record(line, &limits()).map_err(|error| error.to_string())?;
     match record.checksum {
-        Checksum::Mismatch => Err("the checksum does not match".into()),
+        Checksum::Mismatch if !planted(Bug::ChecksumIgnored) => {
+            Err("the checksum does not match".into())
+        }
         _ => Ok(record),
     }
 }

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use super::io_failed;
 use super::lines::Backward;
+use super::planted::{Bug, planted};
 use super::read::judge_stored;
 use super::segment::{Listing, SegmentNumber};
 use super::storage::{Access, Storage, StoredFile, append_all};
@@ -61,8 +62,9 @@ pub(super) struct Resume {
     pub(super) next: u64,
 }
 
-/// Mends the end of the journal and finds where it goes on.
-pub(super) fn recover(storage: &dyn Storage) -> Result<Resume, StoreError> {
+/// Mends the end of the journal and finds where it goes on. With `durable` all that is there is
+/// made durable: an earlier process may have written it and died before its sync.
+pub(super) fn recover(storage: &dyn Storage, durable: bool) -> Result<Resume, StoreError> {
     let names = storage.names().map_err(|error| io_failed(storage.place(), "list", None, error))?;
     let listing = Listing::of(names.iter().map(String::as_str));
     if let Some(packed) = listing.packed.first() {
@@ -84,18 +86,26 @@ pub(super) fn recover(storage: &dyn Storage) -> Result<Resume, StoreError> {
         let mut end = file
             .length()
             .map_err(|error| io_failed(storage.place(), "look at", Some(number), error))?;
-        if age == 0 {
+        if age == 0 && !planted(Bug::AppendBehindTornTail) {
             end = mend(storage, number, &mut *file, end, &mut recovery)
                 .map_err(|error| io_failed(storage.place(), "recover", Some(number), error))?;
         }
         let found = last_sequence(&*file, end, &mut recovery.damaged)
             .map_err(|error| io_failed(storage.place(), "read", Some(number), error))?;
+        if durable && !planted(Bug::InheritedWithoutSync) {
+            let synced = file.sync();
+            synced.map_err(|error| io_failed(storage.place(), "sync", Some(number), error))?;
+        }
         if age == 0 {
             last = Some((number, file, end));
         }
         // The newest segment has the last sequence, unless somebody put files here by hand: what
         // is not above every other would be hidden from readers as a repetition.
         recovery.last_sequence = recovery.last_sequence.max(found);
+    }
+    if durable && last.is_some() && !planted(Bug::InheritedWithoutSync) {
+        let synced = storage.sync_directory();
+        synced.map_err(|error| io_failed(storage.place(), "sync", None, error))?;
     }
     Ok(Resume { recovery, last, next: listing.next })
 }
@@ -117,7 +127,11 @@ fn mend(
         recovery.newline_added = true;
         return Ok(end + 1);
     }
-    let kept_in = set_aside(storage, number, file, offset, end)?;
+    let kept_in = if planted(Bug::TornTailThrownAway) {
+        number.torn_name(1)
+    } else {
+        set_aside(storage, number, file, offset, end)?
+    };
     // The copy and its name are durable: only now may the original go.
     file.cut(offset)?;
     file.sync()?;

@@ -11,6 +11,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use super::planted::{Bug, planted};
+
 /// What a file is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
@@ -117,7 +119,7 @@ impl Storage for Disk {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        fs::create_dir_all(parent)?;
+        make_ancestors(parent)?;
         match DirBuilder::new().mode(0o700).create(&self.directory) {
             // The mode given at creation is narrowed by the umask; this one is not.
             Ok(()) => {
@@ -127,7 +129,12 @@ impl Storage for Disk {
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let found = fs::symlink_metadata(&self.directory)?;
-                if found.is_dir() { Ok(()) } else { Err(refused("it is not a plain directory")) }
+                if !found.is_dir() {
+                    return Err(refused("it is not a plain directory"));
+                }
+                // Whoever made it may have died before its entry was durable. A parent that we
+                // may not open was not made by us.
+                File::open(parent).map_or(Ok(()), |parent| parent.sync_all())
             }
             Err(error) => Err(error),
         }
@@ -175,6 +182,7 @@ impl Storage for Disk {
         let file = DiskFile::plain(file)?.file;
         match file.try_lock() {
             Ok(()) => {}
+            Err(TryLockError::WouldBlock) if planted(Bug::NoLock) => {}
             Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
             Err(TryLockError::Error(error)) => return Err(error),
         }
@@ -241,6 +249,24 @@ impl StoredFile for DiskFile {
     fn sync(&mut self) -> io::Result<()> {
         self.file.sync_data()
     }
+}
+
+/// Makes the missing directories down to `directory`, each of them durable in the one above.
+fn make_ancestors(directory: &Path) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    let above = match directory.parent() {
+        Some(above) if !above.as_os_str().is_empty() => above,
+        _ => Path::new("."),
+    };
+    make_ancestors(above)?;
+    match fs::create_dir(directory) {
+        // Somebody else may have been quicker.
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    File::open(above)?.sync_all()
 }
 
 fn refused(why: &'static str) -> io::Error {

@@ -9,18 +9,21 @@
 //! system) and *durable* (a sync that covers it succeeded, and the segment's name is durable
 //! too). Lines that are written but not durable are kept in memory: when a sync fails, the pages
 //! may be gone although the next sync says otherwise (the lesson of PostgreSQL's "fsyncgate",
-//! 2018), so that file is finished and the kept lines are written again into a new segment.
+//! 2018), so that file is finished and the kept lines are written again into a new segment. Then
+//! they are cut off the finished file: some of its pages may have reached the disk and others
+//! not, and a reader that finds 5 there would take the 4 of the new segment for a repetition.
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
 use std::time::Instant;
 use std::{io, mem};
 
+use super::planted::{Bug, planted};
 use super::segment::SegmentNumber;
-use super::storage::{Storage, StoredFile, append_all};
+use super::storage::{Access, Storage, StoredFile, append_all};
 use super::{Fsync, JournalOptions, io_failed};
 use crate::Sequence;
-use crate::store::{StoreError, StoreErrorKind, Watermarks};
+use crate::store::{Level, StoreError, StoreErrorKind, Watermarks};
 
 /// Above this much that is not durable yet, an interval is cut short: these bytes are held in
 /// memory.
@@ -56,6 +59,10 @@ struct Active {
     file: Box<dyn StoredFile>,
     /// Bytes of whole lines; the file holds nothing else between calls.
     length: u64,
+    /// Bytes of it that a sync covered.
+    durable: u64,
+    /// When it was made, or gone on with.
+    since: Instant,
 }
 
 /// Lines written since the last sync that succeeded.
@@ -68,6 +75,14 @@ struct Undurable {
     stranded: bool,
 }
 
+/// A segment that was given up, and how many of its bytes are durable. What lies behind them is
+/// cut off once it is durable elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Finished {
+    number: SegmentNumber,
+    durable: u64,
+}
+
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -78,6 +93,7 @@ pub(super) struct Writer {
     /// Whether the active segment's name is durable.
     name_synced: bool,
     undurable: Undurable,
+    finished: Vec<Finished>,
     /// Up to here every append that was handed in succeeded as a whole.
     accepted: u64,
     written: u64,
@@ -100,6 +116,7 @@ impl Writer {
             next,
             name_synced: false,
             undurable: Undurable::default(),
+            finished: Vec::new(),
             accepted: last,
             written: last,
             durable: 0,
@@ -108,24 +125,48 @@ impl Writer {
 
     /// Goes on in an existing segment that ends in a whole line.
     pub(super) fn go_on(&mut self, number: SegmentNumber, file: Box<dyn StoredFile>, length: u64) {
-        self.active = Some(Active { number, file, length });
+        self.active = Some(Active { number, file, length, durable: length, since: Instant::now() });
     }
 
-    /// How far things are. What an earlier process wrote counts as written; as durable it counts
-    /// from this writer's first sync on, which covers the files it goes on in.
+    /// Everything that was found is durable, its names included.
+    pub(super) fn all_is_durable(&mut self) {
+        self.durable = self.written;
+        self.name_synced = true;
+    }
+
+    /// How far things are. What an earlier process wrote counts as written, and as durable
+    /// unless this writer never syncs.
     pub(super) fn watermarks(&self) -> Watermarks {
         let mark = |number: u64| (number > 0).then(|| Sequence::new(number));
         Watermarks { written: mark(self.written), durable: mark(self.durable) }
     }
 
+    /// What the policy can say of a record at most.
+    pub(super) fn promises(&self) -> Level {
+        if self.options.fsync == Fsync::Never { Level::Written } else { Level::Durable }
+    }
+
+    /// How many records wait for each other, at most: where each has a sync of its own, none.
+    pub(super) fn batch_limit(&self) -> usize {
+        if self.options.fsync == Fsync::Always { 1 } else { usize::MAX }
+    }
+
     /// When [`tend`](Self::tend) has something to do.
     pub(super) fn due(&self) -> Option<Instant> {
-        match self.options.fsync {
+        let sync = match self.options.fsync {
             Fsync::Interval(every) => {
                 self.undurable.since.and_then(|since| since.checked_add(every))
             }
             _ => None,
-        }
+        };
+        let age = self.end_of_age();
+        sync.into_iter().chain(age).min()
+    }
+
+    /// When the active segment is too old to go on with.
+    fn end_of_age(&self) -> Option<Instant> {
+        let active = self.active.as_ref().filter(|active| active.length > 0)?;
+        active.since.checked_add(self.options.segment_age?)
     }
 
     /// Appends all lines, or says how it failed; then the same lines may be handed in again, and
@@ -141,7 +182,14 @@ impl Writer {
             before = sequence;
         }
         self.land()?;
+        self.leave_aged()?;
         let mut line = lines.ends.partition_point(|&(_, sequence)| sequence <= self.written);
+        if planted(Bug::RetryWritesTwice) {
+            line = 0;
+        }
+        if planted(Bug::WrittenBeforeWrite) {
+            self.written = last;
+        }
         while line < lines.ends.len() {
             let most = if self.options.fsync == Fsync::Always { line + 1 } else { usize::MAX };
             line = self.append_some(lines, line, most)?;
@@ -159,12 +207,14 @@ impl Writer {
     /// Makes durable what is due.
     pub(super) fn tend(&mut self) -> Result<(), StoreError> {
         self.land()?;
+        self.leave_aged()?;
         if self.must_sync_now() { self.sync() } else { Ok(()) }
     }
 
     /// Makes everything written durable, unless the policy is never to.
     pub(super) fn flush(&mut self) -> Result<(), StoreError> {
         self.land()?;
+        self.cut_finished()?;
         if self.options.fsync == Fsync::Never { Ok(()) } else { self.sync() }
     }
 
@@ -219,6 +269,7 @@ impl Writer {
 
         // Only whole lines may stay. Where even the cut fails, nothing may follow in this file.
         let sealed = taken > kept
+            && !planted(Bug::PieceStays)
             && self.active.as_mut().is_some_and(|active| active.file.cut(length).is_err());
         let too_large = error.kind() == io::ErrorKind::FileTooLarge && length > 0;
         if sealed {
@@ -243,10 +294,21 @@ impl Writer {
         }
     }
 
+    /// Leaves the active segment if it is too old. The next one is made when there is something
+    /// to write.
+    fn leave_aged(&mut self) -> Result<(), StoreError> {
+        match self.end_of_age() {
+            Some(end) if end <= Instant::now() && !planted(Bug::AgeIgnored) => {
+                self.begin_new_segment()
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Leaves the active segment for good, with nothing in it that a later sync would miss.
     fn begin_new_segment(&mut self) -> Result<(), StoreError> {
         let leaving = self.active.as_ref().map(|active| active.number);
-        if self.options.fsync != Fsync::Never {
+        if self.options.fsync != Fsync::Never && !planted(Bug::LeftWithoutSync) {
             self.sync()?;
         }
         // A failed sync has begun a new segment already.
@@ -269,13 +331,16 @@ impl Writer {
     /// Finishes a file that cannot be trusted any more. What it held and was not durable has to
     /// be written again.
     fn give_up_segment(&mut self) {
-        self.active = None;
+        let Some(Active { number, durable, .. }) = self.active.take() else { return };
         self.undurable.stranded = !self.undurable.bytes.is_empty();
+        if self.undurable.stranded {
+            self.finished.push(Finished { number, durable });
+        }
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
         if self.undurable.bytes.is_empty() {
-            return Ok(());
+            return self.cut_finished();
         }
         let Some(active) = self.active.as_mut() else { return self.land() };
         if sync_all(&*self.storage, active, &mut self.name_synced).is_err() {
@@ -289,9 +354,13 @@ impl Writer {
 
     /// Writes stranded lines again into a new segment and makes them durable there.
     fn land(&mut self) -> Result<(), StoreError> {
-        if !self.undurable.stranded {
-            return Ok(());
+        if self.undurable.stranded {
+            self.write_again()?;
         }
+        self.cut_finished()
+    }
+
+    fn write_again(&mut self) -> Result<(), StoreError> {
         // An active segment is one that an earlier try left empty.
         let mut active = match self.active.take() {
             Some(active) => active,
@@ -300,25 +369,65 @@ impl Writer {
                 create(&*self.storage, &mut self.next)?
             }
         };
+        let number = active.number;
         if let (_, Some(error)) = append_all(&mut *active.file, &self.undurable.bytes) {
-            let error =
-                io_failed(self.storage.place(), "write again in", Some(active.number), error);
             // An empty file is as good as new; another would only be litter.
             if active.file.cut(0).is_ok() {
                 self.active = Some(active);
+            } else {
+                self.finished.push(Finished { number, durable: 0 });
             }
-            return Err(error);
+            return Err(io_failed(self.storage.place(), "write again in", Some(number), error));
         }
         active.length = self.undurable.bytes.len() as u64;
         if let Err(error) = sync_all(&*self.storage, &mut active, &mut self.name_synced) {
-            return Err(io_failed(self.storage.place(), "sync", Some(active.number), error));
+            // At once as well as later: a full disk has no room for one copy a try.
+            let _ = active.file.cut(0);
+            self.finished.push(Finished { number, durable: 0 });
+            return Err(io_failed(self.storage.place(), "sync", Some(number), error));
         }
         self.active = Some(active);
+        self.undurable.stranded = false;
+        Ok(())
+    }
+
+    /// Cuts off finished segments what is durable elsewhere by now, and calls it so. Until then
+    /// it stands in two places, and after a power cut the wrong one might be taken for good.
+    fn cut_finished(&mut self) -> Result<(), StoreError> {
+        if self.undurable.stranded || self.finished.is_empty() {
+            return Ok(());
+        }
+        if planted(Bug::StrandedStays) {
+            self.finished.clear();
+        }
+        while let Some(&Finished { number, durable }) = self.finished.last() {
+            let cut =
+                self.storage.open(&number.file_name(), Access::Append).and_then(|mut file| {
+                    file.cut(durable)?;
+                    file.sync()
+                });
+            match cut {
+                // Somebody has deleted it: then nothing stands there.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                cut => cut.map_err(|error| {
+                    io_failed(
+                        self.storage.place(),
+                        "cut the rewritten end off",
+                        Some(number),
+                        error,
+                    )
+                })?,
+            }
+            self.finished.pop();
+        }
         self.became_durable();
         Ok(())
     }
 
     fn became_durable(&mut self) {
+        if let Some(active) = &mut self.active {
+            active.durable = active.length;
+        }
         self.durable = self.durable.max(self.undurable.last);
         let mut bytes = mem::take(&mut self.undurable.bytes);
         bytes.clear();
@@ -338,15 +447,22 @@ fn create(storage: &dyn Storage, next: &mut u64) -> Result<Active, StoreError> {
     let number = SegmentNumber(*next);
     *next += 1;
     match storage.create(&number.file_name()) {
-        Ok(file) => Ok(Active { number, file, length: 0 }),
+        Ok(file) => Ok(Active { number, file, length: 0, durable: 0, since: Instant::now() }),
         Err(error) => Err(io_failed(storage.place(), "make", Some(number), error)),
     }
 }
 
 /// The segment's bytes, and once its name: only both together survive a power cut.
 fn sync_all(storage: &dyn Storage, active: &mut Active, name_synced: &mut bool) -> io::Result<()> {
-    active.file.sync()?;
-    if !*name_synced {
+    if planted(Bug::DurableWithoutSync) {
+        return Ok(());
+    }
+    match active.file.sync() {
+        Err(_) if planted(Bug::FailedSyncIsGood) => {}
+        Err(_) if planted(Bug::SyncTriedAgain) => active.file.sync()?,
+        synced => synced?,
+    }
+    if !*name_synced && !planted(Bug::NoDirectorySync) {
         storage.sync_directory()?;
         *name_synced = true;
     }

@@ -4,13 +4,16 @@
 //! they ask or ring. A publisher meets it only when it rings for an actor that sleeps.
 #![forbid(unsafe_code)]
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::Wake;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 use std::{error, fmt};
 
-use crate::Sequence;
-use crate::store::{StoreError, Watermarks};
+use super::waiting::{Ticket, Waiting};
+use crate::event::Event;
+use crate::store::{Level, ReceiptError, StoreError, Watermarks};
+use crate::{Bus, Gap, Sequence, Shared, WeakBus};
 
 /// What a persistence has done so far.
 #[derive(Clone, Debug, Default)]
@@ -90,11 +93,11 @@ const NAP: Duration = Duration::from_micros(100);
 const LONGEST: Duration = Duration::from_secs(1_000_000_000);
 
 /// The moment at which a time that begins now is over, however long it is.
-fn after(time: Duration) -> Instant {
+pub(super) fn after(time: Duration) -> Instant {
     Instant::now() + time.min(LONGEST)
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     /// The source rang since the actor last looked at it.
     rung: bool,
@@ -110,6 +113,7 @@ struct State {
     heard: bool,
     stop_by: Option<Instant>,
     stats: PersistStats,
+    waiting: Waiting,
 }
 
 /// See the [module](self).
@@ -122,22 +126,46 @@ pub(super) struct Desk {
     actor: Condvar,
     /// For those who wait for the actor.
     others: Condvar,
+    /// The bus that is the source, if one is.
+    bus: OnceLock<WeakBus<Shared<Event>>>,
 }
 
 impl Desk {
-    pub(super) fn new(watermarks: Watermarks) -> Self {
-        let stats = PersistStats { watermarks, ..PersistStats::default() };
+    /// For a store that is so far, ends there, and promises so much.
+    pub(super) fn new(watermarks: Watermarks, last: Option<Sequence>, promised: Level) -> Self {
+        let state = State {
+            rung: false,
+            listening: false,
+            asked: false,
+            flush_to: None,
+            flushed_to: None,
+            complete: false,
+            heard: false,
+            stop_by: None,
+            stats: PersistStats { watermarks, ..PersistStats::default() },
+            waiting: Waiting::new(promised, last),
+        };
         Self {
             remains: Mutex::new(None),
-            state: Mutex::new(State { stats, ..State::default() }),
+            state: Mutex::new(state),
             actor: Condvar::new(),
             others: Condvar::new(),
+            bus: OnceLock::new(),
         }
     }
 
     /// No code of anybody else runs under the lock, so its state is whole even if poisoned.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn belongs_to(&self, bus: WeakBus<Shared<Event>>) {
+        // A persistence has one source, so nobody says it twice.
+        let _ = self.bus.set(bus);
+    }
+
+    pub(super) fn serves(&self, bus: &Bus<Shared<Event>>) -> bool {
+        self.bus.get().is_some_and(|own| own.is_of(bus))
     }
 
     pub(super) fn stats(&self) -> PersistStats {
@@ -216,6 +244,34 @@ impl Desk {
             complete: state.complete && state.stats.ended,
             stats: state.stats.clone(),
         }
+    }
+
+    /// An answer for whoever wants a receipt, or a place among those who wait.
+    pub(super) fn poll_receipt(
+        &self,
+        sequence: Sequence,
+        level: Level,
+        ticket: &mut Option<Ticket>,
+        waker: &Waker,
+    ) -> Poll<Result<(), ReceiptError>> {
+        // Cloned before and dropped after the lock is held: its code is not ours.
+        let mut waker = Some(waker.clone());
+        let mut state = self.state();
+        let marks = state.stats.watermarks;
+        let polled = state.waiting.poll(sequence, level, ticket, &mut waker, marks);
+        drop(state);
+        polled
+    }
+
+    /// One who waited goes.
+    pub(super) fn leave(&self, ticket: Ticket) {
+        let waker = self.state().waiting.leave(ticket);
+        drop(waker);
+    }
+
+    /// The most that the store promises.
+    pub(super) fn promised(&self) -> Level {
+        self.state().waiting.promised()
     }
 
     /// Waits for a change; `Err` once the deadline is over.
@@ -304,25 +360,52 @@ impl Desk {
         }
     }
 
-    pub(super) fn lost(&self, count: u64) {
-        self.state().stats.lost += count;
+    /// The source's first record came.
+    pub(super) fn begins(&self, first: Sequence) {
+        self.state().waiting.begins(first);
+    }
+
+    /// The source left out the sequences between two records.
+    pub(super) fn left_out(&self, from: Sequence, to: Sequence) {
+        self.state().waiting.misses(from, to, ReceiptError::NotTaken(from));
+    }
+
+    pub(super) fn lost(&self, gap: Gap) {
+        let mut state = self.state();
+        state.stats.lost += gap.count;
+        state.waiting.lost(gap);
+        tell(state);
     }
 
     pub(super) fn holding(&self, records: usize) {
         self.state().stats.held = records as u64;
     }
 
-    pub(super) fn appended(&self, stored: usize, refused: usize, watermarks: Watermarks) {
+    /// The batch up to `last` is dealt with.
+    pub(super) fn appended(
+        &self,
+        last: Option<Sequence>,
+        stored: usize,
+        refused: &[(Sequence, StoreError)],
+        watermarks: Watermarks,
+    ) {
         let mut state = self.state();
         state.stats.journaled += stored as u64;
-        state.stats.lost += refused as u64;
+        state.stats.lost += refused.len() as u64;
         state.stats.batches += 1;
         state.stats.held = 0;
         state.stats.watermarks = watermarks;
+        for (sequence, error) in refused {
+            state.waiting.misses(*sequence, *sequence, ReceiptError::Refused(error.clone()));
+        }
+        state.waiting.settles(last);
+        tell(state);
     }
 
     pub(super) fn marked(&self, watermarks: Watermarks) {
-        self.state().stats.watermarks = watermarks;
+        let mut state = self.state();
+        state.stats.watermarks = watermarks;
+        tell(state);
     }
 
     pub(super) fn flushed(&self, upto: Option<Sequence>, watermarks: Watermarks) {
@@ -330,6 +413,7 @@ impl Desk {
         state.flushed_to = state.flushed_to.max(upto);
         state.stats.watermarks = watermarks;
         self.others.notify_all();
+        tell(state);
     }
 
     pub(super) fn failed(&self, error: &StoreError, watermarks: Watermarks) {
@@ -337,6 +421,10 @@ impl Desk {
         state.stats.errors += 1;
         state.stats.watermarks = watermarks;
         state.stats.degraded = Some(error.clone());
+        let mut woken = state.waiting.due(watermarks);
+        woken.extend(state.waiting.fail(&ReceiptError::Failed(error.clone())));
+        drop(state);
+        wake(woken);
     }
 
     pub(super) fn recovered(&self) {
@@ -384,5 +472,23 @@ impl Drop for Ended {
         let mut state = self.0.state();
         state.stats.ended = true;
         self.0.others.notify_all();
+        let woken = state.waiting.end();
+        drop(state);
+        wake(woken);
+    }
+}
+
+/// Wakes those who can be told something, once the lock is free.
+fn tell(mut state: MutexGuard<'_, State>) {
+    let marks = state.stats.watermarks;
+    let woken = state.waiting.due(marks);
+    drop(state);
+    wake(woken);
+}
+
+/// A waker that panics keeps nobody else asleep, and the store going.
+fn wake(wakers: Vec<Waker>) {
+    for waker in wakers {
+        let _panic = catch_unwind(AssertUnwindSafe(|| waker.wake()));
     }
 }

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# The journal on real files, in the optimised build: campaign.sh NAME [ROUNDS [SEED]].
+#
+#   kill    a publishing process is killed by SIGKILL at any moment; no acknowledged event may be
+#           missing, there twice, or bad. Prints what each policy lost.
+#   power   the same on an ext4 of its own that loses its power; needs root and loop devices, and
+#           says so if it cannot have them. Nothing durable may be lost.
+#   full    syncs fail on a full disk and then succeed for nothing; needs root and loop devices. A
+#           twentieth of the rounds.
+#   inject  system calls fail one after the other, by strace; everything must be durable in the
+#           end.
+#
+# 1,000 rounds unless said otherwise. The seed is chosen by the clock and printed.
+# The last line is "N passed, M failed".
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. ci/tally.sh
+
+case ${1:-} in
+  kill) tests=kill:: ;;
+  power)
+    tests=power::
+    ci/need.sh mkfs.ext4=e2fsprogs mount
+    ;;
+  full)
+    tests=full::
+    ci/need.sh mkfs.ext4=e2fsprogs mount
+    ;;
+  inject)
+    tests=inject::
+    ci/need.sh strace
+    ;;
+  *)
+    sed -n '2,/^set/p' "${BASH_SOURCE[0]}" | sed '$d; s/^# \{0,1\}//' >&2
+    exit 2
+    ;;
+esac
+export RINGPOST_ROUNDS="${2:-1000}" RINGPOST_REQUIRE_SERVERS=1
+if [[ -n ${3:-} ]]; then export RINGPOST_SEED=$3; fi
+tally cargo test --locked --release -p ringpost --all-features --test crash -- "$tests" --nocapture --test-threads=1
+
+total

@@ -1,0 +1,68 @@
+//! Bugs planted in the journal to prove that its tests can find them.
+//!
+//! Consulted by the writer, recovery and readers at the few places whose omission a test must
+//! notice. Outside of tests `planted` is constantly false; it must never decide anything else.
+#![forbid(unsafe_code)]
+
+/// A step that is left out, or taken too early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bug {
+    /// A record counts as written before it is.
+    WrittenBeforeWrite,
+    /// A record counts as durable without a sync.
+    DurableWithoutSync,
+    /// The directory is never synced.
+    NoDirectorySync,
+    /// What a short write left stays in the file.
+    PieceStays,
+    /// A batch that is handed in again is written again from its beginning.
+    RetryWritesTwice,
+    /// A sync that failed counts as one that succeeded.
+    FailedSyncIsGood,
+    /// A sync that failed is tried again on the same file, and believed.
+    SyncTriedAgain,
+    /// What a failed sync left in its file stays there.
+    StrandedStays,
+    /// A segment is left without a sync.
+    LeftWithoutSync,
+    /// What earlier processes wrote counts as durable without a sync.
+    InheritedWithoutSync,
+    /// A torn tail is not mended before the first append.
+    AppendBehindTornTail,
+    /// A torn tail is cut off without a copy.
+    TornTailThrownAway,
+    /// The number of the last record is given out again after a restart.
+    SequenceUsedAgain,
+    /// A checksum that does not match is no damage.
+    ChecksumIgnored,
+    /// The lock is not taken.
+    NoLock,
+    /// An open segment older than its limit is gone on with.
+    AgeIgnored,
+}
+
+#[cfg(not(test))]
+#[inline(always)]
+pub(super) const fn planted(_bug: Bug) -> bool {
+    false
+}
+
+#[cfg(test)]
+pub(super) use planting::{plant, planted};
+
+#[cfg(test)]
+mod planting {
+    use super::Bug;
+    use std::cell::Cell;
+
+    // A test drives its journal on its own thread, so others that run meanwhile have no bugs.
+    std::thread_local!(static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) });
+
+    pub(in super::super) fn plant(bug: Option<Bug>) {
+        PLANTED.set(bug);
+    }
+
+    pub(in super::super) fn planted(bug: Bug) -> bool {
+        PLANTED.get() == Some(bug)
+    }
+}

@@ -1,0 +1,432 @@
+//! Lives of a journal on a disk that fails, beside a model of what was promised.
+//!
+//! A [`World`] is driven by [`Op`]s, made by chance or by proptest. A life is one process: it
+//! opens the journal, appends as the persistence actor does (a batch that failed is handed in
+//! again), and ends in order, by death or in a power cut; then the next one opens what is left.
+//! After every end the model says what must be there: all that was called written while the
+//! system lives on, all that was called durable in any case, each once, in order, as handed in.
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::rng::Rng;
+use super::sim::{Call, Cut, Fault, SimFs};
+use super::{Journal, JournalOptions, JournalReader, Record, number};
+use crate::Sequence;
+use crate::event::Event;
+use crate::ring::Shared;
+use crate::store::journal::Fsync;
+use crate::store::{Store, Watermarks};
+
+/// One thing that happens.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Op {
+    /// A batch of so many records, with so many bytes of data each; first the one that failed.
+    Append {
+        records: u8,
+        bytes: u8,
+    },
+    Flush,
+    Tend,
+    /// The system writes some pages back.
+    WriteBack,
+    /// From the n-th call on from now, so many calls of a kind fail in a way.
+    Fault {
+        after: u8,
+        calls: u8,
+        kind: Kind,
+        way: Way,
+    },
+    /// All faults are over.
+    Heal,
+    /// How the process ends; another one opens the journal.
+    End {
+        end: End,
+        policy: Fsync,
+        segment_bytes: u16,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Any,
+    Append,
+    Create,
+    Sync,
+    SyncDirectory,
+    Cut,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    Error(i32),
+    Short(u8),
+    /// The process dies there; in a power cut if so.
+    Dies {
+        torn: u8,
+        power: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Flushed and closed.
+    Closed,
+    Killed,
+    PowerCut,
+}
+
+pub(super) const POLICIES: [Fsync; 5] = [
+    Fsync::Never,
+    Fsync::Interval(Duration::ZERO),
+    Fsync::Interval(Duration::from_secs(3600)),
+    Fsync::Batch,
+    Fsync::Always,
+];
+
+pub(super) const ERRORS: [i32; 7] =
+    [libc::ENOSPC, libc::EIO, libc::EROFS, libc::EMFILE, libc::EDQUOT, libc::EFBIG, libc::EINTR];
+
+/// What the model knows of one sequence.
+#[derive(Clone, Debug)]
+struct Known {
+    /// The identity of the event that was handed in.
+    id: u64,
+    life: u32,
+    written: bool,
+    durable: bool,
+}
+
+/// Any violation of a promise, as a sentence.
+pub(super) type Verdict = Result<(), String>;
+
+macro_rules! ensure {
+    ($holds:expr, $($text:tt)+) => {
+        if !$holds {
+            return Err(format!($($text)+));
+        }
+    };
+}
+
+pub(super) struct World {
+    rng: Rng,
+    disk: SimFs,
+    journal: Option<Journal>,
+    policy: Fsync,
+    life: u32,
+    marks: Watermarks,
+    /// Sequences from 1 on.
+    known: Vec<Option<Known>>,
+    pending: Vec<Record>,
+    next_id: u64,
+    /// What this life found was perhaps hit by a sync that failed in an earlier one.
+    doubtful: bool,
+    power_was_cut: bool,
+    power_cut_planned: bool,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, policy: Fsync, segment_bytes: u16) -> Result<Self, String> {
+        let mut rng = Rng::new(seed);
+        let disk = SimFs::by_chance(Rng::new(rng.next()));
+        let mut world = Self {
+            rng,
+            disk,
+            journal: None,
+            policy,
+            life: 0,
+            marks: Watermarks::default(),
+            known: Vec::new(),
+            pending: Vec::new(),
+            next_id: 0,
+            doubtful: false,
+            power_was_cut: false,
+            power_cut_planned: false,
+        };
+        world.open(policy, segment_bytes)?;
+        Ok(world)
+    }
+
+    /// Lets `op` happen and checks what it may check.
+    pub(super) fn apply(&mut self, op: Op) -> Verdict {
+        match op {
+            Op::Append { records, bytes } => self.append(records, bytes)?,
+            Op::Flush => self.call(|journal| journal.flush().is_ok()).map(drop)?,
+            Op::Tend => self.call(|journal| journal.tend().is_ok()).map(drop)?,
+            Op::WriteBack => self.disk.write_back_some(&mut self.rng),
+            Op::Fault { after, calls, kind, way } => self.plan(after, calls, kind, way),
+            Op::Heal => self.disk.heal(),
+            Op::End { end, policy, segment_bytes } => return self.end(end, policy, segment_bytes),
+        }
+        if self.disk.is_dead() {
+            let end = if self.power_cut_planned { End::PowerCut } else { End::Killed };
+            let policy = self.policy;
+            return self.end(end, policy, 1000);
+        }
+        Ok(())
+    }
+
+    /// Everything works again: what is pending must go through, all must be there, once.
+    pub(super) fn finish(&mut self) -> Verdict {
+        self.disk.heal();
+        if !self.pending.is_empty() {
+            self.append(0, 0)?;
+        }
+        ensure!(self.pending.is_empty(), "the disk works, but the batch does not go through");
+        let flushed = self.call(|journal| journal.flush().is_ok())?;
+        ensure!(flushed, "the disk works, but the flush fails");
+        if self.policy != Fsync::Never {
+            let Watermarks { written, durable } = self.marks;
+            ensure!(durable == written, "flushed, but durable up to {durable:?} of {written:?}");
+        }
+        let policy = self.policy;
+        self.end(End::PowerCut, policy, 1000)?;
+        self.end(End::Killed, policy, 1000)
+    }
+
+    fn append(&mut self, records: u8, bytes: u8) -> Verdict {
+        if self.pending.is_empty() {
+            for _ in 0..records {
+                let sequence = self.known.len() as u64 + 1;
+                self.next_id += 1;
+                self.pending.push(record(sequence, self.next_id, bytes));
+                let id = self.next_id;
+                let life = self.life;
+                self.known.push(Some(Known { id, life, written: false, durable: false }));
+            }
+        }
+        let Some(last) = self.pending.last().map(|record| record.sequence) else { return Ok(()) };
+        let batch = std::mem::take(&mut self.pending);
+        let mut hopeless = None;
+        let done = self.call(|journal| {
+            let appended = journal.append(&batch);
+            hopeless = appended.as_ref().err().filter(|error| !error.is_transient()).cloned();
+            appended.is_ok()
+        })?;
+        if !done {
+            self.pending = batch;
+            if let Some(error) = hopeless.filter(|_| !self.disk.is_dead()) {
+                return Err(format!("an error that is for ever: {error:?}"));
+            }
+            return Ok(());
+        }
+        let Watermarks { written, durable } = self.marks;
+        ensure!(written >= Some(last), "appended {last}, but written up to {written:?}");
+        if matches!(self.policy, Fsync::Batch | Fsync::Always) {
+            ensure!(durable >= Some(last), "appended {last}, but durable up to {durable:?}");
+        }
+        Ok(())
+    }
+
+    /// Calls the journal and believes its marks.
+    fn call(&mut self, call: impl FnOnce(&mut Journal) -> bool) -> Result<bool, String> {
+        let journal = self.journal.as_mut().expect("a life has a journal");
+        let done = call(journal);
+        let marks = journal.watermarks();
+        ensure!(
+            marks.written >= self.marks.written && marks.durable >= self.marks.durable,
+            "a mark went back: {:?} to {marks:?}",
+            self.marks
+        );
+        ensure!(marks.durable <= marks.written, "durable but not written: {marks:?}");
+        ensure!(
+            self.policy != Fsync::Never || marks.durable.is_none(),
+            "durable without a sync: {marks:?}"
+        );
+        self.marks = marks;
+        self.believe()?;
+        Ok(done)
+    }
+
+    /// Notes what the marks say.
+    fn believe(&mut self) -> Verdict {
+        let (written, durable) = (number(self.marks.written), number(self.marks.durable));
+        ensure!(written <= self.known.len() as u64, "{written} was never handed in");
+        for (known, sequence) in self.known.iter_mut().zip(1..) {
+            let Some(known) = known else { continue };
+            known.written |= sequence <= written;
+            // What an earlier process failed to sync, and died, nobody can see any more.
+            let sure = known.life == self.life || !self.doubtful;
+            known.durable |= sequence <= durable && sure;
+        }
+        Ok(())
+    }
+
+    fn plan(&mut self, after: u8, calls: u8, kind: Kind, way: Way) {
+        let (mut left, mut faults) = (after, calls);
+        self.power_cut_planned = matches!(way, Way::Dies { power: true, .. });
+        self.disk.plan(move |_, call| {
+            let wanted = match kind {
+                Kind::Any => true,
+                Kind::Append => call == Call::Append,
+                Kind::Create => call == Call::Create,
+                Kind::Sync => call == Call::Sync,
+                Kind::SyncDirectory => call == Call::SyncDirectory,
+                Kind::Cut => call == Call::Cut,
+            };
+            if !wanted || faults == 0 {
+                return Fault::None;
+            }
+            if left > 0 {
+                left -= 1;
+                return Fault::None;
+            }
+            faults -= 1;
+            match way {
+                // Only what the system says again and again until it is through.
+                Way::Error(libc::EINTR) if !matches!(call, Call::Append | Call::Read) => {
+                    Fault::None
+                }
+                Way::Error(code) => Fault::Error(code),
+                Way::Short(most) => Fault::Short(usize::from(most)),
+                Way::Dies { torn, .. } => Fault::Dies(usize::from(torn)),
+            }
+        });
+    }
+
+    fn end(&mut self, end: End, policy: Fsync, segment_bytes: u16) -> Verdict {
+        if end == End::Closed && !self.disk.is_dead() {
+            self.call(|journal| journal.flush().is_ok())?;
+        }
+        // What a dead process held is gone with it; it can't say anything any more either.
+        self.journal = None;
+        self.disk.heal();
+        if self.disk.is_dead() {
+            self.disk.revive();
+        }
+        if end == End::PowerCut {
+            self.disk = self.disk.cut_power(Cut::Chance(&mut self.rng));
+            self.power_was_cut = true;
+        }
+        self.pending.clear();
+        self.compare(end == End::PowerCut)?;
+        self.doubtful = self.disk.ground().failed_sync;
+        self.open(policy, segment_bytes)
+    }
+
+    /// Opens the journal; some times its process dies in the middle of that, or a call fails.
+    fn open(&mut self, policy: Fsync, segment_bytes: u16) -> Verdict {
+        self.life += 1;
+        self.policy = policy;
+        let options = JournalOptions::default()
+            .with_fsync(policy)
+            .with_segment_bytes(u64::from(segment_bytes).max(1));
+        if self.rng.one_in(4) {
+            let (at, torn) = (self.rng.below(12), self.rng.below(200));
+            let fault =
+                self.rng.among(&[Fault::Fails, Fault::Dies(torn), Fault::Error(libc::EMFILE)]);
+            self.disk.plan(move |call, _| if call == at { fault } else { Fault::None });
+            let opened = Journal::on(Arc::new(self.disk.clone()), options.clone());
+            drop(opened);
+            self.disk.heal();
+            self.disk.revive();
+            if self.rng.one_in(2) {
+                self.disk = self.disk.cut_power(Cut::Chance(&mut self.rng));
+                self.power_was_cut = true;
+                self.compare(true)?;
+            } else {
+                self.compare(false)?;
+            }
+            self.doubtful = self.disk.ground().failed_sync;
+        }
+        let opened = Journal::on(Arc::new(self.disk.clone()), options);
+        let journal = opened.map_err(|error| format!("it does not open: {error:?}"))?;
+        let last = number(journal.last_sequence());
+        let found = self.known.iter().rposition(Option::is_some).map_or(0, |at| at as u64 + 1);
+        ensure!(last == found, "it goes on behind {last}, but {found} is there");
+        self.known.truncate(usize::try_from(last).expect("small"));
+        self.marks = journal.watermarks();
+        self.journal = Some(journal);
+        self.believe()?;
+        // Recovery may change no record.
+        self.compare(false)
+    }
+
+    /// Compares what can be read with what was promised; what is lost in order is forgotten.
+    fn compare(&mut self, power_cut: bool) -> Verdict {
+        let reader = JournalReader::of(Arc::new(self.disk.clone()));
+        let records = reader.records().map_err(|error| format!("unreadable: {error:?}"))?;
+        let mut found = vec![None; self.known.len()];
+        let mut before = 0;
+        for entry in records {
+            let entry = entry.map_err(|error| format!("unreadable: {error:?}"))?;
+            let sequence = entry.sequence.map_or(0, Sequence::get);
+            ensure!(sequence > before, "{sequence} follows {before}");
+            before = sequence;
+            let at = usize::try_from(sequence - 1).expect("small");
+            let known = self.known.get(at).and_then(Option::as_ref);
+            ensure!(known.is_some(), "{sequence} was never handed in, or had been lost");
+            found[at] = entry.event.id().parse::<u64>().ok();
+            ensure!(
+                found[at] == known.map(|known| known.id),
+                "{sequence} is another event than was handed in"
+            );
+        }
+        for ((known, found), sequence) in self.known.iter_mut().zip(found).zip(1..) {
+            if found.is_some() {
+                continue;
+            }
+            let Some(Known { written, durable, .. }) = known else { continue };
+            ensure!(!*durable, "{sequence} was durable and is lost");
+            ensure!(!*written || power_cut, "{sequence} was written and is lost");
+            *known = None;
+        }
+        let check = reader.verify().map_err(|error| format!("unreadable: {error:?}"))?;
+        let unharmed = !self.power_was_cut;
+        ensure!(check.damaged == 0 || !unharmed, "a bad line: {:?}", check.damages);
+        let failed_sync = self.disk.ground().failed_sync;
+        ensure!(check.duplicates == 0 || failed_sync, "{} stand there twice", check.duplicates);
+        Ok(())
+    }
+}
+
+fn record(sequence: u64, id: u64, bytes: u8) -> Record {
+    let data = format!("\"{}\"", "x".repeat(usize::from(bytes)));
+    let event = Event::builder("h").id(id.to_string()).source("s").raw_json(data).build();
+    Record { sequence: Sequence::new(sequence), event: Shared::new(event.expect("an event")) }
+}
+
+/// An op by chance.
+pub(super) fn any_op(rng: &mut Rng) -> Op {
+    match rng.below(20) {
+        0..=8 => Op::Append { records: byte(rng, 5) + 1, bytes: byte(rng, 120) },
+        9 | 10 => Op::Flush,
+        11 => Op::Tend,
+        12 | 13 => Op::WriteBack,
+        14 | 15 => any_fault(rng),
+        16 => Op::Heal,
+        _ => Op::End {
+            end: rng.among(&[End::Closed, End::Killed, End::PowerCut]),
+            policy: rng.among(&POLICIES),
+            segment_bytes: rng.among(&[1, 400, 1200, 60_000]),
+        },
+    }
+}
+
+fn any_fault(rng: &mut Rng) -> Op {
+    use Kind::{Any, Append, Create, Cut, Sync, SyncDirectory};
+    let way = match rng.below(4) {
+        0 => Way::Short(byte(rng, 255)),
+        1 => Way::Dies { torn: byte(rng, 255), power: rng.one_in(2) },
+        _ => Way::Error(rng.among(&ERRORS)),
+    };
+    let kind = rng.among(&[Any, Append, Create, Sync, SyncDirectory, Cut]);
+    Op::Fault { after: byte(rng, 8), calls: byte(rng, 6) + 1, kind, way }
+}
+
+fn byte(rng: &mut Rng, limit: usize) -> u8 {
+    u8::try_from(rng.below(limit)).expect("below 256")
+}
+
+/// One history by chance.
+pub(super) fn run(seed: u64) -> Verdict {
+    let mut rng = Rng::new(seed);
+    let policy = rng.among(&POLICIES);
+    let segment_bytes = rng.among(&[1, 400, 1200, 60_000]);
+    let mut world = World::new(rng.next(), policy, segment_bytes)?;
+    for _ in 0..4 + rng.below(16) {
+        world.apply(any_op(&mut rng))?;
+    }
+    world.finish()
+}

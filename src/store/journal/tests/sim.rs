@@ -1,0 +1,438 @@
+//! A disk that fails and forgets as it is told.
+//!
+//! It keeps apart what programs see and what would survive a power cut, page by page. Between
+//! the two lie dirty pages, which the system may write back in any order or not at all; names
+//! that no sync of the directory covered; and the pages of a failed sync, which are neither dirty
+//! nor on the disk, so that later syncs succeed all the same, as real ones do.
+#![forbid(unsafe_code)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{fmt, io};
+
+use super::rng::Rng;
+use crate::store::journal::lock::LOCK;
+use crate::store::journal::storage::{Access, Held, Storage, StoredFile};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
+pub(super) enum Call {
+    Names,
+    Create,
+    Open,
+    SyncDirectory,
+    Append,
+    Read,
+    Length,
+    Cut,
+    Sync,
+    Lock,
+}
+
+/// What the disk does instead of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    None,
+    /// Full for an append, else EIO.
+    Fails,
+    /// This error of the system.
+    Error(i32),
+    /// An append takes this many bytes, and the one after it fails.
+    Short(usize),
+    /// The process dies: an append takes this many bytes, any other call nothing, and no later
+    /// call does anything.
+    Dies(usize),
+}
+
+type Plan = Box<dyn FnMut(usize, Call) -> Fault + Send>;
+
+/// Smaller than a line, so that a cut tears lines in their middle.
+const PAGE: usize = 64;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Inode {
+    /// What programs see.
+    bytes: Vec<u8>,
+    /// What is on the disk.
+    stable: Vec<u8>,
+    /// Pages that differ and will be written back.
+    dirty: BTreeSet<usize>,
+}
+
+impl Inode {
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Replaces the contents, and they are on the disk.
+    pub(super) fn set(&mut self, bytes: &[u8]) {
+        *self = Self { bytes: bytes.to_vec(), stable: bytes.to_vec(), dirty: BTreeSet::new() };
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        let from = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        self.dirty.extend((from..self.bytes.len()).map(|at| at / PAGE));
+    }
+
+    fn cut(&mut self, length: usize) {
+        self.bytes.truncate(length);
+        self.dirty.retain(|page| page * PAGE < length);
+        if length < self.stable.len() {
+            self.dirty.insert(length / PAGE);
+        }
+    }
+
+    fn write_back(&mut self, page: usize) {
+        let end = ((page + 1) * PAGE).min(self.bytes.len());
+        let start = (page * PAGE).min(end);
+        if self.stable.len() < end {
+            self.stable.resize(end, 0);
+        }
+        self.stable[start..end].copy_from_slice(&self.bytes[start..end]);
+    }
+
+    fn write_back_all(&mut self) {
+        for page in std::mem::take(&mut self.dirty) {
+            self.write_back(page);
+        }
+        self.stable.resize(self.bytes.len(), 0);
+    }
+
+    /// A failed sync: some pages are written, the others forgotten, and all count as clean.
+    fn lose(&mut self, rng: Option<&mut Rng>) {
+        let dirty = std::mem::take(&mut self.dirty);
+        if let Some(rng) = rng {
+            dirty.into_iter().filter(|_| rng.one_in(2)).for_each(|page| self.write_back(page));
+        }
+        // The length is the file system's own and goes through its journal.
+        if self.stable.len() < self.bytes.len() {
+            self.stable.resize(self.bytes.len(), 0);
+        }
+    }
+
+    /// What a power cut leaves.
+    fn after_power_cut(&self, cut: &mut Cut<'_>) -> Self {
+        let mut after = self.clone();
+        match cut {
+            Cut::Keep(more) => {
+                let kept = self.stable.len().saturating_add(*more).min(self.bytes.len());
+                for page in self.dirty.iter().filter(|page| **page * PAGE < kept) {
+                    after.write_back(*page);
+                }
+                if self.bytes.len() >= self.stable.len() {
+                    after.stable.resize(kept, 0);
+                }
+            }
+            Cut::Chance(rng) => {
+                let last = self.dirty.last().copied();
+                for page in self.dirty.iter().filter(|_| rng.one_in(2)) {
+                    after.write_back(*page);
+                }
+                if last.is_some() {
+                    // The length may be on the disk before or after the pages, and the last
+                    // write may be torn at any byte.
+                    let (short, long) = (self.stable.len(), self.bytes.len());
+                    let (short, long) = (short.min(long), short.max(long));
+                    let length = match rng.below(4) {
+                        0 => self.stable.len(),
+                        1 => self.bytes.len(),
+                        _ => short + rng.below(long - short + 1),
+                    };
+                    after.stable.resize(length, 0);
+                }
+            }
+        }
+        let stable = std::mem::take(&mut after.stable);
+        after.set(&stable);
+        after
+    }
+}
+
+/// What of the unsynced a power cut leaves.
+#[derive(Debug)]
+pub(super) enum Cut<'r> {
+    /// What was synced, this many bytes more of each file, and no unsynced name.
+    Keep(usize),
+    /// Any of it, in any order.
+    Chance(&'r mut Rng),
+}
+
+#[derive(Default)]
+pub(super) struct Ground {
+    pub(super) files: BTreeMap<String, Arc<Mutex<Inode>>>,
+    /// Names that survive a power cut.
+    named: BTreeSet<String>,
+    locked: bool,
+    dead: bool,
+    calls: usize,
+    plan: Option<Plan>,
+    fail_next_append: bool,
+    /// Whether a sync or a cut ever failed here.
+    pub(super) failed_sync: bool,
+    chance: Option<Rng>,
+    pub(super) read_bytes: u64,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct SimFs(Arc<Mutex<Ground>>);
+
+impl fmt::Debug for SimFs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SimFs")
+    }
+}
+
+impl SimFs {
+    /// A disk whose failed syncs write some of their pages.
+    pub(super) fn by_chance(rng: Rng) -> Self {
+        let disk = Self::default();
+        disk.ground().chance = Some(rng);
+        disk
+    }
+
+    pub(super) fn ground(&self) -> MutexGuard<'_, Ground> {
+        // A failing assertion may hold it; the lock file is given back all the same.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn plan(&self, plan: impl FnMut(usize, Call) -> Fault + Send + 'static) {
+        let mut ground = self.ground();
+        ground.calls = 0;
+        ground.plan = Some(Box::new(plan));
+    }
+
+    pub(super) fn heal(&self) {
+        let mut ground = self.ground();
+        ground.plan = None;
+        ground.fail_next_append = false;
+    }
+
+    pub(super) fn is_dead(&self) -> bool {
+        self.ground().dead
+    }
+
+    /// The process is gone and another one comes; the system lives on.
+    pub(super) fn revive(&self) {
+        let mut ground = self.ground();
+        ground.dead = false;
+        ground.locked = false;
+        ground.fail_next_append = false;
+    }
+
+    /// The system writes back some pages by itself.
+    pub(super) fn write_back_some(&self, rng: &mut Rng) {
+        for inode in self.ground().files.values() {
+            let mut inode = inode.lock().expect("no panic under the lock");
+            let pages: Vec<_> = inode.dirty.iter().copied().filter(|_| rng.one_in(2)).collect();
+            for page in pages {
+                inode.write_back(page);
+                inode.dirty.remove(&page);
+            }
+        }
+    }
+
+    fn ask(&self, call: Call) -> io::Result<Fault> {
+        let mut ground = self.ground();
+        let gone = || io::Error::other("the process is dead");
+        if ground.dead {
+            return Err(gone());
+        }
+        ground.calls += 1;
+        let number = ground.calls;
+        if call == Call::Append && std::mem::take(&mut ground.fail_next_append) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let fault = ground.plan.as_mut().map_or(Fault::None, |plan| plan(number, call));
+        let failed = match fault {
+            Fault::Fails if call == Call::Append => Err(io::ErrorKind::StorageFull.into()),
+            Fault::Fails => Err(io::Error::from_raw_os_error(libc::EIO)),
+            Fault::Error(code) => Err(io::Error::from_raw_os_error(code)),
+            Fault::Short(_) if call == Call::Append => {
+                ground.fail_next_append = true;
+                Ok(fault)
+            }
+            Fault::Dies(_) => {
+                ground.dead = true;
+                if call == Call::Append { Ok(fault) } else { Err(gone()) }
+            }
+            _ => Ok(Fault::None),
+        };
+        if failed.is_err()
+            && !ground.dead
+            && matches!(call, Call::Sync | Call::Cut | Call::SyncDirectory)
+        {
+            ground.failed_sync = true;
+        }
+        failed
+    }
+
+    /// Puts a file there, on the disk as well.
+    pub(super) fn put(&self, name: &str, bytes: &[u8]) {
+        let mut ground = self.ground();
+        let inode = Arc::clone(ground.files.entry(name.to_owned()).or_default());
+        inode.lock().expect("no panic under the lock").set(bytes);
+        ground.named.insert(name.to_owned());
+    }
+
+    /// What is in a file; nothing if there is none.
+    pub(super) fn contents(&self, name: &str) -> Vec<u8> {
+        let inode = self.ground().files.get(name).cloned();
+        inode.map_or(Vec::new(), |inode| {
+            inode.lock().expect("no panic under the lock").bytes.clone()
+        })
+    }
+
+    /// Whether these bytes are in some file.
+    pub(super) fn holds(&self, bytes: &[u8]) -> bool {
+        self.ground().files.values().any(|inode| {
+            let inode = inode.lock().expect("no panic under the lock");
+            inode.bytes.windows(bytes.len()).any(|window| window == bytes)
+        })
+    }
+
+    /// The disk after a power cut: what was synced, and `more` bytes of what was not.
+    pub(super) fn after_power_cut(&self, more: usize) -> Self {
+        self.cut_power(Cut::Keep(more))
+    }
+
+    /// The disk after a power cut.
+    pub(super) fn cut_power(&self, mut cut: Cut<'_>) -> Self {
+        let ground = self.ground();
+        let survivor = Self::default();
+        let mut after = survivor.ground();
+        after.failed_sync = ground.failed_sync;
+        after.chance.clone_from(&ground.chance);
+        for (name, inode) in &ground.files {
+            let inode = inode.lock().expect("no panic under the lock");
+            let survives = match &mut cut {
+                Cut::Keep(_) => false,
+                Cut::Chance(rng) => rng.one_in(2),
+            };
+            let named = survives || ground.named.contains(name);
+            if named {
+                let inode = inode.after_power_cut(&mut cut);
+                after.files.insert(name.clone(), Arc::new(Mutex::new(inode)));
+                after.named.insert(name.clone());
+            }
+        }
+        drop(after);
+        survivor
+    }
+}
+
+impl Storage for SimFs {
+    fn place(&self) -> &Path {
+        Path::new("sim")
+    }
+    fn make_directory(&self) -> io::Result<()> {
+        Ok(())
+    }
+    fn is_open_to_others(&self) -> io::Result<bool> {
+        Ok(false)
+    }
+    fn names(&self) -> io::Result<Vec<String>> {
+        self.ask(Call::Names)?;
+        Ok(self.ground().files.keys().cloned().collect())
+    }
+    fn create(&self, name: &str) -> io::Result<Box<dyn StoredFile>> {
+        self.ask(Call::Create)?;
+        let mut ground = self.ground();
+        if ground.files.contains_key(name) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let inode = Arc::<Mutex<Inode>>::default();
+        ground.files.insert(name.to_owned(), Arc::clone(&inode));
+        Ok(Box::new(SimFile { disk: self.clone(), inode }))
+    }
+    fn open(&self, name: &str, _: Access) -> io::Result<Box<dyn StoredFile>> {
+        self.ask(Call::Open)?;
+        let found = self.ground().files.get(name).cloned();
+        let inode = found.ok_or(io::ErrorKind::NotFound)?;
+        Ok(Box::new(SimFile { disk: self.clone(), inode }))
+    }
+    fn sync_directory(&self) -> io::Result<()> {
+        self.ask(Call::SyncDirectory)?;
+        let mut ground = self.ground();
+        ground.named = ground.files.keys().cloned().collect();
+        Ok(())
+    }
+    fn lock(&self, name: &str, _: &str) -> io::Result<Box<dyn Held>> {
+        assert_eq!(name, LOCK);
+        self.ask(Call::Lock)?;
+        if std::mem::replace(&mut self.ground().locked, true) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(Box::new(SimLock(self.clone())))
+    }
+    fn is_locked(&self, _: &str) -> io::Result<bool> {
+        Ok(self.ground().locked)
+    }
+}
+
+#[derive(Debug)]
+struct SimLock(SimFs);
+
+impl Held for SimLock {}
+
+impl Drop for SimLock {
+    fn drop(&mut self) {
+        self.0.ground().locked = false;
+    }
+}
+
+#[derive(Debug)]
+struct SimFile {
+    disk: SimFs,
+    inode: Arc<Mutex<Inode>>,
+}
+
+impl SimFile {
+    fn inode(&self) -> MutexGuard<'_, Inode> {
+        self.inode.lock().expect("no panic under the lock")
+    }
+}
+
+impl StoredFile for SimFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let fault = self.disk.ask(Call::Append)?;
+        let taken = match fault {
+            Fault::Short(most) | Fault::Dies(most) => most.min(bytes.len()),
+            _ => bytes.len(),
+        };
+        self.inode().append(&bytes[..taken]);
+        match fault {
+            Fault::Dies(_) => Err(io::Error::other("the process is dead")),
+            _ => Ok(taken),
+        }
+    }
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.disk.ask(Call::Read)?;
+        let inode = self.inode();
+        let rest = inode.bytes.get(usize::try_from(offset).expect("small")..).unwrap_or(&[]);
+        let count = rest.len().min(into.len());
+        into[..count].copy_from_slice(&rest[..count]);
+        self.disk.ground().read_bytes += count as u64;
+        Ok(count)
+    }
+    fn length(&self) -> io::Result<u64> {
+        self.disk.ask(Call::Length)?;
+        Ok(self.inode().bytes.len() as u64)
+    }
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.disk.ask(Call::Cut)?;
+        self.inode().cut(usize::try_from(length).expect("small"));
+        Ok(())
+    }
+    fn sync(&mut self) -> io::Result<()> {
+        let asked = self.disk.ask(Call::Sync);
+        if asked.is_ok() {
+            self.inode().write_back_all();
+        } else if !self.disk.is_dead() {
+            let mut chance = self.disk.ground().chance.take();
+            self.inode().lose(chance.as_mut());
+            self.disk.ground().chance = chance;
+        }
+        asked.map(drop)
+    }
+}

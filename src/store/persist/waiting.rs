@@ -1,0 +1,199 @@
+//! Who waits for a receipt, and what each may be told.
+//!
+//! Lives under the desk's lock and runs no foreign code: wakers come in as clones and go out to
+//! be woken once the lock is free. A mark alone gives no receipt: the batch of the record must
+//! have been dealt with, because only then it is known which of its records were refused.
+#![forbid(unsafe_code)]
+
+use std::collections::{BTreeMap, VecDeque};
+use std::task::{Poll, Waker};
+
+use crate::store::{Level, ReceiptError, Watermarks};
+use crate::{Gap, Sequence};
+
+/// How many ranges of sequences that were not stored are remembered with their reasons.
+const REMEMBERED: usize = 1024;
+
+/// Identifies one who waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Ticket {
+    level: Level,
+    sequence: Sequence,
+    number: u64,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    /// Gone once it was woken.
+    waker: Option<Waker>,
+    failure: Option<ReceiptError>,
+}
+
+/// Sequences that are not in the store, although a mark may be above them.
+#[derive(Debug)]
+struct Missing {
+    from: Sequence,
+    to: Sequence,
+    why: ReceiptError,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Waiting {
+    /// What the store can say at most.
+    promised: Level,
+    /// What was in the store before the first record came.
+    before: Option<Sequence>,
+    first: Option<Sequence>,
+    /// Every record up to here was stored or refused.
+    settled: Option<Sequence>,
+    missing: VecDeque<Missing>,
+    /// Up to here something missing may have been forgotten.
+    forgotten: Option<Sequence>,
+    waiters: BTreeMap<Ticket, Waiter>,
+    tickets: u64,
+    ended: bool,
+}
+
+impl Waiting {
+    pub(super) fn new(promised: Level, before: Option<Sequence>) -> Self {
+        Self {
+            promised,
+            before,
+            first: None,
+            settled: None,
+            missing: VecDeque::new(),
+            forgotten: None,
+            waiters: BTreeMap::new(),
+            tickets: 0,
+            ended: false,
+        }
+    }
+
+    /// What the store can say at most.
+    pub(super) fn promised(&self) -> Level {
+        self.promised
+    }
+
+    /// What is known of a sequence now; nothing yet if it is still to come.
+    fn judge(
+        &self,
+        sequence: Sequence,
+        level: Level,
+        marks: Watermarks,
+    ) -> Option<Result<(), ReceiptError>> {
+        if level > self.promised {
+            return Some(Err(ReceiptError::NotPromised(level)));
+        }
+        if Some(sequence) <= self.before || self.first.is_some_and(|first| sequence < first) {
+            return Some(Err(ReceiptError::NotTaken(sequence)));
+        }
+        // Some range that begins at or before it, if any.
+        let after = self.missing.partition_point(|missing| missing.from <= sequence);
+        if let Some(missing) = after.checked_sub(1).and_then(|at| self.missing.get(at))
+            && sequence <= missing.to
+        {
+            return Some(Err(missing.why.clone()));
+        }
+        if Some(sequence) <= self.forgotten {
+            return Some(Err(ReceiptError::NotTaken(sequence)));
+        }
+        let mark = match level {
+            Level::Written => marks.written,
+            Level::Durable => marks.durable,
+        };
+        if Some(sequence) <= self.settled.min(mark) {
+            return Some(Ok(()));
+        }
+        self.ended.then_some(Err(ReceiptError::Ended))
+    }
+
+    /// An answer, or a place among those who wait. A waker that is no longer needed is handed
+    /// back in `waker`.
+    pub(super) fn poll(
+        &mut self,
+        sequence: Sequence,
+        level: Level,
+        ticket: &mut Option<Ticket>,
+        waker: &mut Option<Waker>,
+        marks: Watermarks,
+    ) -> Poll<Result<(), ReceiptError>> {
+        if let Some(answer) = self.judge(sequence, level, marks) {
+            return Poll::Ready(answer);
+        }
+        let place = *ticket.get_or_insert_with(|| {
+            self.tickets += 1;
+            Ticket { level, sequence, number: self.tickets }
+        });
+        let waiter = self.waiters.entry(place).or_insert(Waiter { waker: None, failure: None });
+        if let Some(why) = waiter.failure.take() {
+            return Poll::Ready(Err(why));
+        }
+        std::mem::swap(&mut waiter.waker, waker);
+        Poll::Pending
+    }
+
+    /// One who waited goes; the waker is dropped by the caller, once the lock is free.
+    pub(super) fn leave(&mut self, ticket: Ticket) -> Option<Waker> {
+        self.waiters.remove(&ticket).and_then(|waiter| waiter.waker)
+    }
+
+    /// The first record came; what lies before it never will.
+    pub(super) fn begins(&mut self, first: Sequence) {
+        self.first.get_or_insert(first);
+    }
+
+    /// These sequences are not stored, or not any more.
+    pub(super) fn misses(&mut self, from: Sequence, to: Sequence, why: ReceiptError) {
+        // Mostly the newest; a store that lost what it had taken tells of older ones.
+        let at = self.missing.partition_point(|missing| missing.from <= from);
+        self.missing.insert(at, Missing { from, to, why });
+        if self.missing.len() > REMEMBERED {
+            let oldest = self.missing.pop_front().map(|missing| missing.to);
+            self.forgotten = self.forgotten.max(oldest);
+        }
+    }
+
+    /// As [`misses`](Self::misses), for what a source lost.
+    pub(super) fn lost(&mut self, gap: Gap) {
+        self.misses(gap.from, gap.to, ReceiptError::Lost(gap));
+    }
+
+    /// Everything up to here is dealt with.
+    pub(super) fn settles(&mut self, upto: Option<Sequence>) {
+        self.settled = self.settled.max(upto);
+    }
+
+    /// Who can be told something by now. They are removed: their next poll has its answer.
+    pub(super) fn due(&mut self, marks: Watermarks) -> Vec<Waker> {
+        let missing = self.missing.back().map(|missing| missing.to);
+        let mut woken = Vec::new();
+        for (level, mark) in [(Level::Written, marks.written), (Level::Durable, marks.durable)] {
+            let Some(upto) = self.settled.min(mark).max(missing) else { continue };
+            let from = Ticket { level, sequence: Sequence::new(0), number: 0 };
+            let to = Ticket { level, sequence: upto, number: u64::MAX };
+            let places: Vec<_> = self.waiters.range(from..=to).map(|(place, _)| *place).collect();
+            for place in places {
+                if self.judge(place.sequence, level, marks).is_some() {
+                    woken.extend(self.leave(place));
+                }
+            }
+        }
+        woken
+    }
+
+    /// Everybody is told that the store fails.
+    pub(super) fn fail(&mut self, why: &ReceiptError) -> Vec<Waker> {
+        let wake = |waiter: &mut Waiter| {
+            waiter.failure = Some(why.clone());
+            waiter.waker.take()
+        };
+        self.waiters.values_mut().filter_map(wake).collect()
+    }
+
+    /// Nothing more will happen: whoever has no receipt by now gets none.
+    pub(super) fn end(&mut self) -> Vec<Waker> {
+        self.ended = true;
+        std::mem::take(&mut self.waiters).into_values().filter_map(|gone| gone.waker).collect()
+    }
+}

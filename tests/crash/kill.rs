@@ -1,0 +1,102 @@
+//! K1, K9: killed at any moment, also during recovery; and only one writer at any time.
+
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use ringpost::store::StoreErrorKind;
+use ringpost::store::journal::{Fsync, Journal, JournalOptions};
+
+use super::judge::{Losses, read, recover};
+use super::load::{Load, Plan, Told, events};
+use super::rig::{Chance, rounds};
+
+const POLICIES: [Fsync; 4] =
+    [Fsync::Batch, Fsync::Always, Fsync::Interval(Duration::from_millis(50)), Fsync::Never];
+
+/// A new directory after so many rounds: reading it all takes longer each time.
+const ROUNDS_A_DIRECTORY: u64 = 8;
+
+/// One life of the load, killed 5 to 500 ms after it opened its journal; what it told.
+fn life(plan: &Plan<'_>, chance: &mut Chance) -> Told {
+    let load = plan.start();
+    assert!(load.is_open(), "the lock of the one that was killed is free");
+    thread::sleep(Duration::from_micros(5_000 + chance.below(495_000)));
+    let second = Journal::open(plan.directory, JournalOptions::default());
+    assert_eq!(second.expect_err("there is a writer").kind(), StoreErrorKind::Locked);
+    load.kill()
+}
+
+/// One that is killed while it starts, most likely in its recovery.
+fn short_life(plan: &Plan<'_>, chance: &mut Chance) -> Told {
+    let load = plan.start();
+    thread::sleep(Duration::from_micros(chance.below(30_000)));
+    load.kill()
+}
+
+fn campaign(name: &str, rounds: u64, policies: &[Fsync], file: Option<&Path>) {
+    let mut chance = Chance::new(name);
+    let events = events(file);
+    for &fsync in policies {
+        let mut losses = Losses::of(fsync);
+        let mut directory = tempfile::tempdir().expect("a directory");
+        let mut before = 0;
+        for round in 0..rounds.div_ceil(policies.len() as u64) {
+            if round % ROUNDS_A_DIRECTORY == 0 {
+                directory = tempfile::tempdir().expect("a directory");
+                before = 0;
+            }
+            let place = directory.path().join("journal");
+            let plan = Plan { events: file, ..Plan::new(&place, fsync) };
+            let told = life(&plan, &mut chance);
+            let mut last = read(&place, &events);
+            losses.add(before, told, last);
+            losses.assert_none_lost();
+            if round % 10 == 9 {
+                let told = short_life(&plan, &mut chance);
+                let again = read(&place, &events);
+                assert!(again >= told.written.max(last), "lost by a second kill");
+                last = again;
+            }
+            assert_eq!(recover(&place, &events), last);
+            before = last;
+        }
+        eprintln!("{name}: {losses}");
+        losses.assert_some_told();
+    }
+}
+
+#[test]
+fn killed_at_any_moment_no_acknowledged_event_is_missing_twice_or_bad() {
+    campaign("kill", rounds(), &POLICIES, None);
+}
+
+#[test]
+fn real_events_published_in_a_loop_survive_every_kill() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/events.jsonl");
+    if file.exists() {
+        return campaign("kill, real events", rounds(), &[Fsync::Batch], Some(&file));
+    }
+    eprintln!("skipped: {} is not there", file.display());
+    let required = std::env::var_os("RINGPOST_REQUIRE_SHARED").is_some_and(|set| set == "1");
+    assert!(!required, "{} is not there", file.display());
+}
+
+#[test]
+fn of_two_processes_at_most_one_writes() {
+    let mut chance = Chance::new("two writers");
+    let directory = tempfile::tempdir().expect("a directory");
+    let place = directory.path().join("journal");
+    let events = events(None);
+    for _ in 0..rounds().div_ceil(4) {
+        let plan = Plan::new(&place, Fsync::Batch);
+        let loads = [plan.start(), plan.start()];
+        // The other one is told that it is locked, and ends.
+        let opened = [loads[0].is_open(), loads[1].is_open()];
+        assert_eq!(opened.iter().filter(|opened| **opened).count(), 1, "{opened:?}");
+        thread::sleep(Duration::from_millis(chance.below(100)));
+        let told = loads.map(Load::kill);
+        let last = recover(&place, &events);
+        assert!(told.iter().all(|told| told.written <= last), "{told:?}, but {last}");
+    }
+}

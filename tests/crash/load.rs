@@ -1,0 +1,273 @@
+//! The load: a process of its own that publishes in a loop and tells, line by line on standard
+//! error, which sequences it has receipts for.
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use std::{env, fs, io, process};
+
+use ringpost::event::Event;
+use ringpost::store::journal::{Fsync, Journal, JournalOptions};
+use ringpost::store::{Confirmation, PersistOptions, ReceiptError, ReceiptLevel, Receipts, Store};
+use ringpost::{EventBus, Sequence, Shared};
+
+const DIRECTORY: &str = "RINGPOST_LOAD_DIRECTORY";
+const FSYNC: &str = "RINGPOST_LOAD_FSYNC";
+const EVENTS: &str = "RINGPOST_LOAD_EVENTS";
+const LIMIT: &str = "RINGPOST_LOAD_LIMIT";
+
+/// Small enough that a campaign meets many new segments.
+const SEGMENT_BYTES: u64 = 128 * 1024;
+
+/// What is published, over and over: sequence `s` has the event `s - 1`, modulo their number.
+pub(crate) fn events(file: Option<&Path>) -> Vec<Shared<Event>> {
+    match file {
+        None => (0..997).map(made_up).map(Shared::new).collect(),
+        Some(file) => {
+            let text = fs::read_to_string(file).expect("readable");
+            let events = text.lines().map(str::parse::<Event>);
+            events.map(|event| Shared::new(event.expect("an event"))).collect()
+        }
+    }
+}
+
+fn made_up(number: usize) -> Event {
+    let text = "x".repeat(number * 7 % 600);
+    let data = format!("{{\"number\":{number},\"text\":\"{text}\"}}");
+    let event = Event::builder("load.made").id(format!("made-{number}")).source("tests/crash");
+    event.raw_json(data).build().expect("an event")
+}
+
+/// What a load has told so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) written: u64,
+    pub(crate) durable: u64,
+}
+
+/// A running load.
+pub(crate) struct Load {
+    child: Child,
+    told: Option<JoinHandle<(Told, String)>>,
+    opened: Receiver<()>,
+}
+
+/// How to start one.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan<'p> {
+    pub(crate) directory: &'p Path,
+    pub(crate) fsync: Fsync,
+    pub(crate) events: Option<&'p Path>,
+    /// After so many events it waits until all is durable, and ends.
+    pub(crate) limit: Option<u64>,
+    /// A program that runs it, with its arguments.
+    pub(crate) wrapper: Vec<String>,
+}
+
+impl<'p> Plan<'p> {
+    pub(crate) fn new(directory: &'p Path, fsync: Fsync) -> Self {
+        Self { directory, fsync, events: None, limit: None, wrapper: Vec::new() }
+    }
+
+    pub(crate) fn start(&self) -> Load {
+        let this = env::current_exe().expect("this binary");
+        let mut command = match self.wrapper.split_first() {
+            None => Command::new(this),
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(this);
+                command
+            }
+        };
+        command
+            .args(["--exact", "load::child_publishes_until_it_is_ended", "--nocapture"])
+            .arg("--test-threads=1")
+            .env(DIRECTORY, self.directory)
+            .env(FSYNC, self.fsync.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        if let Some(file) = self.events {
+            command.env(EVENTS, file);
+        }
+        if let Some(limit) = self.limit {
+            command.env(LIMIT, limit.to_string());
+        }
+        let mut child = command.spawn().expect("a child");
+        let pipe = child.stderr.take().expect("its standard error");
+        // Read to the end all the time: it must die by what kills it, not by a closed pipe.
+        let (sender, opened) = channel();
+        let told = Some(thread::spawn(move || listen(pipe, &sender)));
+        Load { child, told, opened }
+    }
+}
+
+fn listen(pipe: impl Read, opened: &Sender<()>) -> (Told, String) {
+    let (mut told, mut rest) = (Told::default(), String::new());
+    let mut lines = BufReader::new(pipe);
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line).expect("a pipe") > 0 {
+        let text = String::from_utf8_lossy(&line);
+        let number = |text: &str| text.trim_end().parse::<u64>().ok();
+        // A line that was cut off by the kill was never told.
+        let whole = text.ends_with('\n');
+        match (text.strip_prefix("w ").and_then(number), text.strip_prefix("d ").and_then(number)) {
+            (Some(written), _) if whole => told.written = told.written.max(written),
+            (_, Some(durable)) if whole => told.durable = told.durable.max(durable),
+            _ if text.ends_with("opened\n") => drop(opened.send(())),
+            _ => rest.push_str(&text),
+        }
+        line.clear();
+    }
+    (told, rest)
+}
+
+impl Load {
+    /// Waits until it has its journal open; false if it ended before.
+    pub(crate) fn is_open(&self) -> bool {
+        self.opened.recv().is_ok()
+    }
+
+    /// Kills it, as the system does when memory runs out.
+    pub(crate) fn kill(mut self) -> Told {
+        let _ = self.child.kill();
+        self.child.wait().expect("gone");
+        self.told.take().expect("once").join().expect("no panic").0
+    }
+
+    /// Holds it still, between two calls of the system in each of its threads.
+    pub(crate) fn freeze(&self) {
+        let pid = self.child.id();
+        super::rig::run("kill", &["-STOP", &pid.to_string()]).expect("stopped");
+        let is_still = |task: io::Result<fs::DirEntry>| {
+            let stat = fs::read_to_string(task.expect("a thread").path().join("stat"));
+            // The state follows the name, which is in parentheses.
+            stat.is_ok_and(|stat| {
+                stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
+            })
+        };
+        let tasks = format!("/proc/{pid}/task");
+        while !fs::read_dir(&tasks).expect("its threads").all(is_still) {
+            thread::yield_now();
+        }
+    }
+
+    /// Waits until it ends by itself: how, what it told, and whatever else it said.
+    pub(crate) fn ended(mut self) -> (ExitStatus, Told, String) {
+        let status = self.child.wait().expect("gone");
+        let (told, rest) = self.told.take().expect("once").join().expect("no panic");
+        (status, told, rest)
+    }
+}
+
+impl Drop for Load {
+    /// Ends it also when a test fails.
+    fn drop(&mut self) {
+        if self.told.is_some() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+fn setting<T: FromStr>(name: &str) -> Option<T> {
+    env::var(name).ok().and_then(|value| value.parse().ok())
+}
+
+#[test]
+fn child_publishes_until_it_is_ended() {
+    let Some(directory) = env::var_os(DIRECTORY).map(PathBuf::from) else { return };
+    let fsync = setting(FSYNC).expect("a policy");
+    let limit = setting::<u64>(LIMIT);
+    let events = events(env::var_os(EVENTS).map(PathBuf::from).as_deref());
+    let options = JournalOptions::default().with_fsync(fsync).with_segment_bytes(SEGMENT_BYTES);
+    // A fault may hit the opening, too; nobody has a receipt by then.
+    let journal = loop {
+        match Journal::open(&directory, options.clone()) {
+            Ok(journal) => break journal,
+            Err(error) if error.is_transient() && limit.is_some() => {}
+            Err(error) => {
+                eprintln!("not opened: {error} {error:?}");
+                process::exit(7);
+            }
+        }
+    };
+    eprintln!("opened");
+    let last = journal.last_sequence().map_or(0, Sequence::get);
+    let bus = EventBus::builder().start(Sequence::new(last + 1)).build();
+    let persist = PersistOptions {
+        first_pause: Duration::from_millis(1),
+        longest_pause: Duration::from_millis(20),
+        ..PersistOptions::default()
+    };
+    let persistence = bus.persist(journal, persist).expect("started");
+    let receipts = persistence.receipts();
+
+    let latest = Arc::new(AtomicU64::new(last));
+    let ends = limit.map(|limit| last + limit);
+    let tellers = [
+        teller("w", fsync, Arc::clone(&latest), receipts.clone(), Receipts::written, ends),
+        teller("d", fsync, Arc::clone(&latest), receipts, Receipts::durable, ends),
+    ];
+    let mut next = last;
+    while Some(next) != ends {
+        let event = events[usize::try_from(next).expect("small") % events.len()].clone();
+        if let Ok(published) = bus.publish(event) {
+            next += 1;
+            assert_eq!(published.sequence, Some(Sequence::new(next)));
+            latest.store(next, Ordering::Release);
+        }
+    }
+    tellers.into_iter().for_each(|teller| teller.join().expect("no panic"));
+    let report = persistence.stop(Duration::from_secs(30));
+    assert!(report.complete, "{report:?}");
+}
+
+/// Tells of each receipt it gets, until the end is covered.
+fn teller<L: ReceiptLevel>(
+    word: &'static str,
+    fsync: Fsync,
+    latest: Arc<AtomicU64>,
+    receipts: Receipts,
+    ask: fn(&Receipts, Sequence) -> Confirmation<L>,
+    ends: Option<u64>,
+) -> JoinHandle<()> {
+    // The publisher runs far ahead of the disk: whoever asks for its last event waits long.
+    let step = if fsync == Fsync::Always { 1 } else { 64 };
+    let mut told = latest.load(Ordering::Acquire);
+    thread::spawn(move || {
+        let mut line = String::new();
+        while Some(told) != ends {
+            let newest = latest.load(Ordering::Acquire);
+            if newest <= told {
+                thread::yield_now();
+                continue;
+            }
+            match ask(&receipts, Sequence::new(newest.min(told + step)))
+                .wait(Duration::from_secs(30))
+            {
+                Ok(receipt) => {
+                    told = receipt.sequence().get();
+                    line.clear();
+                    writeln!(line, "{word} {told}").expect("a string");
+                    // One write a line, so that a kill cuts none in the middle.
+                    io::stderr().write_all(line.as_bytes()).expect("the parent reads");
+                }
+                Err(ReceiptError::NotPromised(_)) => return,
+                // It is tried again.
+                Err(ReceiptError::Failed(_)) => {}
+                Err(error) => {
+                    eprintln!("no receipt: {error}");
+                    process::exit(8);
+                }
+            }
+        }
+    })
+}

@@ -1,0 +1,14 @@
+//! The journal of a process that is killed, loses its power or meets a failing disk while it
+//! publishes as fast as it can. Real files, real processes, real file systems.
+//!
+//! Each campaign prints its seed. `RINGPOST_SEED` repeats one, `RINGPOST_ROUNDS` makes it longer
+//! (20 unless said otherwise): see `ci/kill.sh`, `ci/power.sh` and `ci/inject.sh`.
+#![cfg(all(feature = "jsonl", target_os = "linux"))]
+
+mod full;
+mod inject;
+mod judge;
+mod kill;
+mod load;
+mod power;
+mod rig;
