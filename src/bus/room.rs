@@ -68,6 +68,14 @@ impl<M: Message> Room<M> {
         }
     }
 
+    /// How many places there are in all.
+    fn places(&self, core: &Core<M>) -> u64 {
+        match self {
+            Self::Mailbox(target) => target.addr.capacity() as u64,
+            Self::Ring => core.log.smallest_window(),
+        }
+    }
+
     /// Whether it is worth trying again with `n` messages, or as many as ever fit at once.
     fn has_some(&self, core: &Core<M>, n: usize) -> bool {
         match self {
@@ -78,7 +86,9 @@ impl<M: Message> Room<M> {
 
     /// Waits on this thread; whether it is worth trying again before the deadline.
     pub(crate) fn wait_blocking(&self, core: &Core<M>, n: usize, deadline: Instant) -> bool {
-        looks::wait_blocking(self.space(core), Some(deadline), || self.has_some(core, n))
+        looks::wait_blocking(self.space(core), self.places(core), Some(deadline), || {
+            self.has_some(core, n)
+        })
     }
 
     /// Waits as a task; whether it is worth trying again before the deadline.

@@ -70,7 +70,9 @@ impl<T> Addr<T> {
         // A timeout beyond the clock's range is none.
         let deadline = Instant::now().checked_add(timeout);
         loop {
-            let room = looks::wait_blocking(self.space(), deadline, || self.has_room(1));
+            let room = looks::wait_blocking(self.space(), self.capacity() as u64, deadline, || {
+                self.has_room(1)
+            });
             message = match self.offer(message) {
                 Err(OfferError::Full(message)) if room => message,
                 done => return done,

@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::space::Space;
+use super::space::{self, Space};
 use crate::block_on::block_on;
 
 const FIRST: Duration = Duration::from_millis(1);
@@ -44,16 +44,20 @@ impl Looks {
     }
 }
 
-/// Waits on this thread until `ready` says so; whether it did before `deadline`.
+/// Waits on this thread until `ready` says so; whether it did before `deadline`. Among few
+/// `places` it relies on being woken for each batch: a timer that soon is dear to set.
 pub(crate) fn wait_blocking(
     space: &Space,
+    places: u64,
     deadline: Option<Instant>,
     mut ready: impl FnMut() -> bool,
 ) -> bool {
     let mut looks = Looks::begin();
-    let mut waiting = space.waiting_patiently();
+    let small = space::is_small(places);
+    let mut waiting = if small { space.waiting() } else { space.waiting_patiently() };
     loop {
-        if block_on(waiting.wait(&mut ready), Some(looks.next(deadline))).is_some() || ready() {
+        let until = if small { deadline } else { Some(looks.next(deadline)) };
+        if block_on(waiting.wait(&mut ready), until).is_some() || ready() {
             return true;
         }
         let now = Instant::now();
@@ -95,7 +99,7 @@ mod tests {
     fn a_waiter_that_nobody_wakes_finds_the_room_by_itself() {
         let space = Space::new();
         let mut asked = 0;
-        assert!(wait_blocking(&space, None, || {
+        assert!(wait_blocking(&space, u64::MAX, None, || {
             asked += 1;
             asked > 4
         }));
@@ -107,10 +111,10 @@ mod tests {
         let space = Space::new();
         let mut asked = 0;
         let over = Instant::now();
-        assert!(wait_blocking(&space, Some(over), || {
+        assert!(wait_blocking(&space, u64::MAX, Some(over), || {
             asked += 1;
             asked == 3
         }));
-        assert!(!wait_blocking(&space, Some(over), || false));
+        assert!(!wait_blocking(&space, u64::MAX, Some(over), || false));
     }
 }
