@@ -9,26 +9,17 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use ringpost::{Bus, Delivery, Publisher, Subscription, Tapped};
+use ringpost::{Bus, Publisher, Tapped};
 
 use crate::pace::pace;
 use crate::receipt::{Receipt, Sent};
-use crate::tick::{BLOCK, LONG, Tick};
+use crate::tick::{LONG, Tick};
 
 const TOPIC: &str = "md.tick";
 const COUNTS: [usize; 5] = [1, 2, 4, 16, 64];
 
 fn bus() -> Bus<Tick> {
     Bus::builder().ring(8192).mailbox(1024).publish_timeout(LONG).build()
-}
-
-fn subscribe(bus: &Bus<Tick>, pattern: &str, receipt: &Receipt) -> Subscription<Tick> {
-    let receipt = receipt.clone();
-    bus.subscribe(pattern)
-        .expect("the pattern is valid")
-        .overflow(BLOCK)
-        .spawn(move |delivery: Delivery<'_, Tick>| receipt.see(&delivery))
-        .expect("the workers start")
 }
 
 /// Ends with the bus.
@@ -89,7 +80,7 @@ fn to_subscribers(c: &mut Criterion, name: &str, pattern: &str) {
         let bus = bus();
         let receipts: Vec<_> = (0..count).map(|_| Receipt::default()).collect();
         let _subscriptions: Vec<_> =
-            receipts.iter().map(|receipt| subscribe(&bus, pattern, receipt)).collect();
+            receipts.iter().map(|receipt| receipt.subscribe(&bus, pattern)).collect();
         measure(c, name, &bus, &receipts);
     }
 }

@@ -1,13 +1,15 @@
 //! What a subscriber has seen: its own proof that nothing was skipped or came twice.
 
+use std::iter::Sum;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
 use crossbeam::utils::CachePadded;
+use ringpost::{Bus, Delivery, Subscription};
 
-use crate::tick::{LONG, Tick};
+use crate::tick::{BLOCK, LONG, Tick};
 
 #[derive(Default)]
 struct Seen {
@@ -21,6 +23,16 @@ struct Seen {
 pub(crate) struct Receipt(Arc<CachePadded<Seen>>);
 
 impl Receipt {
+    /// A subscriber on the bus's workers that does nothing but see.
+    pub(crate) fn subscribe(&self, bus: &Bus<Tick>, pattern: &str) -> Subscription<Tick> {
+        let receipt = self.clone();
+        bus.subscribe(pattern)
+            .expect("the pattern is valid")
+            .overflow(BLOCK)
+            .spawn(move |delivery: Delivery<'_, Tick>| receipt.see(&delivery))
+            .expect("the workers start")
+    }
+
     /// Two plain stores, on a line of the subscriber's own.
     pub(crate) fn see(&self, tick: &Tick) {
         let sum = self.0.sum.load(Ordering::Relaxed).wrapping_add(tick.number);
@@ -53,5 +65,14 @@ impl Sent {
         self.count += 1;
         self.sum = self.sum.wrapping_add(self.count);
         Tick::new(self.count)
+    }
+}
+
+impl<'a> Sum<&'a Sent> for Sent {
+    fn sum<I: Iterator<Item = &'a Sent>>(all: I) -> Self {
+        all.fold(Self::default(), |all, one| Self {
+            count: all.count + one.count,
+            sum: all.sum.wrapping_add(one.sum),
+        })
     }
 }
