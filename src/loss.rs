@@ -25,7 +25,7 @@ pub enum DropReason {
     Panicked,
     /// The bus was shut down with the message still queued.
     Shutdown,
-    /// A store refused the message.
+    /// A store refused the message, or lost it after it had taken it.
     Store,
     /// The message is larger than a limit.
     TooLarge,

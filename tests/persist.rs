@@ -386,6 +386,71 @@ fn dropping_it_ends_the_thread_after_what_was_ready() {
 }
 
 #[test]
+fn what_came_before_a_stop_is_stored_even_if_the_store_was_at_work_then() {
+    let (feed, store) = (Feed::default(), Scripted::new());
+    let persistence = Persistence::start(store.clone(), feed.clone(), quick()).expect("starts");
+    // The store cannot end its append before this is let go.
+    let at_work = store.script();
+    feed.records([1]);
+    until(|| {
+        let held = feed.0.0.lock().expect("no panic under the lock");
+        held.given == 1 && held.waker.is_some()
+    });
+    feed.records([2]);
+    drop(persistence);
+    drop(at_work);
+    feed.wait_until(|held| held.acknowledged == 2);
+    assert_eq!(store.stored(), [1, 2]);
+}
+
+#[test]
+fn a_loss_that_the_store_tells_is_counted_and_it_goes_on() {
+    let (feed, store) = (Feed::default(), Forgetful(Scripted::new()));
+    let lost = Arc::<Mutex<Vec<Gap>>>::default();
+    let told = Arc::clone(&lost);
+    let observer = move |trouble: &Trouble| {
+        if let Trouble::StoreLost(gap) = trouble {
+            told.lock().expect("no panic under the lock").push(*gap);
+        }
+    };
+    let options = PersistOptions { observer: Some(Box::new(observer)), ..quick() };
+    let stored = store.0.clone();
+    stored.script().appends.push_back(StoreErrorKind::Lost);
+    feed.records(1..=3);
+    let persistence = Persistence::start(store, feed.clone(), options).expect("starts");
+    feed.wait_until(|held| held.acknowledged == 3);
+    let report = persistence.stop(LONG);
+    assert!(report.complete, "{report:?}");
+    assert_eq!((report.stats.lost, report.stats.journaled), (7, 3));
+    assert_eq!(stored.stored(), [1, 2, 3]);
+    assert_eq!(lost.lock().expect("no panic under the lock").len(), 1);
+}
+
+/// Says with a loss which records it lost.
+struct Forgetful(Scripted);
+
+impl Store for Forgetful {
+    fn append(&mut self, batch: &[Record]) -> Result<(), StoreError> {
+        self.0.append(batch).map_err(|error| {
+            let (from, to) = (Sequence::new(11), Sequence::new(17));
+            error.with_lost(Gap { from, to, count: 7, reason: DropReason::Store })
+        })
+    }
+    fn flush(&mut self) -> Result<(), StoreError> {
+        self.0.flush()
+    }
+    fn watermarks(&self) -> Watermarks {
+        self.0.watermarks()
+    }
+    fn scan(&self, from: Sequence) -> Result<Scan<'_>, StoreError> {
+        self.0.scan(from)
+    }
+    fn tail(&self, count: usize) -> Result<Vec<Record>, StoreError> {
+        self.0.tail(count)
+    }
+}
+
+#[test]
 fn a_record_that_is_too_large_is_counted_and_keeps_nobody_waiting() {
     let (feed, store) = (Feed::default(), Scripted::new());
     store.script().too_large = vec![3, 7];

@@ -5,7 +5,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{bench, completions, explain, man, publish, stats, tail, verify};
+use crate::command::{bench, completions, explain, man, publish, stats, tail, tune, verify};
 
 /// Publish, store, read and measure events.
 #[derive(Debug, Parser)]
@@ -45,6 +45,8 @@ pub(crate) enum Verb {
     Verify(verify::Arguments),
     /// Measure throughput and latency on this machine
     Bench(bench::Arguments),
+    /// Say how large a mailbox should be, from recorded arrivals
+    Tune(tune::Arguments),
     /// Say whether and why a pattern matches a topic
     Explain(explain::Arguments),
     /// Print a shell's completions

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow};
 use ringpost::event::Timestamp;
 use ringpost::store::journal::{Journal, JournalOptions, Recovery};
+#[cfg(feature = "redis")]
+use ringpost::store::redis::{RedisOptions, RedisStore, RedisUrl};
 use ringpost::store::{
     MemoryStore, PersistOptions, PersistReport, PersistStats, Persistence, Record, Scan, Store,
     StoreError, StoreErrorKind, StoreUrl, Trouble, Watermarks,
@@ -18,9 +20,10 @@ use ringpost::store::{
 use ringpost::{EventBus, Sequence};
 
 use crate::console::{Console, grouped};
+use crate::exit::Failure;
 use crate::latency::Latencies;
 use crate::settings::JournalSettings;
-use crate::target::told;
+use crate::target::{not_built_in, told};
 
 /// A store that was opened and has no bus yet.
 pub(crate) struct Ready {
@@ -54,7 +57,7 @@ pub(crate) struct Journaled {
 
 impl Ready {
     /// Opens the store.
-    pub(crate) fn open(settings: JournalSettings, console: &Console) -> anyhow::Result<Self> {
+    pub(crate) fn open(settings: JournalSettings, console: &Console) -> Result<Self, Failure> {
         let mut damaged = false;
         let store: Box<dyn Store> = match settings.place {
             StoreUrl::Journal(path) => {
@@ -62,7 +65,10 @@ impl Ready {
                 damaged = tell_recovery(journal.recovery(), console);
                 Box::new(journal)
             }
-            _ => Box::new(MemoryStore::new()),
+            #[cfg(feature = "redis")]
+            StoreUrl::Redis(url) => Box::new(open_stream(url)?),
+            StoreUrl::Memory => Box::new(MemoryStore::new()),
+            _ => return Err(not_built_in()),
         };
         let latencies = Arc::new(Mutex::new(Latencies::new()));
         let store = Timed { store, latencies: Arc::clone(&latencies) };
@@ -132,6 +138,20 @@ fn stored(start: Sequence, stats: &PersistStats) -> u64 {
     stats.journaled.max(written)
 }
 
+/// Opens a stream for writing.
+#[cfg(feature = "redis")]
+fn open_stream(url: RedisUrl) -> anyhow::Result<RedisStore> {
+    RedisStore::open(url, RedisOptions::default()).map_err(|error| {
+        let advice = match error.kind() {
+            StoreErrorKind::Refused => "; choose another stream by `?stream=NAME`",
+            StoreErrorKind::Denied => "; check the user, the password and what they allow",
+            StoreErrorKind::Io => "; check that the server runs and can be reached",
+            _ => "",
+        };
+        anyhow!("cannot open the stream: {}{advice}", told(&error))
+    })
+}
+
 /// Opens a journal for writing, which mends its end.
 pub(crate) fn open_journal(path: &Path, options: JournalOptions) -> anyhow::Result<Journal> {
     Journal::open(path, options).map_err(|error| {
@@ -185,6 +205,12 @@ fn tell_trouble(trouble: &Trouble, console: &Console) {
         }
         Trouble::Lost(gap) => console.warn(format_args!(
             "{} events ({} to {}) never reached the journal",
+            grouped(gap.count),
+            gap.from,
+            gap.to
+        )),
+        Trouble::StoreLost(gap) => console.warn(format_args!(
+            "the journal's server lost {} events ({} to {}) that it had stored",
             grouped(gap.count),
             gap.from,
             gap.to

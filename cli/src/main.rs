@@ -16,10 +16,12 @@ mod journaling;
 mod latency;
 mod moment;
 mod output;
+mod plot;
 mod publication;
 mod settings;
 mod taps;
 mod target;
+mod tune;
 mod visible;
 mod window;
 

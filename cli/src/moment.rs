@@ -28,22 +28,31 @@ pub(crate) fn parse_moment(text: &str, now: Timestamp) -> anyhow::Result<Timesta
     bail!("`{text}` is no time: write RFC 3339 (2026-11-21T10:00:00Z) or how long ago (-5m)")
 }
 
-/// Parses a duration: a number and its unit (`ms`, `s`, `m`, `h`, `d`, `w`).
+/// Parses a duration: a number, whole or decimal, and its unit (`ns`, `us`, `ms`, `s`, `m`, `h`,
+/// `d`, `w`). What is finer than a nanosecond is cut off.
 pub(crate) fn parse_duration(text: &str) -> anyhow::Result<Duration> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let milliseconds: u64 = match unit {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        "w" => 604_800_000,
-        _ => bail!("`{text}` is no duration: write a number and ms, s, m, h, d or w"),
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let unit: u128 = match unit {
+        "ns" => 1,
+        "us" | "µs" => 1000,
+        "ms" => 1_000_000,
+        "s" => 1_000_000_000,
+        "m" => 60_000_000_000,
+        "h" => 3_600_000_000_000,
+        "d" => 86_400_000_000_000,
+        "w" => 604_800_000_000_000,
+        _ => bail!("`{text}` is no duration: write a number and ns, us, ms, s, m, h, d or w"),
     };
-    let number: u64 = number.parse().map_err(|_| anyhow!("`{text}` is no duration"))?;
-    let total = number.checked_mul(milliseconds);
-    total.map(Duration::from_millis).ok_or_else(|| anyhow!("`{text}` is too long"))
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let whole: u64 = whole.parse().map_err(|_| anyhow!("`{text}` is no duration"))?;
+    let numerator: u64 = fraction.parse().map_err(|_| anyhow!("`{text}` is no duration"))?;
+    // A fraction that fits has at most 19 digits besides its zeros.
+    let scale = u32::try_from(fraction.len()).ok().and_then(|digits| 10_u128.checked_pow(digits));
+    let scale = scale.ok_or_else(|| anyhow!("`{text}` has too many digits"))?;
+    let nanos = u128::from(whole) * unit + u128::from(numerator) * unit / scale;
+    let nanos = u64::try_from(nanos).map_err(|_| anyhow!("`{text}` is too long"))?;
+    Ok(Duration::from_nanos(nanos))
 }
 
 #[cfg(test)]
@@ -62,6 +71,16 @@ mod tests {
         assert_eq!(read("2026-11-20 10:30"), "2026-11-20T10:30:00.000000000Z");
         assert_eq!(read("2026-11-20T10:30:05.25"), "2026-11-20T10:30:05.250000000Z");
         assert_eq!(read("2026-11-20T10:30:00+02:00"), "2026-11-20T08:30:00.000000000Z");
+    }
+
+    #[test]
+    fn durations_go_down_to_nanoseconds_and_may_have_fractions() {
+        let nanos = |text| parse_duration(text).unwrap().as_nanos();
+        assert_eq!(["7ns", "5us", "5µs"].map(nanos), [7, 5_000, 5_000]);
+        assert_eq!(["1.5ms", "0.05us", "2.0000000019s"].map(nanos), [1_500_000, 50, 2_000_000_001]);
+        for text in ["5", ".5ms", "5.ms", "1.2.3s", "1e3ns", "-5us", "700w ", "99999w", ""] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
     }
 
     #[test]

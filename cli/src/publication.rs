@@ -93,7 +93,7 @@ impl Publication {
         plan: Plan,
         interrupt: Interrupt,
         console: &Console,
-    ) -> anyhow::Result<Self> {
+    ) -> Result<Self, Failure> {
         let began = Instant::now();
         let ready = plan.journal.map(|settings| Ready::open(settings, console)).transpose()?;
         let damaged = ready.as_ref().is_some_and(|ready| ready.damaged);

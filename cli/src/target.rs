@@ -1,4 +1,5 @@
-//! What a reading verb reads: a journal's directory, one plain file, or standard input.
+//! What a reading verb reads: a journal's directory, one plain file, a Redis stream, or standard
+//! input.
 //!
 //! Parsed by `tail`, `stats` and `verify`. Opens for reading only.
 #![forbid(unsafe_code)]
@@ -10,6 +11,8 @@ use std::path::PathBuf;
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use ringpost::store::journal::JournalReader;
+#[cfg(feature = "redis")]
+use ringpost::store::redis::{RedisOptions, RedisReader, RedisUrl};
 use ringpost::store::{StoreError, StoreErrorKind, StoreUrl};
 use tempfile::NamedTempFile;
 
@@ -19,7 +22,8 @@ use crate::settings::Settings;
 /// Where a verb reads.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct TargetArgs {
-    /// A journal's directory, one `.jsonl` file, or `-` for standard input [env: RINGPOST_JOURNAL]
+    /// A journal's directory, one `.jsonl` file, a stream (`redis://HOST/DB?stream=KEY`), or `-`
+    /// for standard input [env: RINGPOST_JOURNAL]
     #[arg(value_name = "TARGET")]
     target: Option<String>,
     /// The same, as other verbs name it
@@ -34,6 +38,9 @@ pub(crate) enum Target {
     Path(PathBuf),
     /// Standard input.
     Stdin,
+    /// A Redis stream.
+    #[cfg(feature = "redis")]
+    Stream(RedisUrl),
 }
 
 impl TargetArgs {
@@ -50,9 +57,12 @@ impl TargetArgs {
         match place {
             Some(StoreUrl::Journal(path)) if path.as_os_str() == "-" => Ok(Target::Stdin),
             Some(StoreUrl::Journal(path)) => Ok(Target::Path(path)),
-            Some(_) => Err(Failure::usage(anyhow!(
+            #[cfg(feature = "redis")]
+            Some(StoreUrl::Redis(url)) => Ok(Target::Stream(url)),
+            Some(StoreUrl::Memory) => Err(Failure::usage(anyhow!(
                 "there is nothing to read in `memory:`: what is in memory ends with its program"
             ))),
+            Some(_) => Err(not_built_in()),
             None => Err(Failure::usage(anyhow!(
                 "no journal was named: give a TARGET, --journal or RINGPOST_JOURNAL"
             ))),
@@ -60,11 +70,26 @@ impl TargetArgs {
     }
 }
 
-/// A target opened for reading; keeps what standard input said on disk as long as it is read.
+/// A store that the library knows and this program was built without.
+pub(crate) fn not_built_in() -> Failure {
+    Failure::usage(anyhow!(
+        "this store is not built in: build ringpost-cli with the feature of its scheme's name"
+    ))
+}
+
+/// A journal opened for reading; keeps what standard input said on disk as long as it is read.
 #[derive(Debug)]
-pub(crate) struct Opened {
+pub(crate) struct OpenedJournal {
     pub(crate) reader: JournalReader,
     _spooled: Option<NamedTempFile>,
+}
+
+/// A target opened for reading.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    Journal(OpenedJournal),
+    #[cfg(feature = "redis")]
+    Stream(RedisReader),
 }
 
 impl Target {
@@ -72,13 +97,18 @@ impl Target {
     pub(crate) fn open(&self) -> Result<Opened, Failure> {
         let (path, spooled) = match self {
             Self::Path(path) => (path.clone(), None),
+            #[cfg(feature = "redis")]
+            Self::Stream(url) => {
+                let reader = RedisReader::open(url.clone(), RedisOptions::default());
+                return Ok(Opened::Stream(reader.map_err(unreadable)?));
+            }
             Self::Stdin => {
                 let file = spool().context("cannot keep standard input in a temporary file")?;
                 (file.path().to_owned(), Some(file))
             }
         };
         let reader = JournalReader::open(&path).map_err(unreadable)?;
-        Ok(Opened { reader, _spooled: spooled })
+        Ok(Opened::Journal(OpenedJournal { reader, _spooled: spooled }))
     }
 }
 
@@ -93,7 +123,7 @@ fn spool() -> io::Result<NamedTempFile> {
 pub(crate) fn unreadable(error: StoreError) -> Failure {
     let advice = match error.kind() {
         StoreErrorKind::NotFound => "; check the name, or publish into it first",
-        StoreErrorKind::Denied => "; check its permissions",
+        StoreErrorKind::Denied => "; check its permissions, of a server the user and password",
         _ => "",
     };
     anyhow!("cannot {}{advice}", told(&error)).into()

@@ -39,13 +39,21 @@ where
     F: FnMut(Delivery<'_, M>) -> R + Send + 'static,
     R: IntoOutcome,
 {
-    #[inline]
     fn handle(
         &mut self,
         delivery: Delivery<'_, M>,
         _context: &mut Context,
     ) -> impl Future<Output = Result<(), Failure>> + Send {
         std::future::ready((self.0)(delivery).into_outcome())
+    }
+
+    #[inline]
+    fn handle_now(
+        &mut self,
+        delivery: &Delivery<'_, M>,
+        _context: &mut Context,
+    ) -> Option<Result<(), Failure>> {
+        Some((self.0)(delivery.lent()).into_outcome())
     }
 }
 

@@ -59,6 +59,13 @@ impl<'a, M: Message> Delivery<'a, M> {
         }
     }
 
+    /// The same, lent once more.
+    #[inline]
+    pub(crate) fn lent(&self) -> Delivery<'_, M> {
+        let names = self.names.get();
+        Delivery::lend(self.sequence, self.topic, names, self.message.get(), &self.gaps)
+    }
+
     /// The message's place in the bus's total order. `None` for messages that never were on the
     /// ring.
     #[must_use]

@@ -115,10 +115,10 @@ impl Chosen {
         }
     }
 
-    /// Starts a run loop.
+    /// Starts a run loop. Only who shows its name asks for it.
     pub(crate) fn spawn(
         self,
-        name: &str,
+        name: impl FnOnce() -> String,
         lane: Lane,
         run: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ExecutorError> {
@@ -129,11 +129,11 @@ impl Chosen {
             Self::Workers(workers, Some(runtime)) => {
                 workers.spawn(lane, runtime.entered(run));
             }
-            Self::Own(spawn) => spawn.spawn(name, Box::pin(run))?,
+            Self::Own(spawn) => spawn.spawn(&name(), Box::pin(run))?,
             Self::Thread(_) => {
                 std::thread::Builder::new()
                     // A name given to the bus may hold what a thread's may not.
-                    .name(format!("ringpost:{name}").replace('\0', ""))
+                    .name(format!("ringpost:{}", name()).replace('\0', ""))
                     .spawn(move || block_on(run, None))?;
             }
         }

@@ -80,7 +80,7 @@ impl<M: Message> Past<M> {
                 return Refill::Ended;
             }
             match self.reader.next() {
-                Next::Item(_, entry) if self.filter.admits(entry.topic, &subscriber.names) => {
+                Next::Item(_, entry) if self.filter.admits(entry.topic, subscriber.names()) => {
                     return Refill::Some;
                 }
                 Next::Item(..) => self.reader.advance(),

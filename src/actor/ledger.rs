@@ -5,25 +5,30 @@
 //! the mailbox or the ring.
 #![forbid(unsafe_code)]
 
+use std::sync::OnceLock;
+
 use crate::DropReason;
 use crate::mailbox::losses::Losses;
 use crate::stats::Counter;
-use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The counters of one subscription.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Ledger {
-    /// Written by the runner alone, once a message.
-    pub(crate) runner: CachePadded<RunnerCounts>,
+    /// Written by the runner alone, once a message. First, see [`Subscriber`].
+    ///
+    /// [`Subscriber`]: super::subscriber::Subscriber
+    pub(crate) runner: RunnerCounts,
     /// Written by whoever loses a message.
-    pub(crate) losses: CachePadded<Losses>,
+    pub(crate) losses: LossesIfAny,
     /// How many of the losses never were in the mailbox. Written as those are.
     pub(crate) outside: Counter,
 }
 
-/// The runner's own columns.
+/// The runner's own columns: one cache line of them.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(crate) struct RunnerCounts {
     pub(crate) handled: Counter,
     pub(crate) failed: Counter,
@@ -43,8 +48,8 @@ pub(crate) struct RunnerCounts {
 impl Ledger {
     pub(crate) fn new() -> Self {
         Self {
-            runner: CachePadded::new(RunnerCounts::default()),
-            losses: CachePadded::new(Losses::new()),
+            runner: RunnerCounts::default(),
+            losses: LossesIfAny::default(),
             outside: Counter::default(),
         }
     }
@@ -54,6 +59,29 @@ impl Ledger {
     pub(crate) fn lose_outside(&self, reason: DropReason, sequence: u64) {
         self.outside.add(1);
         self.losses.record(reason, sequence, sequence, 1);
+    }
+}
+
+/// [`Losses`] that are made with the first loss: most subscriptions never have one.
+#[derive(Debug, Default)]
+pub(crate) struct LossesIfAny(OnceLock<Box<Losses>>);
+
+impl LossesIfAny {
+    /// As [`Losses::record`]. The first to lose may have to wait for another first one's
+    /// allocation; nobody after them does.
+    pub(crate) fn record(&self, reason: DropReason, from: u64, to: u64, n: u64) {
+        self.0.get_or_init(|| Box::new(Losses::new())).record(reason, from, to, n);
+    }
+
+    /// As [`Losses::count`].
+    pub(crate) fn count(&self, reason: DropReason) -> u64 {
+        self.0.get().map_or(0, |losses| losses.count(reason))
+    }
+
+    /// The losses, if there are any. Who came by a message that was put in after a loss finds it.
+    #[inline]
+    pub(crate) fn get(&self) -> Option<&Losses> {
+        self.0.get().map(|losses| &**losses)
     }
 }
 

@@ -7,48 +7,69 @@ use std::sync::Arc;
 use super::run::notice;
 use super::source::{Head, Letter, Refill, Source, drop_caught};
 use super::subscriber::Subscriber;
+use super::target::Target;
+use crate::mailbox::lazy::Found;
 use crate::mailbox::losses::Collector;
 use crate::mailbox::{Batch, Mailbox, RecvError};
 use crate::{DropReason, Gap, Message, worker};
 
-/// Messages from a mailbox.
+/// Messages from a mailbox, which is made by whoever first puts one in.
 pub(crate) struct MailboxSource<M: Message> {
-    mailbox: Mailbox<Letter<M>>,
-    batch: VecDeque<Letter<M>>,
+    target: Arc<Target<M>>,
     /// Messages below this sequence were read from history, or are older than the subscription.
     start: u64,
+    /// What it works with once there is a mailbox: an idle subscription has none of it.
+    open: Option<Box<Open<M>>>,
+}
+
+struct Open<M: Message> {
+    mailbox: Mailbox<Letter<M>>,
+    batch: VecDeque<Letter<M>>,
     collector: Collector,
     /// Gaps not yet told: each waits for the first message that is newer.
     pending: Vec<Gap>,
-    subscriber: Arc<Subscriber<M>>,
 }
 
-impl<M: Message> MailboxSource<M> {
-    pub(crate) fn new(mailbox: Mailbox<Letter<M>>, subscriber: Arc<Subscriber<M>>) -> Self {
-        Self {
+impl<M: Message> Open<M> {
+    fn new(mailbox: Mailbox<Letter<M>>) -> Box<Self> {
+        Box::new(Self {
             mailbox,
             batch: VecDeque::new(),
-            start: 0,
             collector: Collector::new(),
             pending: Vec::new(),
-            subscriber,
-        }
+        })
     }
 
-    /// Passes over what is below `start`, and tells these gaps before the first message.
-    pub(crate) fn set_start(&mut self, start: u64, gaps: Vec<Gap>) {
-        self.start = start;
-        self.pending = gaps;
+    #[inline]
+    fn refill(&mut self, subscriber: &Subscriber<M>) -> Refill {
+        let taken = self.mailbox.take_batch(usize::MAX, &mut self.batch);
+        if let Some(losses) = subscriber.ledger.losses.get() {
+            self.collector.collect(losses, &mut self.pending);
+        }
+        match taken {
+            Batch::Taken(count) => {
+                subscriber.ledger.runner.taken.add_owned(count as u64);
+                Refill::Some
+            }
+            Batch::Empty => Refill::Empty,
+            Batch::Busy => Refill::Busy,
+            Batch::Ended(ended) => {
+                if ended == RecvError::Disconnected {
+                    self.tell_disconnected(subscriber);
+                }
+                Refill::Ended
+            }
+        }
     }
 
     /// Tells the bus that this subscription is over for being slow. Comes once: it is the end.
     #[cold]
-    fn tell_disconnected(&self) {
+    fn tell_disconnected(&self, subscriber: &Subscriber<M>) {
         let text = format!(
             "disconnected: a message found its mailbox of {} full",
             self.mailbox.capacity()
         );
-        self.subscriber.notify(notice(&self.subscriber, text, false, None));
+        subscriber.notify(notice(subscriber, text, false, None));
     }
 
     /// Moves what was lost before this message to `gaps`, one gap a reason.
@@ -70,15 +91,27 @@ impl<M: Message> MailboxSource<M> {
         });
     }
 
+    #[inline]
+    fn pop(&mut self) {
+        drop_caught(self.batch.pop_front());
+    }
+
+    #[inline]
+    fn finish_batch(&self, subscriber: &Subscriber<M>) {
+        if self.batch.is_empty() {
+            subscriber.ledger.runner.set_done(self.mailbox.position());
+        }
+    }
+
     /// Counts what was taken out and not handled.
-    fn give_up_batch(&mut self, reason: DropReason) {
-        let counts = &self.subscriber.ledger.runner;
+    fn give_up_batch(&mut self, start: u64, subscriber: &Subscriber<M>, reason: DropReason) {
+        let counts = &subscriber.ledger.runner;
         while let Some(letter) = self.batch.pop_front() {
-            if letter.sequence < self.start {
+            if letter.sequence < start {
                 counts.discarded.add_owned(1);
             } else {
                 let at = letter.sequence;
-                self.subscriber.ledger.losses.record(reason, at, at, 1);
+                subscriber.ledger.losses.record(reason, at, at, 1);
                 counts.given_up.add_owned(1);
             }
             drop_caught(letter);
@@ -87,9 +120,9 @@ impl<M: Message> MailboxSource<M> {
     }
 
     /// Takes the next batch out, for `give_up_batch`; whether there will be another.
-    fn take_rest(&mut self) -> bool {
+    fn take_rest(&mut self, subscriber: &Subscriber<M>) -> bool {
         match self.mailbox.take_batch(usize::MAX, &mut self.batch) {
-            Batch::Taken(count) => self.subscriber.ledger.runner.taken.add_owned(count as u64),
+            Batch::Taken(count) => subscriber.ledger.runner.taken.add_owned(count as u64),
             // A publisher holds a place that it will fill or give back in a moment, or is making
             // room at this very moment.
             Batch::Empty | Batch::Busy => {}
@@ -99,67 +132,114 @@ impl<M: Message> MailboxSource<M> {
     }
 }
 
+impl<M: Message> MailboxSource<M> {
+    pub(crate) fn new(target: Arc<Target<M>>) -> Self {
+        Self { target, start: 0, open: None }
+    }
+
+    /// Passes over what is below `start`, and tells these gaps before the first message.
+    pub(crate) fn set_start(&mut self, start: u64, gaps: Vec<Gap>) {
+        self.start = start;
+        if !gaps.is_empty() {
+            // Somebody has to keep them; what was to be spared is spent.
+            self.target.addr.make();
+            self.look();
+        }
+        if let Some(open) = &mut self.open {
+            open.pending = gaps;
+        }
+    }
+
+    /// Looks for the mailbox; `Ended` if there never will be one.
+    #[cold]
+    fn look(&mut self) -> Refill {
+        match self.target.addr.found() {
+            Found::Mailbox(mailbox) => {
+                self.open = Some(Open::new(*mailbox));
+                Refill::Busy
+            }
+            Found::Nothing => Refill::Empty,
+            Found::Closed => Refill::Ended,
+        }
+    }
+
+    /// Closes the mailbox, also if it was not made: then it never is, or is empty when it is.
+    fn close(&mut self) {
+        self.target.addr.close();
+        if self.open.is_none() {
+            self.look();
+        }
+    }
+}
+
 impl<M: Message> Source<M> for MailboxSource<M> {
     #[inline]
     fn refill(&mut self) -> Refill {
-        let taken = self.mailbox.take_batch(usize::MAX, &mut self.batch);
-        self.collector.collect(&self.subscriber.ledger.losses, &mut self.pending);
-        match taken {
-            Batch::Taken(count) => {
-                self.subscriber.ledger.runner.taken.add_owned(count as u64);
-                Refill::Some
+        if self.open.is_none() {
+            match self.look() {
+                Refill::Busy => {}
+                nothing => return nothing,
             }
-            Batch::Empty => Refill::Empty,
-            Batch::Busy => Refill::Busy,
-            Batch::Ended(ended) => {
-                if ended == RecvError::Disconnected {
-                    self.tell_disconnected();
-                }
-                Refill::Ended
-            }
+        }
+        match &mut self.open {
+            Some(open) => open.refill(&self.target.subscriber),
+            None => Refill::Empty,
         }
     }
 
     #[inline]
     fn head<'a>(&'a mut self, gaps: &mut Vec<Gap>) -> Option<Head<'a, M>> {
-        while self.batch.front()?.sequence < self.start {
-            self.pop();
-            self.subscriber.ledger.runner.discarded.add_owned(1);
+        let open = self.open.as_mut()?;
+        while open.batch.front()?.sequence < self.start {
+            open.pop();
+            self.target.subscriber.ledger.runner.discarded.add_owned(1);
         }
-        if !self.pending.is_empty() {
-            let before = self.batch.front()?.sequence;
-            self.tell_gaps(before, gaps);
+        if !open.pending.is_empty() {
+            let before = open.batch.front()?.sequence;
+            open.tell_gaps(before, gaps);
         }
-        let Letter { sequence, topic, message } = self.batch.front()?;
+        let Letter { sequence, topic, message } = open.batch.front()?;
         Some(Head { sequence: *sequence, topic: *topic, message })
     }
 
     #[inline]
     fn pop(&mut self) {
-        drop_caught(self.batch.pop_front());
+        if let Some(open) = &mut self.open {
+            open.pop();
+        }
     }
 
     #[inline]
     fn finish_batch(&mut self) {
-        if self.batch.is_empty() {
-            self.subscriber.ledger.runner.set_done(self.mailbox.position());
+        if let Some(open) = &self.open {
+            open.finish_batch(&self.target.subscriber);
         }
     }
 
     async fn wait(&mut self) {
         // Places that publishers gave back, or that gave way, are passed without a message.
         self.finish_batch();
-        std::future::poll_fn(|task| self.mailbox.poll_idle(task)).await;
+        std::future::poll_fn(|task| match &mut self.open {
+            Some(open) => open.mailbox.poll_idle(task),
+            None => self.target.addr.poll_found(task).map(|found| {
+                if let Found::Mailbox(mailbox) = found {
+                    self.open = Some(Open::new(*mailbox));
+                }
+            }),
+        })
+        .await;
     }
 
     async fn give_up(&mut self, reason: DropReason) {
-        self.mailbox.close();
-        self.give_up_batch(reason);
-        while self.take_rest() {
-            if self.batch.is_empty() {
+        self.close();
+        let Some(open) = &mut self.open else { return };
+        let subscriber = &*self.target.subscriber;
+        open.give_up_batch(self.start, subscriber, reason);
+        while open.take_rest(subscriber) {
+            if open.batch.is_empty() {
                 worker::yield_now().await;
             }
-            self.give_up_batch(reason);
+            open.give_up_batch(self.start, subscriber, reason);
         }
     }
 }
@@ -167,10 +247,12 @@ impl<M: Message> Source<M> for MailboxSource<M> {
 impl<M: Message> Drop for MailboxSource<M> {
     /// After its own end nothing is left. Else its executor dropped it halfway.
     fn drop(&mut self) {
-        self.mailbox.close();
-        self.give_up_batch(DropReason::Stopped);
-        while self.take_rest() && !self.batch.is_empty() {
-            self.give_up_batch(DropReason::Stopped);
+        self.close();
+        let Some(open) = &mut self.open else { return };
+        let subscriber = &*self.target.subscriber;
+        open.give_up_batch(self.start, subscriber, DropReason::Stopped);
+        while open.take_rest(subscriber) && !open.batch.is_empty() {
+            open.give_up_batch(self.start, subscriber, DropReason::Stopped);
         }
     }
 }
@@ -181,7 +263,9 @@ mod tests {
 
     use super::*;
     use crate::Overflow;
-    use crate::actor::subscriber::Host;
+    use crate::actor::subscriber::{Home, Host};
+    use crate::mailbox::Wait;
+    use crate::mailbox::lazy::LazyAddr;
     use crate::topic::Pattern;
     use crate::topic::names::Names;
 
@@ -202,12 +286,14 @@ mod tests {
     fn gaps_wait_for_a_later_message_and_are_told_as_one_a_reason() {
         let host: Weak<dyn Host<u64>> = Weak::<Nobody>::new();
         let (names, pattern) = (Arc::new(Names::new()), Pattern::parse("t").unwrap());
-        let subscriber = Subscriber::new(1, 1, &pattern, names, Arc::default(), host, true);
-        let (_addr, mailbox) = Mailbox::new(4, Overflow::DropNewest);
-        let mut source = MailboxSource::<u64>::new(mailbox, Arc::new(subscriber));
+        let home = Arc::new(Home { bus: 1, names, caused: Arc::default(), host });
+        let subscriber = Arc::new(Subscriber::new(1, home, pattern, true));
+        let addr = LazyAddr::new(4, Overflow::DropNewest, Wait::Park);
+        let mut source = MailboxSource::<u64>::new(Arc::new(Target { subscriber, addr }));
         let (newest, lapped) = (DropReason::FullNewest, DropReason::Lapped);
         let lost = [gap(5, 6, newest), gap(3, 3, lapped), gap(8, 9, newest), gap(20, 20, newest)];
         source.set_start(1, lost.to_vec());
+        let source = source.open.as_mut().expect("somebody must keep the gaps");
         let mut told = Vec::new();
         source.tell_gaps(4, &mut told);
         assert_eq!(told, [gap(3, 3, lapped)]);

@@ -8,10 +8,10 @@ use std::future::poll_fn;
 use std::sync::Arc;
 
 use super::bell::Bell;
+use super::ledger::LossesIfAny;
 use super::ring_reader::RingReader;
 use super::source::{Entry, Head, Refill, Source};
 use super::subscriber::{Life, Subscriber};
-use crate::mailbox::losses::Losses;
 use crate::mailbox::wait::{Idle, Wait};
 use crate::ring::Next;
 use crate::{DropReason, Gap, Message, Sequence};
@@ -62,7 +62,12 @@ impl<M: Message> RingSource<M> {
 }
 
 /// Notes a loss; losses that touch become one gap.
-fn lose(pending: &mut Option<Gap>, losses: &Losses, (from, to): (u64, u64), reason: DropReason) {
+fn lose(
+    pending: &mut Option<Gap>,
+    losses: &LossesIfAny,
+    (from, to): (u64, u64),
+    reason: DropReason,
+) {
     let count = to - from + 1;
     let gap = pending.get_or_insert(Gap {
         from: Sequence::new(from),

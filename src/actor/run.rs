@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use super::scope;
-use super::source::{Head, Refill, Source};
+use super::source::{Refill, Source};
 use super::subscriber::{Life, Subscriber};
-use super::{Actor, Context, Delivery, Failure};
+use super::{Actor, Context, Delivery, Failure, batch};
 use crate::message::caused_by;
 use crate::topic::TopicId;
 use crate::{DropReason, Fields, Gap, Message, Notice, Sequence, worker};
@@ -24,7 +24,7 @@ const BUDGET: usize = 512;
 
 /// Why an actor stopped handling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     /// Its source is closed and empty.
     Drained,
     /// It was told to stop: what is left counts as dropped for this reason.
@@ -45,14 +45,19 @@ where
     A: Actor<M>,
     S: Source<M>,
 {
-    // Made now, so that it also speaks up for a loop that is never polled.
-    let over = Over(Arc::clone(&subscriber));
+    // An idle actor is as large as this future, and a future keeps what it was given beside what
+    // it makes of it. So everything is in one place, and all below get references.
+    let context = Context::new(subscriber.id, Arc::clone(subscriber.pattern.text()));
+    // Made now, so that it also speaks up for a loop that is never polled. The source goes before
+    // the actor, and both before the loop is over.
+    let mut body =
+        Body { source: Some(source), actor: Some(actor), context, over: Over(subscriber) };
     async move {
-        let over = over;
-        let Over(subscriber) = &over;
-        let mut life = pin!(live(actor, source, Arc::clone(subscriber)));
+        let Body { source, actor, context, over: Over(subscriber) } = &mut body;
+        let subscriber = &**subscriber;
+        let mut life = pin!(live(actor, source, context, subscriber));
         std::future::poll_fn(|task| {
-            let _inside = scope::enter(subscriber.bus, subscriber.id);
+            let _inside = scope::enter(subscriber.home.bus, subscriber.id);
             let polled = life.as_mut().poll(task);
             // A handler that waits has published some of it by now.
             note_published(subscriber);
@@ -60,6 +65,14 @@ where
         })
         .await;
     }
+}
+
+/// What a run loop works with. `None` once it is done with.
+struct Body<M: Message, A, S> {
+    source: Option<S>,
+    actor: Option<A>,
+    context: Context,
+    over: Over<M>,
 }
 
 /// Says that the run loop is over, also when its executor dropped it halfway: nobody shall wait
@@ -79,84 +92,100 @@ impl<M: Message> Drop for Over<M> {
     }
 }
 
-async fn live<M, A, S>(mut actor: A, mut source: S, subscriber: Arc<Subscriber<M>>)
+#[expect(clippy::manual_async_fn, reason = "an async fn keeps each argument twice")]
+fn live<M, A, S>(
+    actor: &mut Option<A>,
+    source: &mut Option<S>,
+    context: &mut Context,
+    subscriber: &Subscriber<M>,
+) -> impl Future<Output = ()> + Send
 where
     M: Message,
     A: Actor<M>,
     S: Source<M>,
 {
-    let mut context = Context::new(subscriber.id, Arc::clone(&subscriber.pattern));
-    let started = guarded(None::<&M>, || actor.on_start(&mut context)).await;
-    if failed(&subscriber, started, None) {
-        subscriber.advance(Life::Failed);
-        source.give_up(DropReason::Stopped).await;
-    } else {
-        let end = serve(&mut actor, &mut context, &mut source, &subscriber).await;
-        if let End::GaveUp(reason) = end {
-            source.give_up(reason).await;
+    async move {
+        if let (Some(actor), Some(source)) = (actor.as_mut(), source.as_mut()) {
+            let started = guarded(None::<&M>, || actor.on_start(context)).await;
+            if failed(subscriber, started, None) {
+                subscriber.advance(Life::Failed);
+                source.give_up(DropReason::Stopped).await;
+            } else {
+                let end = serve(actor, context, source, subscriber).await;
+                if let End::GaveUp(reason) = end {
+                    source.give_up(reason).await;
+                }
+                let stopped = guarded(None::<&M>, || actor.on_stop(context)).await;
+                failed(subscriber, stopped, None);
+            }
         }
-        let stopped = guarded(None::<&M>, || actor.on_stop(&mut context)).await;
-        failed(&subscriber, stopped, None);
+        drop(source.take());
+        // An actor's own Drop is user code too.
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(actor.take())));
+        failed(subscriber, dropped.map(|()| Ok(())), None);
+        note_published(subscriber);
+        subscriber.advance(Life::Ended);
     }
-    drop(source);
-    // An actor's own Drop is user code too.
-    let dropped = catch_unwind(AssertUnwindSafe(|| drop(actor)));
-    failed(&subscriber, dropped.map(|()| Ok(())), None);
-    note_published(&subscriber);
-    subscriber.advance(Life::Ended);
 }
 
 /// Handles messages until the source ends or the subscription does.
-async fn serve<M: Message, A: Actor<M>, S: Source<M>>(
+#[expect(clippy::manual_async_fn, reason = "an async fn keeps each argument twice")]
+fn serve<M: Message, A: Actor<M>, S: Source<M>>(
     actor: &mut A,
     context: &mut Context,
     source: &mut S,
     subscriber: &Subscriber<M>,
-) -> End {
-    let counts = &subscriber.ledger.runner;
-    let mut gaps: Vec<Gap> = Vec::new();
-    let mut budget = BUDGET;
-    let mut was_busy = false;
-    loop {
-        if let Some(end) = ending(subscriber, context) {
-            return end;
-        }
-        match source.refill() {
-            Refill::Ended => return End::Drained,
-            Refill::Busy => worker::yield_now().await,
-            Refill::Empty => {
-                if std::mem::take(&mut was_busy) {
-                    let idle = guarded(None::<&M>, || actor.on_idle(context)).await;
-                    failed(subscriber, idle, None);
-                }
-                source.wait().await;
-                budget = BUDGET;
+) -> impl Future<Output = End> + Send {
+    async move {
+        let counts = &subscriber.ledger.runner;
+        let mut gaps: Vec<Gap> = Vec::new();
+        let mut budget = BUDGET;
+        let mut was_busy = false;
+        loop {
+            if let Some(end) = ending(subscriber, context) {
+                return end;
             }
-            Refill::Some => {
-                was_busy = true;
-                while let Some(head) = source.head(&mut gaps) {
-                    let Head { sequence, topic, message } = head;
-                    let number = (sequence != 0).then(|| Sequence::new(sequence));
-                    let delivery = Delivery::lend(number, topic, &subscriber.names, message, &gaps);
-                    let outcome = guarded(Some(message), || actor.handle(delivery, context)).await;
-                    if failed(subscriber, outcome, Some((number, topic, message))) {
-                        counts.failed.add_owned(1);
-                    } else {
-                        counts.handled.add_owned(1);
+            match source.refill() {
+                Refill::Ended => return End::Drained,
+                Refill::Busy => worker::yield_now().await,
+                Refill::Empty => {
+                    if std::mem::take(&mut was_busy) {
+                        let idle = guarded(None::<&M>, || actor.on_idle(context)).await;
+                        failed(subscriber, idle, None);
                     }
-                    gaps.clear();
-                    source.pop();
-                    budget = budget.saturating_sub(1);
-                    worker::beat();
-                    if ending(subscriber, context).is_some() {
-                        break;
-                    }
-                }
-                note_published(subscriber);
-                source.finish_batch();
-                if budget == 0 {
-                    worker::yield_now().await;
+                    source.wait().await;
                     budget = BUDGET;
+                }
+                Refill::Some => {
+                    was_busy = true;
+                    loop {
+                        let (gaps, budget) = (&mut gaps, &mut budget);
+                        let ended = batch::handle(actor, context, source, subscriber, gaps, budget);
+                        if ended == batch::Ended::Done {
+                            break;
+                        }
+                        let Some(head) = source.head(gaps) else { break };
+                        let (number, topic, message) = batch::place(&head);
+                        let delivery =
+                            Delivery::lend(number, topic, subscriber.names(), message, gaps);
+                        let outcome =
+                            guarded(Some(message), || actor.handle(delivery, context)).await;
+                        if failed(subscriber, outcome, Some((number, topic, message))) {
+                            counts.failed.add_owned(1);
+                        } else {
+                            counts.handled.add_owned(1);
+                        }
+                        batch::next(source, gaps, budget);
+                        if ending(subscriber, context).is_some() {
+                            break;
+                        }
+                    }
+                    note_published(subscriber);
+                    source.finish_batch();
+                    if budget == 0 {
+                        worker::yield_now().await;
+                        budget = BUDGET;
+                    }
                 }
             }
         }
@@ -165,7 +194,7 @@ async fn serve<M: Message, A: Actor<M>, S: Source<M>>(
 
 /// Whether the subscription should end now, and why.
 #[inline]
-fn ending<M: Message>(subscriber: &Subscriber<M>, context: &Context) -> Option<End> {
+pub(super) fn ending<M: Message>(subscriber: &Subscriber<M>, context: &Context) -> Option<End> {
     match subscriber.life() {
         Life::Running if !context.is_stopping() => None,
         Life::Abandoned => Some(End::GaveUp(DropReason::Shutdown)),
@@ -179,27 +208,30 @@ fn note_published<M: Message>(subscriber: &Subscriber<M>) {
     subscriber.note_caused(scope::take_published());
 }
 
-/// Calls a hook and awaits it, catching a panic of either. `message` is the cause of what it
-/// publishes.
-async fn guarded<M: Message, F: Future>(
+/// Calls a hook, now, and gives what awaits it, catching a panic of either. `message` is the cause
+/// of what it publishes. (Called in here and not in the future, which would keep the hook's
+/// arguments for as long as it lives.)
+fn guarded<M: Message, F: Future>(
     message: Option<&M>,
     call: impl FnOnce() -> F,
-) -> Result<F::Output, Box<dyn Any + Send>> {
-    let future = catch_unwind(AssertUnwindSafe(|| with_cause(message, call)))?;
-    let mut future = pin!(future);
-    std::future::poll_fn(|task| {
-        let poll = AssertUnwindSafe(|| with_cause(message, || future.as_mut().poll(task)));
-        match catch_unwind(poll) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-            Err(panic) => Poll::Ready(Err(panic)),
-        }
-    })
-    .await
+) -> impl Future<Output = Result<F::Output, Box<dyn Any + Send>>> {
+    let called = catch_unwind(AssertUnwindSafe(|| with_cause(message, call)));
+    async move {
+        let mut future = pin!(called?);
+        std::future::poll_fn(|task| {
+            let poll = AssertUnwindSafe(|| with_cause(message, || future.as_mut().poll(task)));
+            match catch_unwind(poll) {
+                Ok(Poll::Pending) => Poll::Pending,
+                Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+                Err(panic) => Poll::Ready(Err(panic)),
+            }
+        })
+        .await
+    }
 }
 
 #[inline]
-fn with_cause<M: Message, R>(message: Option<&M>, f: impl FnOnce() -> R) -> R {
+pub(super) fn with_cause<M: Message, R>(message: Option<&M>, f: impl FnOnce() -> R) -> R {
     match message {
         Some(message) => caused_by(message, f),
         None => f(),
@@ -210,18 +242,31 @@ fn with_cause<M: Message, R>(message: Option<&M>, f: impl FnOnce() -> R) -> R {
 type Place<'a, M> = (Option<Sequence>, TopicId, &'a M);
 
 /// Whether a hook failed; if so, tells the bus.
-fn failed<M: Message>(
+#[inline]
+pub(super) fn failed<M: Message>(
     subscriber: &Subscriber<M>,
     outcome: Result<Result<(), Failure>, Box<dyn Any + Send>>,
     place: Option<Place<'_, M>>,
 ) -> bool {
+    if let Ok(Ok(())) = outcome {
+        return false;
+    }
+    tell_failed(subscriber, outcome, place);
+    true
+}
+
+#[cold]
+fn tell_failed<M: Message>(
+    subscriber: &Subscriber<M>,
+    outcome: Result<Result<(), Failure>, Box<dyn Any + Send>>,
+    place: Option<Place<'_, M>>,
+) {
     let (error, panicked) = match outcome {
-        Ok(Ok(())) => return false,
+        Ok(Ok(())) => return,
         Ok(Err(failure)) => (failure_text(failure), false),
         Err(panic) => (panic_text(panic), true),
     };
     subscriber.notify(notice(subscriber, error, panicked, place));
-    true
 }
 
 #[cold]
@@ -242,13 +287,13 @@ pub(crate) fn notice<M: Message>(
     Notice {
         topic: Notice::ERRORS,
         subscriber: subscriber.id,
-        pattern: Arc::clone(&subscriber.pattern),
+        pattern: Arc::clone(subscriber.pattern.text()),
         sequence: place.and_then(|(sequence, ..)| sequence),
-        message_topic: place.map(|(_, topic, _)| Arc::clone(subscriber.names.name(topic))),
+        message_topic: place.map(|(_, topic, _)| Arc::clone(subscriber.names().name(topic))),
         message_id: fields.id,
         error: Notice::cut(error),
         panicked,
-        of_notices: subscriber.of_notices,
+        of_notices: subscriber.pattern.sees_reserved(),
     }
 }
 

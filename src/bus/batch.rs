@@ -10,9 +10,7 @@ use std::sync::Arc;
 use super::core::Core;
 use super::inline;
 use super::late::read_back;
-use super::offer::{
-    Counts, Unreserved, found_closed, give_back, lose, lost_oldest, reserve, ring_bells,
-};
+use super::offer::{Counts, found_closed, give_back, lose, lost_oldest, reserve, ring_bells};
 use super::publish::{Refusal, RingEnd};
 use super::room::Room;
 use super::route::{Route, Target};
@@ -62,14 +60,14 @@ pub(crate) fn publish<M: Message>(
     route: &mut Arc<Route<M>>,
     scratch: &mut Scratch<M>,
     messages: &mut Vec<M>,
-) -> Result<PublishedBatch, Refusal<M, ()>> {
+) -> Result<PublishedBatch, Refusal<M>> {
     if !core.log.is_enabled() {
         scratch.discarded.append(messages);
         scratch.clear();
         return Ok(PublishedBatch::default());
     }
     if let Some(gate) = core.refuses() {
-        return Err(Refusal::at(gate, ()));
+        return Err(Refusal::at(gate));
     }
     if route.version != core.table.version() {
         *route = topic.route(&core.table);
@@ -109,17 +107,14 @@ impl<M: Message> Group<'_, M> {
         route: &mut Arc<Route<M>>,
         scratch: &mut Scratch<M>,
         messages: &mut Vec<M>,
-    ) -> Result<PublishedBatch, Refusal<M, ()>> {
+    ) -> Result<PublishedBatch, Refusal<M>> {
         let Self { core, topic, size } = *self;
         let inline = usize::from(!route.inline.is_empty());
         // Copying may do anything, so it is done before there is a place to hold.
         self.copy(route.mailboxes() + inline, scratch, messages);
         if let Err(unreserved) = reserve(route, size, &mut scratch.places) {
             scratch.discard_columns();
-            return Err(match unreserved {
-                Unreserved::Full(target) => Refusal::Full((), Room::Mailbox(target)),
-                Unreserved::Stopped(subscriber) => Refusal::Stopped(subscriber, ()),
-            });
+            return Err(unreserved.into());
         }
         scratch
             .entries
@@ -138,8 +133,8 @@ impl<M: Message> Group<'_, M> {
                 give_back(route, &mut scratch.places);
                 scratch.discard_columns();
                 return match refused {
-                    Refused::Full => Err(Refusal::Full((), Room::Ring)),
-                    Refused::Closed => Err(Refusal::Closed(())),
+                    Refused::Full => Err(Refusal::Full(Room::Ring)),
+                    Refused::Closed => Err(Refusal::Closed),
                     // Disabled between the first look and the claim: the same as before it.
                     Refused::Disabled => {
                         scratch.discarded.append(messages);
@@ -170,9 +165,11 @@ impl<M: Message> Group<'_, M> {
         }
         if rerouted {
             let old = std::mem::replace(route, topic.route(&core.table));
+            scratch.counts = counts;
             for sequence in first..first + size as u64 {
-                read_back(core, &old, route, sequence, topic.id, scratch, &mut counts);
+                read_back(core, &old, route, sequence, topic.id, scratch);
             }
+            counts = scratch.counts;
         }
         Ok(PublishedBatch {
             first: Some(Sequence::new(first)),
@@ -220,7 +217,7 @@ impl<M: Message> Group<'_, M> {
             self.lose_uncopied(target, first, column, counts);
             counts.delivered += column.len() as u64;
             for letter in column.drain(..) {
-                target.addr.fill(&mut places, letter);
+                target.addr.fill(&mut places, || letter);
             }
             if places.left() > 0 {
                 target.addr.skip(&mut places);

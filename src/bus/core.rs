@@ -5,7 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
-use super::offer::{Counts, offer};
+use super::offer::offer;
+use super::scratch::Scratch;
 use super::table::{Member, Table};
 use super::topics::Topics;
 use crate::actor::bell::Sleepers;
@@ -13,7 +14,7 @@ use crate::actor::ring_reader::RingReader;
 use crate::actor::run::panic_text;
 use crate::actor::scope;
 use crate::actor::source::{Entry, Letter};
-use crate::actor::subscriber::{Host, Life};
+use crate::actor::subscriber::{Home, Host, Life};
 use crate::mailbox::signal;
 use crate::mailbox::space::Space;
 use crate::ring::{Log, Reader};
@@ -66,6 +67,8 @@ pub(crate) struct Core<M: Message> {
     pub(crate) workers: OnceLock<Workers>,
     /// Messages that handlers of this bus published to it, and notices of their failures.
     pub(crate) caused: Arc<CachePadded<Counter>>,
+    /// What each subscription has of the bus.
+    pub(crate) home: Arc<Home<M>>,
     /// `OPEN`, `SHUT`, or the number of a required reader that stopped by failure.
     gate: AtomicU64,
     next_id: AtomicU64,
@@ -88,17 +91,24 @@ impl<M: Message> Core<M> {
             *next += 1;
             *next - 1
         };
-        Arc::new_cyclic(|this| Self {
+        let (topics, caused) = (Topics::new(), Arc::<CachePadded<Counter>>::default());
+        Arc::new_cyclic(|this: &Weak<Self>| Self {
+            home: Arc::new(Home {
+                bus: number,
+                names: Arc::clone(&topics.names),
+                caused: Arc::clone(&caused),
+                host: this.clone(),
+            }),
             number,
             settings,
             log: Log::new(slots, start),
-            topics: Topics::new(),
+            topics,
             table: Table::new(),
             room: Arc::new(Space::new()),
             sleepers: Arc::new(Sleepers::default()),
             notices: Log::new(NOTICES, 1),
             workers: workers.map(OnceLock::from).unwrap_or_default(),
-            caused: Arc::default(),
+            caused,
             gate: AtomicU64::new(OPEN),
             next_id: AtomicU64::new(1),
             flushers: Mutex::default(),
@@ -152,7 +162,7 @@ impl<M: Message> Core<M> {
         signal::fence();
         for member in self.table.members() {
             if let Member::Mailbox(target) = &member {
-                target.addr.signal().ring();
+                target.addr.ring();
             }
         }
         self.table.ring_readers();
@@ -215,11 +225,14 @@ impl<M: Message> Core<M> {
         }
         let topic = self.topics.names.intern(notice.topic);
         let Some(message) = M::from_notice(notice) else { return };
-        let (mut stolen, mut counts) = (Vec::new(), Counts::default());
+        let mut scratch = Scratch::new();
         for target in route.open.iter().chain(&route.blocking) {
             // A notice never waits, and what does not fit is counted like any other message.
             match catch_unwind(AssertUnwindSafe(|| message.clone())) {
-                Ok(copy) => offer(self, target, sequence, topic, copy, &mut stolen, &mut counts),
+                Ok(copy) => {
+                    let mut copy = Some(copy);
+                    offer(self, target, sequence, topic, &mut copy, &mut scratch);
+                }
                 Err(_) => target.subscriber.ledger.lose_outside(DropReason::Panicked, sequence),
             }
         }
@@ -245,7 +258,7 @@ impl<M: Message> Host<M> for Core<M> {
         let claimed = self.notices.with_writer(|writer| {
             let sequence = writer.claim(1).ok().map(|claim| {
                 let sequence = claim.first();
-                claim.commit(kept);
+                claim.commit(|| kept);
                 sequence
             });
             writer.reclaim();

@@ -119,14 +119,14 @@ fn run<M: Message>(route: &Route<M>, sequence: u64, topic: TopicId, message: &M)
         inline.matched.add(1);
         let subscriber = &inline.subscriber;
         let number = Some(Sequence::new(sequence));
-        let delivery = Delivery::lend(number, topic, &subscriber.names, message, &[]);
-        let scope = scope::enter(subscriber.bus, subscriber.id);
+        let delivery = Delivery::lend(number, topic, subscriber.names(), message, &[]);
+        let scope = scope::enter(subscriber.home.bus, subscriber.id);
         let call = || caused_by(message, || inline.call(delivery));
         let outcome = catch_unwind(AssertUnwindSafe(call));
         let published = scope::take_published();
         drop(scope);
         // What it published counts for the handler that it ran inside of, if any.
-        scope::note_published(subscriber.bus, published);
+        scope::note_published(subscriber.home.bus, published);
         let (error, panicked) = match outcome {
             Ok(Ok(())) => {
                 subscriber.ledger.runner.handled.add(1);

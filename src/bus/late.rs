@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::core::Core;
-use super::offer::{Counts, found_closed, lose, lose_all, offer_all, ring_bells};
+use super::offer::{found_closed, lose, lose_all, offer_all, ring_bells};
 use super::room::Room;
 use super::route::{Route, Target};
 use super::scratch::Scratch;
@@ -31,7 +31,6 @@ pub(super) fn read_back<M: Message>(
     sequence: u64,
     topic: TopicId,
     scratch: &mut Scratch<M>,
-    counts: &mut Counts,
 ) {
     let joined = Arc::new(route.joined_since(old));
     if joined.mailboxes() == 0 && joined.inline.is_empty() {
@@ -49,13 +48,13 @@ pub(super) fn read_back<M: Message>(
     drop(reader);
     let message = match copy {
         Ok(message) => message,
-        Err(reason) => return lose_all(&joined, sequence, reason, counts),
+        Err(reason) => return lose_all(&joined, sequence, reason, &mut scratch.counts),
     };
-    offer_all(core, &joined.open, sequence, topic, &message, scratch, counts);
+    offer_all(core, &joined.open, sequence, topic, &message, scratch);
     signal::fence();
     ring_bells(&joined);
-    join_late(core, &joined, sequence, topic, &message, scratch, counts);
-    counts.delivered += joined.inline.len() as u64;
+    join_late(core, &joined, sequence, topic, &message, scratch);
+    scratch.counts.delivered += joined.inline.len() as u64;
     inline::deliver(&joined, sequence, topic, &message);
     scratch.stolen.push(Letter { sequence, topic, message });
 }
@@ -70,27 +69,26 @@ pub(super) fn join_late<M: Message>(
     topic: TopicId,
     message: &M,
     scratch: &mut Scratch<M>,
-    counts: &mut Counts,
 ) {
     for target in &joined.blocking {
         let Ok(message) = catch_unwind(AssertUnwindSafe(|| message.clone())) else {
-            lose(target, sequence, DropReason::Panicked, counts);
+            lose(target, sequence, DropReason::Panicked, &mut scratch.counts);
             continue;
         };
-        match reserve_late(core, target, scratch.patient) {
+        match reserve_late(core, &target.target, scratch.patient) {
             Ok(mut places) => {
-                target.addr.fill(&mut places, Letter { sequence, topic, message });
-                counts.delivered += 1;
+                target.addr.fill(&mut places, || Letter { sequence, topic, message });
+                scratch.counts.delivered += 1;
                 signal::fence();
                 target.addr.signal().ring();
             }
             Err(NoPlace::Full) => {
                 scratch.discarded.push(message);
-                lose(target, sequence, DropReason::Joining, counts);
+                lose(target, sequence, DropReason::Joining, &mut scratch.counts);
             }
             Err(NoPlace::Closed) => {
                 scratch.discarded.push(message);
-                found_closed(core, target, sequence, counts);
+                found_closed(core, target, sequence, &mut scratch.counts);
             }
         }
     }

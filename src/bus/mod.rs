@@ -34,6 +34,7 @@ mod errors;
 mod handle;
 mod inline;
 mod late;
+mod members;
 mod offer;
 mod publish;
 mod publisher;
@@ -68,7 +69,7 @@ use self::core::Core;
 use self::handle::Handle;
 use self::publish::Refusal;
 use self::publisher::refused;
-use self::room::insist;
+use self::room::{Room, insist};
 use self::scratch::Scratch;
 use self::settle::Settle;
 use crate::actor::{Delivery, IntoOutcome, scope};
@@ -181,25 +182,25 @@ impl<M: Message> Bus<M> {
         };
         let mut scratch = Scratch::new();
         scratch.patient = patient;
-        let mut attempt = |message| {
+        let mut held = Some(message);
+        let mut attempt = |held: &mut Option<M>| {
             let mut route = entry.route(&core.table);
             let mut ring: &Log<_> = &core.log;
-            publish::publish(core, &mut ring, &entry, &mut route, &mut scratch, message)
+            publish::publish(core, &mut ring, &entry, &mut route, &mut scratch, held)
+                .published()
+                .ok_or_else(|| scratch.refused())
         };
-        let done = match attempt(message) {
-            Err(Refusal::Full(message, room)) if patient && !scope::inside() => {
-                let mut held = Some(message);
-                insist(core, room, 1, || match attempt(held.take().expect("handed back")) {
-                    Err(Refusal::Full(message, room)) => {
-                        held = Some(message);
-                        Err(room)
-                    }
-                    done => Ok(done.map_err(refused)),
+        let done = match attempt(&mut held) {
+            Err(Refusal::Full(room)) if patient && !scope::inside() => {
+                insist(core, room, 1, || match attempt(&mut held) {
+                    Err(Refusal::Full(room)) => Err(room),
+                    done => Ok(done),
                 })
-                .unwrap_or_else(|| Err(PublishError::Full(held.take().expect("handed back"))))
+                .unwrap_or(Err(Refusal::Full(Room::Ring)))
             }
-            done => done.map_err(refused),
+            done => done,
         };
+        let done = done.map_err(|refusal| refused(refusal, held));
         if let Ok(Published { sequence: Some(_), .. }) = &done {
             entry.published.add(1);
         }

@@ -68,12 +68,12 @@ impl Joining {
             Weak::NoLookAfterTheClaim => false,
             _ => self.version.load(Acquire) != *route,
         };
-        claim.commit(sequence);
+        claim.commit(|| sequence);
         if let (Some(first), Some(held)) = (first, &mut held) {
-            first.fill(held, sequence);
+            first.fill(held, || sequence);
         }
         if let Some(places) = &mut places {
-            self.addr.fill(places, sequence);
+            self.addr.fill(places, || sequence);
         }
         let joined = rerouted && *route == 0;
         if rerouted {
@@ -83,7 +83,7 @@ impl Joining {
             if joined {
                 // It has no place yet: it gets one last, when nothing else is held.
                 let mut places = self.addr.reserve(1).unwrap();
-                self.addr.fill(&mut places, sequence);
+                self.addr.fill(&mut places, || sequence);
             }
         } else if *route == 1 {
             self.addr.offer(sequence).unwrap();

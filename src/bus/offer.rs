@@ -7,33 +7,24 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::core::{Core, Stolen};
+use super::core::Core;
 use super::inline;
-use super::publish::Published;
-use super::route::{Route, Target};
+use super::publish::{HELD, Refusal};
+use super::room::Room;
+use super::route::{Leg, Route, Target};
 use super::scratch::Scratch;
 use crate::actor::source::{Letter, drop_caught};
 use crate::actor::subscriber::Life;
 use crate::mailbox::{Push, signal};
 use crate::ring::queue::{Places, Refused as NoPlace};
 use crate::topic::TopicId;
-use crate::{DropReason, Message, Sequence};
+use crate::{DropReason, Message};
 
 /// The running sums of one publish.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     pub(super) delivered: u64,
     pub(super) dropped: u64,
-}
-
-impl Counts {
-    pub(super) fn published(self, sequence: u64) -> Published {
-        Published {
-            sequence: (sequence != 0).then(|| Sequence::new(sequence)),
-            delivered: self.delivered,
-            dropped: self.dropped,
-        }
-    }
 }
 
 /// The next copy, or nothing if the message's Clone panics.
@@ -49,6 +40,15 @@ pub(super) enum Unreserved<M: Message> {
     Stopped(u64),
 }
 
+impl<M: Message> From<Unreserved<M>> for Refusal<M> {
+    fn from(unreserved: Unreserved<M>) -> Self {
+        match unreserved {
+            Unreserved::Full(target) => Self::Full(Room::Mailbox(target)),
+            Unreserved::Stopped(subscriber) => Self::Stopped(subscriber),
+        }
+    }
+}
+
 /// Claims `n` places in every `Block` mailbox of the route, or in none.
 pub(super) fn reserve<M: Message>(
     route: &Route<M>,
@@ -60,7 +60,7 @@ pub(super) fn reserve<M: Message>(
             Ok(reserved) => places.push(Some(reserved)),
             Err(NoPlace::Full) => {
                 give_back(route, places);
-                return Err(Unreserved::Full(Arc::clone(target)));
+                return Err(Unreserved::Full(Arc::clone(&target.target)));
             }
             Err(NoPlace::Closed) if target.subscriber.life() == Life::Failed => {
                 give_back(route, places);
@@ -102,21 +102,23 @@ pub(super) fn ring_bells<M: Message>(route: &Route<M>) {
 #[inline]
 pub(super) fn offer_copies<M: Message>(
     core: &Core<M>,
-    targets: &[Arc<Target<M>>],
+    legs: &[Leg<M>],
     sequence: u64,
     topic: TopicId,
     copies: &mut impl Iterator<Item = M>,
     scratch: &mut Scratch<M>,
-    counts: &mut Counts,
 ) -> usize {
     let mut next = 0;
-    while next < targets.len() {
+    while next < legs.len() {
         // One guard around the whole loop; after a panic it goes on behind the mailbox that the
         // copy was for.
         let offered = catch_unwind(AssertUnwindSafe(|| {
-            while let Some(target) = targets.get(next) {
-                let Some(message) = copies.next() else { return false };
-                offer(core, target, sequence, topic, message, &mut scratch.stolen, counts);
+            while let Some(leg) = legs.get(next) {
+                let mut copy = copies.next();
+                if copy.is_none() {
+                    return false;
+                }
+                offer(core, leg, sequence, topic, &mut copy, scratch);
                 next += 1;
             }
             true
@@ -126,66 +128,82 @@ pub(super) fn offer_copies<M: Message>(
             // The route grew since the copies were counted.
             Ok(false) => return next,
             Err(_) => {
-                lose(&targets[next], sequence, DropReason::Panicked, counts);
+                lose(&legs[next], sequence, DropReason::Panicked, &mut scratch.counts);
                 next += 1;
             }
         }
     }
-    targets.len()
+    legs.len()
 }
 
 /// Offers clones of a message that is kept.
 pub(super) fn offer_all<M: Message>(
     core: &Core<M>,
-    targets: &[Arc<Target<M>>],
+    legs: &[Leg<M>],
     sequence: u64,
     topic: TopicId,
     message: &M,
     scratch: &mut Scratch<M>,
-    counts: &mut Counts,
 ) {
-    let Ok(mut copies) = catch_unwind(AssertUnwindSafe(|| message.share(targets.len()))) else {
-        return targets
+    let Ok(mut copies) = catch_unwind(AssertUnwindSafe(|| message.share(legs.len()))) else {
+        return legs
             .iter()
-            .for_each(|target| lose(target, sequence, DropReason::Panicked, counts));
+            .for_each(|target| lose(target, sequence, DropReason::Panicked, &mut scratch.counts));
     };
-    let served = offer_copies(core, targets, sequence, topic, &mut copies, scratch, counts);
+    let served = offer_copies(core, legs, sequence, topic, &mut copies, scratch);
     drop_caught(copies);
     // None are left, unless `share` gave fewer than it was asked for.
-    for target in &targets[served..] {
-        lose(target, sequence, DropReason::Panicked, counts);
+    for leg in &legs[served..] {
+        lose(leg, sequence, DropReason::Panicked, &mut scratch.counts);
     }
 }
 
-/// Offers a message to one mailbox; what is lost by it is counted.
-#[inline]
+/// Offers the held message to one mailbox; what is lost by it is counted.
+#[inline(always)]
 pub(super) fn offer<M: Message>(
+    core: &Core<M>,
+    leg: &Leg<M>,
+    sequence: u64,
+    topic: TopicId,
+    held: &mut Option<M>,
+    scratch: &mut Scratch<M>,
+) {
+    let letter = || Letter { sequence, topic, message: held.take().expect(HELD) };
+    match leg.addr.try_push(letter) {
+        Ok(()) => scratch.counts.delivered += 1,
+        Err(_) => insist(core, leg, sequence, topic, held, scratch),
+    }
+}
+
+/// The same where there was no room, apart so that the way with room is short.
+#[cold]
+#[inline(never)]
+fn insist<M: Message>(
     core: &Core<M>,
     target: &Target<M>,
     sequence: u64,
     topic: TopicId,
-    message: M,
-    stolen: &mut Stolen<M>,
-    counts: &mut Counts,
+    held: &mut Option<M>,
+    scratch: &mut Scratch<M>,
 ) {
+    let Scratch { counts, stolen, .. } = scratch;
+    let mut letter = || Letter { sequence, topic, message: held.take().expect(HELD) };
     let before = stolen.len();
-    let pushed = target.addr.push(Letter { sequence, topic, message }, stolen);
-    if stolen.len() > before {
-        // Also where others took the room that was made.
-        lost_oldest(target, &stolen[before..]);
-    }
+    let pushed = target.addr.push(&mut letter, stolen);
+    // Also where others took the room that was made.
+    lost_oldest(target, &stolen[before..]);
     match pushed {
         Push::Taken => counts.delivered += 1,
         Push::TookOldest(_) => {
             counts.delivered += 1;
             counts.dropped += 1;
         }
-        Push::Refused(letter) | Push::Disconnected(letter) => {
-            stolen.push(letter);
+        Push::Refused | Push::Disconnected => {
+            stolen.push(letter());
             lose(target, sequence, DropReason::FullNewest, counts);
         }
-        Push::Closed(letter) => {
-            stolen.push(letter);
+        Push::Closed => {
+            stolen.push(letter());
             found_closed(core, target, sequence, counts);
         }
     }

@@ -24,8 +24,7 @@ use super::core::{Core, Gate};
 use super::inline;
 use super::late::{join_late, read_back};
 use super::offer::{
-    Counts, Unreserved, copy, give_back, lose, lose_all, offer, offer_all, offer_copies, reserve,
-    ring_bells,
+    Counts, copy, give_back, lose, lose_all, offer, offer_all, offer_copies, reserve, ring_bells,
 };
 use super::room::Room;
 use super::route::Route;
@@ -34,7 +33,8 @@ use super::topics::TopicEntry;
 use crate::actor::scope;
 use crate::actor::source::{Entry, Letter, drop_caught};
 use crate::mailbox::signal;
-use crate::ring::{Log, Pen, Refused, Writer};
+use crate::ring::{Log, Pen, Writer};
+use crate::topic::TopicId;
 use crate::{DropReason, Message, Sequence, Stamp, trace};
 
 /// What became of a published message at the moment of its publish.
@@ -50,25 +50,65 @@ pub struct Published {
     pub dropped: u64,
 }
 
-/// What a publish on a disabled bus comes to.
-const NOTHING: Published = Published { sequence: None, delivered: 0, dropped: 0 };
-
-/// Why nothing was published.
-pub(crate) enum Refusal<M: Message, T = M> {
-    Full(T, Room<M>),
-    Closed(T),
-    Stopped(u64, T),
+/// What a publish came to, in two registers: a result that is read back from memory in other
+/// pieces than it was written in stalls a core for longer than a whole publish takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    /// 0 if nothing was published, because the bus is disabled.
+    sequence: u64,
+    /// Delivered below, dropped above, 32 bits each.
+    counts: u64,
 }
 
-impl<M: Message, T> Refusal<M, T> {
+impl Outcome {
+    const NOTHING: Self = Self { sequence: 0, counts: 0 };
+    const REFUSED: Self = Self { sequence: u64::MAX, counts: 0 };
+
+    #[inline]
+    fn new(sequence: u64, counts: Counts) -> Self {
+        let low = |n: u64| n.min(u64::from(u32::MAX));
+        Self { sequence, counts: low(counts.delivered) | low(counts.dropped) << 32 }
+    }
+
+    #[inline]
+    pub(crate) fn is_published(self) -> bool {
+        self != Self::REFUSED && self != Self::NOTHING
+    }
+
+    /// None if it was refused: see `Scratch::refused`.
+    #[inline]
+    pub(crate) fn published(self) -> Option<Published> {
+        if self == Self::REFUSED {
+            return None;
+        }
+        let (delivered, dropped) = (self.counts & u64::from(u32::MAX), self.counts >> 32);
+        let sequence = (self.sequence != 0).then(|| Sequence::new(self.sequence));
+        Some(Published { sequence, delivered, dropped })
+    }
+}
+
+/// Why nothing was published. The message is where it was.
+pub(crate) enum Refusal<M: Message> {
+    Full(Room<M>),
+    Closed,
+    Stopped(u64),
+}
+
+impl<M: Message> Refusal<M> {
     #[cold]
-    pub(super) fn at(gate: Gate, message: T) -> Self {
+    pub(super) fn at(gate: Gate) -> Self {
         match gate {
-            Gate::Closed => Self::Closed(message),
-            Gate::Stopped(subscriber) => Self::Stopped(subscriber, message),
+            Gate::Closed => Self::Closed,
+            Gate::Stopped(subscriber) => Self::Stopped(subscriber),
         }
     }
 }
+
+/// A refusal lies in `Scratch::refusal`: what is returned on the way out stays in registers.
+pub(super) struct Refused;
+
+/// Why a message that is on its way is where it is looked for.
+pub(super) const HELD: &str = "a message is taken once, by its place on the ring or by its end";
 
 /// The end of the ring that a publish writes to: a publisher's own, or one borrowed for a moment.
 pub(crate) trait RingEnd<M: Message> {
@@ -90,176 +130,192 @@ impl<M: Message> RingEnd<M> for &Log<Entry<M>> {
     }
 }
 
-/// Publishes one message, or hands it back.
-#[inline]
+/// Publishes the message that is held, which is there, or leaves it where it is.
+#[inline(always)]
 pub(crate) fn publish<M: Message>(
     core: &Core<M>,
     ring: &mut impl RingEnd<M>,
     topic: &TopicEntry<M>,
     route: &mut Arc<Route<M>>,
     scratch: &mut Scratch<M>,
-    mut message: M,
-) -> Result<Published, Refusal<M>> {
+    held: &mut Option<M>,
+) -> Outcome {
     if !core.log.is_enabled() {
-        return Ok(NOTHING);
+        return Outcome::NOTHING;
     }
     if let Some(gate) = core.refuses() {
-        return Err(Refusal::at(gate, message));
+        scratch.refusal = Some(Refusal::at(gate));
+        return Outcome::REFUSED;
     }
-    message.stamp(&Stamp::default());
+    held.as_mut().expect(HELD).stamp(&Stamp::default());
     if route.version != core.table.version() {
         *route = topic.route(&core.table);
     }
-    let line = core.settings.log_events.then(|| trace::Line::of(&message));
-    let done = if route.mailboxes() == 0 && route.inline.is_empty() {
-        to_ring_alone(core, ring, topic, route, scratch, message)
+    let line = core.settings.log_events.then(|| trace::Line::of(held.as_ref().expect(HELD)));
+    let done = if route.is_ring_alone() {
+        to_ring_alone(core, ring, topic, route, scratch, held)
     } else {
-        to_everybody(core, ring, topic, route, scratch, message)
+        to_everybody(core, ring, topic, route, scratch, held)
     };
     scratch.clear();
     ring.with(|pen| pen.reclaim());
-    if let (Some(line), Ok(Published { sequence: Some(_), .. })) = (line, &done) {
+    if let (Some(line), Ok(_)) = (line, &done) {
         line.published(&topic.name, route.subscribers());
     }
-    done
+    match done {
+        Ok(sequence) => Outcome::new(sequence, scratch.counts),
+        Err(Refused) if scratch.refusal.is_some() => Outcome::REFUSED,
+        Err(Refused) => Outcome::NOTHING,
+    }
 }
 
 /// The short way: nobody to copy for, so the message moves to the ring.
-#[inline]
+#[inline(always)]
 fn to_ring_alone<M: Message>(
     core: &Core<M>,
     ring: &mut impl RingEnd<M>,
     topic: &TopicEntry<M>,
     route: &mut Arc<Route<M>>,
     scratch: &mut Scratch<M>,
-    message: M,
-) -> Result<Published, Refusal<M>> {
+    held: &mut Option<M>,
+) -> Result<u64, Refused> {
     let id = topic.id;
-    let claimed = ring.with(|pen| match pen.claim(1) {
-        Ok(claim) => {
-            let sequence = claim.first();
-            let rerouted = core.table.version() != route.version;
-            claim.commit(Entry { topic: id, message });
-            Ok((sequence, rerouted))
-        }
-        Err(refused) => Err((refused, message)),
+    let claimed = ring.with(|pen| {
+        let claim = pen.claim(1)?;
+        let sequence = claim.first();
+        let rerouted = core.table.version() != route.version;
+        claim.commit(|| Entry { topic: id, message: held.take().expect(HELD) });
+        Ok((sequence, rerouted))
     });
     let (sequence, rerouted) = match claimed {
         Ok(claimed) => claimed,
-        Err((refused, message)) => return refusal(refused, message, scratch),
+        Err(refused) => return Err(scratch.refuse(refused)),
     };
     scope::note_published(core.number, 1);
-    let old = rerouted.then(|| std::mem::replace(route, topic.route(&core.table)));
-    let mut counts = Counts { delivered: route.readers, dropped: 0 };
+    scratch.counts = Counts { delivered: route.readers, dropped: 0 };
     signal::fence();
     core.ring_readers();
-    if let Some(old) = &old {
-        read_back(core, old, route, sequence, id, scratch, &mut counts);
+    if rerouted {
+        let old = std::mem::replace(route, topic.route(&core.table));
+        scratch.counts.delivered = route.readers;
+        read_back(core, &old, route, sequence, id, scratch);
     }
-    Ok(counts.published(sequence))
+    Ok(sequence)
 }
 
 /// The whole way.
+#[inline(never)]
 fn to_everybody<M: Message>(
     core: &Core<M>,
     ring: &mut impl RingEnd<M>,
     topic: &TopicEntry<M>,
     route: &mut Arc<Route<M>>,
     scratch: &mut Scratch<M>,
-    message: M,
-) -> Result<Published, Refusal<M>> {
+    held: &mut Option<M>,
+) -> Result<u64, Refused> {
     let id = topic.id;
-    let mut copies = message.share(route.mailboxes() + 1);
-    let Some(on_ring) = copy(&mut copies) else {
+    let mut copies = held.as_ref().expect(HELD).share(route.mailboxes() + 1);
+    let mut on_ring = copy(&mut copies);
+    if on_ring.is_none() {
         // A message that can't be copied goes to the ring alone; its mailboxes lose it.
         drop_caught(copies);
-        return without_copies(core, ring, topic, route, scratch, message);
-    };
+        return without_copies(core, ring, topic, route, scratch, held);
+    }
     if !route.blocking.is_empty() {
         // Copying may do anything, so it is done before there is a place to hold.
         scratch.copies.extend(route.blocking.iter().map(|_| copy(&mut copies)));
         if let Err(refused) = reserve(route, 1, &mut scratch.places) {
             drop_caught(copies);
             scratch.discard_copies(on_ring);
-            return Err(match refused {
-                Unreserved::Full(target) => Refusal::Full(message, Room::Mailbox(target)),
-                Unreserved::Stopped(subscriber) => Refusal::Stopped(subscriber, message),
-            });
+            scratch.refusal = Some(refused.into());
+            return Err(Refused);
         }
     }
-    let claimed = ring.with(|pen| match pen.claim(1) {
-        Ok(claim) => {
-            let sequence = claim.first();
-            let rerouted = core.table.version() != route.version;
-            claim.commit(Entry { topic: id, message: on_ring });
-            Ok((sequence, rerouted))
-        }
-        Err(refused) => Err((refused, on_ring)),
+    let claimed = ring.with(|pen| {
+        let claim = pen.claim(1)?;
+        let sequence = claim.first();
+        let rerouted = core.table.version() != route.version;
+        claim.commit(|| Entry { topic: id, message: on_ring.take().expect(HELD) });
+        Ok((sequence, rerouted))
     });
     let (sequence, rerouted) = match claimed {
         Ok(claimed) => claimed,
-        Err((refused, on_ring)) => {
+        Err(refused) => {
             give_back(route, &mut scratch.places);
             drop_caught(copies);
             scratch.discard_copies(on_ring);
-            return refusal(refused, message, scratch);
+            return Err(scratch.refuse(refused));
         }
     };
     scope::note_published(core.number, 1);
     let old = rerouted.then(|| std::mem::replace(route, topic.route(&core.table)));
     let reserved: &Route<M> = old.as_deref().unwrap_or(route);
-    let mut counts = Counts { delivered: route.readers, dropped: 0 };
+    scratch.counts = Counts { delivered: route.readers, dropped: 0 };
 
-    for ((target, place), copy) in
-        reserved.blocking.iter().zip(&mut scratch.places).zip(&mut scratch.copies)
-    {
-        match (place, copy.take()) {
-            (Some(places), Some(message)) => {
-                target.addr.fill(places, Letter { sequence, topic: id, message });
-                counts.delivered += 1;
-            }
-            (Some(places), None) => {
-                target.addr.skip(places);
-                lose(target, sequence, DropReason::Panicked, &mut counts);
-            }
-            // Cancelled before it had a place.
-            (None, copy) => scratch.discarded.extend(copy),
-        }
+    if !reserved.blocking.is_empty() {
+        fill_places(reserved, sequence, id, scratch);
     }
-    scratch.places.clear();
-    scratch.copies.clear();
 
     let keep = rerouted || !route.inline.is_empty();
     let (most, last) = match route.open.split_last() {
         Some((last, most)) if !keep => (most, Some(last)),
         _ => (&route.open[..], None),
     };
-    let served = offer_copies(core, most, sequence, id, &mut copies, scratch, &mut counts);
+    let served = offer_copies(core, most, sequence, id, &mut copies, scratch);
     drop_caught(copies);
     if served < most.len() {
-        offer_all(core, &most[served..], sequence, id, &message, scratch, &mut counts);
+        let message = held.as_ref().expect(HELD);
+        offer_all(core, &most[served..], sequence, id, message, scratch);
     }
     if let Some(target) = last {
-        offer(core, target, sequence, id, message, &mut scratch.stolen, &mut counts);
+        offer(core, target, sequence, id, held, scratch);
         signal::fence();
         ring_bells(route);
         core.ring_readers();
-        return Ok(counts.published(sequence));
+        return Ok(sequence);
     }
     signal::fence();
     ring_bells(reserved);
     ring_bells(route);
     core.ring_readers();
+    let message = held.take().expect(HELD);
     if let Some(old) = &old {
         let joined = route.joined_since(old);
-        join_late(core, &joined, sequence, id, &message, scratch, &mut counts);
+        join_late(core, &joined, sequence, id, &message, scratch);
     }
     if !route.inline.is_empty() {
-        counts.delivered += route.inline.len() as u64;
+        scratch.counts.delivered += route.inline.len() as u64;
         inline::deliver(route, sequence, id, &message);
     }
     scratch.stolen.push(Letter { sequence, topic: id, message });
-    Ok(counts.published(sequence))
+    Ok(sequence)
+}
+
+/// Fills the places that were claimed before the ring.
+fn fill_places<M: Message>(
+    reserved: &Route<M>,
+    sequence: u64,
+    topic: TopicId,
+    scratch: &mut Scratch<M>,
+) {
+    let Scratch { places, copies, counts, discarded, .. } = scratch;
+    for ((target, place), copy) in reserved.blocking.iter().zip(&mut *places).zip(&mut *copies) {
+        match place {
+            Some(places) if copy.is_some() => {
+                let mut message = || copy.take().expect(HELD);
+                target.addr.fill(places, || Letter { sequence, topic, message: message() });
+                counts.delivered += 1;
+            }
+            Some(places) => {
+                target.addr.skip(places);
+                lose(target, sequence, DropReason::Panicked, counts);
+            }
+            // Cancelled before it had a place.
+            None => discarded.extend(copy.take()),
+        }
+    }
+    places.clear();
+    copies.clear();
 }
 
 /// The message's own Clone panicked: it is published, and every mailbox loses it.
@@ -270,30 +326,11 @@ fn without_copies<M: Message>(
     topic: &TopicEntry<M>,
     route: &Arc<Route<M>>,
     scratch: &mut Scratch<M>,
-    message: M,
-) -> Result<Published, Refusal<M>> {
+    held: &mut Option<M>,
+) -> Result<u64, Refused> {
     // Whoever joins meanwhile is served from the ring.
     let mut now = Arc::clone(route);
-    let done = to_ring_alone(core, ring, topic, &mut now, scratch, message)?;
-    let mut counts = Counts { delivered: done.delivered, dropped: done.dropped };
-    if let Some(sequence) = done.sequence {
-        lose_all(route, sequence.get(), DropReason::Panicked, &mut counts);
-    }
-    Ok(Published { sequence: done.sequence, ..counts.published(0) })
-}
-
-fn refusal<M: Message>(
-    refused: Refused,
-    message: M,
-    scratch: &mut Scratch<M>,
-) -> Result<Published, Refusal<M>> {
-    match refused {
-        Refused::Full => Err(Refusal::Full(message, Room::Ring)),
-        Refused::Closed => Err(Refusal::Closed(message)),
-        // Disabled between the first look and the claim: the same as before it.
-        Refused::Disabled => {
-            scratch.discarded.push(message);
-            Ok(NOTHING)
-        }
-    }
+    let sequence = to_ring_alone(core, ring, topic, &mut now, scratch, held)?;
+    lose_all(route, sequence, DropReason::Panicked, &mut scratch.counts);
+    Ok(sequence)
 }

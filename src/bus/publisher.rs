@@ -9,7 +9,7 @@ use super::alarm;
 use super::batch::{self, PublishedBatch};
 use super::errors::{BatchError, PublishError};
 use super::handle::Handle;
-use super::publish::{self, Published, Refusal};
+use super::publish::{self, HELD, Outcome, Published, Refusal};
 use super::room::{Room, insist};
 use super::route::Route;
 use super::scratch::Scratch;
@@ -77,7 +77,11 @@ impl<M: Message> Publisher<M> {
     /// nothing was published.
     #[inline]
     pub fn try_publish(&mut self, message: impl Into<M>) -> Result<Published, PublishError<M>> {
-        self.attempt(message.into(), false).map_err(refused)
+        let mut held = Some(message.into());
+        match self.attempt(&mut held, false).published() {
+            Some(published) => Ok(published),
+            None => Err(refused(self.scratch.refused(), held)),
+        }
     }
 
     /// Publishes, and waits if a `Block` subscription or a required tap has no room: at most the
@@ -89,27 +93,27 @@ impl<M: Message> Publisher<M> {
     /// As [`try_publish`](Self::try_publish).
     #[inline]
     pub fn publish(&mut self, message: impl Into<M>) -> Result<Published, PublishError<M>> {
-        match self.attempt(message.into(), true) {
-            Ok(published) => Ok(published),
-            Err(Refusal::Full(message, room)) if !scope::inside() => self.insist(message, room),
-            Err(refusal) => Err(refused(refusal)),
+        let mut held = Some(message.into());
+        match self.attempt(&mut held, true).published() {
+            Some(published) => Ok(published),
+            None => self.insist(held),
         }
     }
 
     #[cold]
-    fn insist(&mut self, message: M, room: Room<M>) -> Result<Published, PublishError<M>> {
-        let (core, mut held) = (Arc::clone(&self.handle.core), Some(message));
-        insist(&core, room, 1, || {
-            let message = held.take().expect("a refusal gives the message back");
-            match self.attempt(message, true) {
-                Err(Refusal::Full(message, room)) => {
-                    held = Some(message);
-                    Err(room)
-                }
-                done => Ok(done.map_err(refused)),
+    fn insist(&mut self, mut held: Option<M>) -> Result<Published, PublishError<M>> {
+        let done = match self.scratch.refused() {
+            Refusal::Full(room) if !scope::inside() => {
+                let core = Arc::clone(&self.handle.core);
+                insist(&core, room, 1, || match self.again(&mut held, true) {
+                    Err(Refusal::Full(room)) => Err(room),
+                    done => Ok(done),
+                })
+                .unwrap_or(Err(Refusal::Full(Room::Ring)))
             }
-        })
-        .unwrap_or_else(|| Err(PublishError::Full(held.take().expect("refused once more"))))
+            refusal => Err(refusal),
+        };
+        done.map_err(|refusal| refused(refusal, held))
     }
 
     /// As [`publish`](Self::publish), but the calling task waits, not its thread: also inside
@@ -126,23 +130,20 @@ impl<M: Message> Publisher<M> {
         &mut self,
         message: impl Into<M>,
     ) -> Result<Published, PublishError<M>> {
-        let mut message = message.into();
+        let mut held = Some(message.into());
         let (since, mut waited) = (Instant::now(), false);
         loop {
             // The task may wait, but not its thread.
-            let room = match self.attempt(message, false) {
-                Err(Refusal::Full(back, room)) => {
-                    message = back;
-                    room
-                }
-                done => return done.map_err(refused),
+            let room = match self.again(&mut held, false) {
+                Err(Refusal::Full(room)) => room,
+                done => return done.map_err(|refusal| refused(refusal, held)),
             };
             let core = &self.handle.core;
             let deadline = alarm::add(since, room.timeout(core, 1));
             // A ring without a free block has room by its numbers: then only the clock ends this.
             let over = waited && Instant::now() >= deadline;
             if over || room.is_own(core) || !room.wait(core, 1, deadline).await {
-                return Err(PublishError::Full(message));
+                return Err(refused(Refusal::Full(room), held));
             }
             if std::mem::replace(&mut waited, true) {
                 worker::yield_now().await;
@@ -168,12 +169,12 @@ impl<M: Message> Publisher<M> {
                 batch::publish(&core, writer, topic, route, scratch, messages)
             };
             let chunk = match attempt(self) {
-                Err(Refusal::Full((), room)) if !scope::inside() => {
+                Err(Refusal::Full(room)) if !scope::inside() => {
                     insist(&core, room, most, || match attempt(self) {
-                        Err(Refusal::Full((), room)) => Err(room),
+                        Err(Refusal::Full(room)) => Err(room),
                         done => Ok(done),
                     })
-                    .unwrap_or(Err(Refusal::Full((), Room::Ring)))
+                    .unwrap_or(Err(Refusal::Full(Room::Ring)))
                 }
                 done => done,
             };
@@ -182,28 +183,38 @@ impl<M: Message> Publisher<M> {
                     self.tally.add_owned(chunk.count);
                     published.add(chunk);
                 }
-                Err(refusal) => return Err(BatchError { published, cause: refused(refusal) }),
+                Err(refusal) => {
+                    return Err(BatchError { published, cause: refused(refusal, Some(())) });
+                }
             }
         }
         Ok(published)
     }
 
-    #[inline]
-    fn attempt(&mut self, message: M, patient: bool) -> Result<Published, Refusal<M>> {
+    #[inline(always)]
+    fn attempt(&mut self, held: &mut Option<M>, patient: bool) -> Outcome {
         let Self { handle, topic, route, writer, scratch, tally } = self;
         scratch.patient = patient;
-        let published = publish::publish(&handle.core, writer, topic, route, scratch, message)?;
-        tally.add_owned(u64::from(published.sequence.is_some()));
-        Ok(published)
+        let outcome = publish::publish(&handle.core, writer, topic, route, scratch, held);
+        tally.add_owned(u64::from(outcome.is_published()));
+        outcome
+    }
+
+    /// The same where it need not be fast.
+    #[cold]
+    fn again(&mut self, held: &mut Option<M>, patient: bool) -> Result<Published, Refusal<M>> {
+        self.attempt(held, patient).published().ok_or_else(|| self.scratch.refused())
     }
 }
 
-/// The public form of a refusal.
-pub(crate) fn refused<M: Message, T>(refusal: Refusal<M, T>) -> PublishError<T> {
+/// The public form of a refusal, with what was not published.
+#[cold]
+pub(crate) fn refused<M: Message, T>(refusal: Refusal<M>, held: Option<T>) -> PublishError<T> {
+    let message = held.expect(HELD);
     match refusal {
-        Refusal::Full(message, _) => PublishError::Full(message),
-        Refusal::Closed(message) => PublishError::Closed(message),
-        Refusal::Stopped(subscriber, message) => PublishError::Stopped { subscriber, message },
+        Refusal::Full(_) => PublishError::Full(message),
+        Refusal::Closed => PublishError::Closed(message),
+        Refusal::Stopped(subscriber) => PublishError::Stopped { subscriber, message },
     }
 }
 

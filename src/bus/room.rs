@@ -28,7 +28,7 @@ impl<M: Message> Room<M> {
     /// How long a publish of `n` messages waits for it.
     pub(crate) fn timeout(&self, core: &Core<M>, n: usize) -> Duration {
         match self {
-            Self::Mailbox(target) => timeout_of(target.overflow),
+            Self::Mailbox(target) => timeout_of(target.addr.overflow()),
             // Of several that are in the way, whoever has the least patience.
             Self::Ring => Self::in_the_way(core, n)
                 .map(|reader| reader.timeout)

@@ -1,26 +1,41 @@
 //! Whom a topic reaches: an immutable snapshot, resolved once a topic and table.
 #![forbid(unsafe_code)]
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use super::inline::Inline;
 use super::table::Member;
 use crate::Message;
 use crate::actor::source::Letter;
-use crate::actor::subscriber::Subscriber;
-use crate::mailbox::{Addr, Overflow};
+pub(crate) use crate::actor::target::Target;
+use crate::mailbox::Addr;
 
-/// A subscription's mailbox, as publishers see it.
-pub(crate) struct Target<M: Message> {
-    pub(crate) subscriber: Arc<Subscriber<M>>,
+/// One mailbox of a route. The address lies in the route itself: the claim of the mailbox before
+/// is a locked instruction, every load behind it waits for it, so each step to memory counts. So a
+/// mailbox is made when somebody resolves a route that leads to it.
+pub(crate) struct Leg<M: Message> {
     pub(crate) addr: Addr<Letter<M>>,
-    pub(crate) overflow: Overflow,
+    pub(crate) target: Arc<Target<M>>,
 }
 
-impl<M: Message> Target<M> {
-    /// Whether publishers must not overrun it.
-    pub(crate) fn blocks(&self) -> bool {
-        matches!(self.overflow, Overflow::Block { .. })
+impl<M: Message> Leg<M> {
+    fn new(target: Arc<Target<M>>) -> Self {
+        Self { addr: target.addr.clone(), target }
+    }
+}
+
+impl<M: Message> Clone for Leg<M> {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.target))
+    }
+}
+
+impl<M: Message> Deref for Leg<M> {
+    type Target = Target<M>;
+
+    fn deref(&self) -> &Target<M> {
+        &self.target
     }
 }
 
@@ -29,9 +44,9 @@ pub(crate) struct Route<M: Message> {
     /// The table's version it was resolved for.
     pub(crate) version: u64,
     /// Mailboxes in which a place is claimed before the ring.
-    pub(crate) blocking: Box<[Arc<Target<M>>]>,
+    pub(crate) blocking: Box<[Leg<M>]>,
     /// All other mailboxes.
-    pub(crate) open: Box<[Arc<Target<M>>]>,
+    pub(crate) open: Box<[Leg<M>]>,
     /// Handlers that run on the publisher's thread.
     pub(crate) inline: Box<[Arc<Inline<M>>]>,
     /// How many subscriptions read the ring itself.
@@ -44,8 +59,8 @@ impl<M: Message> Route<M> {
         let (mut blocking, mut open, mut inline, mut readers) = (vec![], vec![], vec![], 0);
         for (_, member) in members {
             match member {
-                Member::Mailbox(target) if target.blocks() => blocking.push(target),
-                Member::Mailbox(target) => open.push(target),
+                Member::Mailbox(target) if target.blocks() => blocking.push(Leg::new(target)),
+                Member::Mailbox(target) => open.push(Leg::new(target)),
                 Member::Inline(handler) => inline.push(handler),
                 Member::Ring(_) => readers += 1,
             }
@@ -57,6 +72,12 @@ impl<M: Message> Route<M> {
             inline: inline.into(),
             readers,
         }
+    }
+
+    /// Whether a message goes to the ring and nowhere else.
+    #[inline]
+    pub(crate) fn is_ring_alone(&self) -> bool {
+        self.blocking.is_empty() && self.open.is_empty() && self.inline.is_empty()
     }
 
     /// How many mailboxes it has.
@@ -72,15 +93,16 @@ impl<M: Message> Route<M> {
 
     /// What it has more than an older route of the same topic.
     pub(crate) fn joined_since(&self, old: &Self) -> Self {
-        fn fresh<T>(new: &[Arc<T>], old: &[Arc<T>]) -> Box<[Arc<T>]> {
-            let known = |one: &Arc<T>| old.iter().any(|other| Arc::ptr_eq(other, one));
+        fn fresh<T: Clone>(new: &[T], old: &[T], same: impl Fn(&T, &T) -> bool) -> Box<[T]> {
+            let known = |one: &T| old.iter().any(|other| same(one, other));
             new.iter().filter(|one| !known(one)).cloned().collect()
         }
+        let same = |a: &Leg<M>, b: &Leg<M>| Arc::ptr_eq(&a.target, &b.target);
         Self {
             version: self.version,
-            blocking: fresh(&self.blocking, &old.blocking),
-            open: fresh(&self.open, &old.open),
-            inline: fresh(&self.inline, &old.inline),
+            blocking: fresh(&self.blocking, &old.blocking, same),
+            open: fresh(&self.open, &old.open, same),
+            inline: fresh(&self.inline, &old.inline, Arc::ptr_eq),
             readers: 0,
         }
     }

@@ -2,9 +2,12 @@
 #![forbid(unsafe_code)]
 
 use super::core::Stolen;
-use crate::Message;
+use super::offer::Counts;
+use super::publish::{Refusal, Refused};
+use super::room::Room;
 use crate::actor::source::{Entry, Letter, drop_caught};
 use crate::ring::queue::Places;
+use crate::{Message, ring};
 
 /// Lists that a publisher keeps, so that publishing allocates nothing.
 pub(crate) struct Scratch<M: Message> {
@@ -18,6 +21,10 @@ pub(crate) struct Scratch<M: Message> {
     /// What goes last: foreign drops.
     pub(super) stolen: Stolen<M>,
     pub(super) discarded: Vec<M>,
+    /// What the publish under way came to.
+    pub(super) counts: Counts,
+    /// Why it was refused. None if the bus was disabled meanwhile, as before it.
+    pub(super) refusal: Option<Refusal<M>>,
     /// Whether this publish may wait for a `Block` mailbox that joined while it was under way.
     pub(super) patient: bool,
 }
@@ -31,14 +38,33 @@ impl<M: Message> Scratch<M> {
             columns: Vec::new(),
             stolen: Vec::new(),
             discarded: Vec::new(),
+            counts: Counts::default(),
+            refusal: None,
             patient: false,
         }
     }
 
+    /// Why the last publish was refused.
+    #[cold]
+    pub(crate) fn refused(&mut self) -> Refusal<M> {
+        self.refusal.take().expect("a publish that was refused says why")
+    }
+
     /// Sets the copies of a message aside that was not published.
     #[cold]
-    pub(super) fn discard_copies(&mut self, on_ring: M) {
-        self.discarded.extend(self.copies.drain(..).flatten().chain([on_ring]));
+    pub(super) fn discard_copies(&mut self, on_ring: Option<M>) {
+        self.discarded.extend(self.copies.drain(..).flatten().chain(on_ring));
+    }
+
+    /// Notes why the ring did not take it.
+    #[cold]
+    pub(super) fn refuse(&mut self, refused: ring::Refused) -> Refused {
+        self.refusal = match refused {
+            ring::Refused::Full => Some(Refusal::Full(Room::Ring)),
+            ring::Refused::Closed => Some(Refusal::Closed),
+            ring::Refused::Disabled => None,
+        };
+        Refused
     }
 
     /// The same for the copies of a batch.

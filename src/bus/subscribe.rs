@@ -9,7 +9,6 @@ use super::core::Core;
 use super::errors::SubscribeError;
 use super::inline::{Handler, Inline};
 use super::room::timeout_of;
-use super::route::Target;
 use super::subscription::Subscription;
 use super::table::{Member, RingMember};
 use crate::actor::bell::Bell;
@@ -21,9 +20,11 @@ use crate::actor::ring_reader::RingReader;
 use crate::actor::ring_source::RingSource;
 use crate::actor::run::run;
 use crate::actor::source::Source;
-use crate::actor::subscriber::{Host, Subscriber};
+use crate::actor::subscriber::Subscriber;
+use crate::actor::target::Target;
 use crate::actor::{Actor, Delivery, Executor, IntoOutcome};
-use crate::mailbox::{Mailbox, Overflow};
+use crate::mailbox::Overflow;
+use crate::mailbox::lazy::LazyAddr;
 use crate::ring::Log;
 use crate::topic::Pattern;
 use crate::topic::filter::Filter;
@@ -169,16 +170,8 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
     }
 
     fn subscriber(&self, caught_up: bool) -> Arc<Subscriber<M>> {
-        let host: std::sync::Weak<dyn Host<M>> = self.core.this.clone();
-        Arc::new(Subscriber::new(
-            self.core.next_id(),
-            self.core.number,
-            &self.pattern,
-            Arc::clone(&self.core.topics.names),
-            Arc::clone(&self.core.caused),
-            host,
-            caught_up,
-        ))
+        let (id, home) = (self.core.next_id(), Arc::clone(&self.core.home));
+        Arc::new(Subscriber::new(id, home, self.pattern.clone(), caught_up))
     }
 
     /// The first sequence wanted, if it lies in the past.
@@ -249,7 +242,7 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
         let wait = chosen.wait();
         let source = RingSource::new(reader, bell, window, Arc::clone(&subscriber), wait);
         let lane = self.lane();
-        self.core.table.insert(self.pattern, subscriber.id, member.clone());
+        self.core.table.insert(member.clone());
         launch(self.core, chosen, lane, actor, source, member)
     }
 
@@ -264,17 +257,15 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
             None => None,
         };
         let subscriber = self.subscriber(past.is_none());
-        let (addr, mailbox) = Mailbox::new(self.mailbox, self.overflow);
-        let mailbox = mailbox.with_wait(chosen.wait());
-        let target =
-            Arc::new(Target { subscriber: Arc::clone(&subscriber), addr, overflow: self.overflow });
-        let member = Member::Mailbox(target);
-        let mut source = MailboxSource::new(mailbox, Arc::clone(&subscriber));
+        let addr = LazyAddr::new(self.mailbox, self.overflow, chosen.wait());
+        let target = Arc::new(Target { subscriber: Arc::clone(&subscriber), addr });
+        let member = Member::Mailbox(Arc::clone(&target));
+        let mut source = MailboxSource::new(target);
         let (core, lane) = (self.core, self.lane());
         match past {
             None => {
                 let numbered = !self.pattern.sees_reserved();
-                core.table.insert(self.pattern, subscriber.id, member.clone());
+                core.table.insert(member.clone());
                 core.listed(&member);
                 let start = core.log.join();
                 // Notices have numbers of their own: none of them is older than the subscription.
@@ -282,8 +273,8 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
                 launch(core, chosen, lane, actor, source, member)
             }
             Some(reader) => {
-                let filter = Filter::new(self.pattern.clone());
-                core.table.announce(subscriber.id, self.pattern, member.clone());
+                let filter = Filter::new(self.pattern);
+                core.table.announce(member.clone());
                 core.listed(&member);
                 let (weak, id, log) = (core.this.clone(), subscriber.id, Arc::clone(&core.log));
                 let join: Join = Box::new(move || {
@@ -311,8 +302,12 @@ fn launch<M: Message, A: Actor<M>, S: Source<M>>(
     let subscriber = Arc::clone(member.subscriber());
     // Made first, so that an executor's refusal unsubscribes.
     let subscription = Subscription::new(core.this.clone(), member);
-    let name = format!("{}/{}", core.settings.name, subscriber.id);
-    chosen.spawn(&name, lane, run(actor, source, subscriber))?;
+    let id = subscriber.id;
+    chosen.spawn(
+        || format!("{}/{id}", core.settings.name),
+        lane,
+        run(actor, source, subscriber),
+    )?;
     Ok(subscription)
 }
 
@@ -327,9 +322,8 @@ pub(crate) fn inline<M: Message>(
     }
     let builder = SubscribeBuilder::new(core, pattern);
     let subscriber = builder.subscriber(true);
-    let id = subscriber.id;
     let member = Member::Inline(Arc::new(Inline::new(subscriber, handler)));
-    core.table.insert(builder.pattern, id, member.clone());
+    core.table.insert(member.clone());
     core.log.join();
     core.listed(&member);
     Ok(Subscription::new(core.this.clone(), member))

@@ -16,15 +16,15 @@ use crate::{Message, SubscriptionStats};
 /// bus.
 #[must_use = "dropping a subscription unsubscribes; `detach` keeps it for the bus's life"]
 pub struct Subscription<M: Message> {
+    /// One that never was any, once it is detached.
     core: Weak<Core<M>>,
     member: Member<M>,
     created_at: SystemTime,
-    detached: bool,
 }
 
 impl<M: Message> Subscription<M> {
     pub(crate) fn new(core: Weak<Core<M>>, member: Member<M>) -> Self {
-        Self { core, member, created_at: SystemTime::now(), detached: false }
+        Self { core, member, created_at: SystemTime::now() }
     }
 
     /// Its number, rising with the time it was made.
@@ -36,7 +36,7 @@ impl<M: Message> Subscription<M> {
     /// Its pattern, as written.
     #[must_use]
     pub fn pattern(&self) -> &str {
-        &self.subscriber().pattern
+        self.subscriber().pattern.as_str()
     }
 
     /// When it was made.
@@ -86,7 +86,7 @@ impl<M: Message> Subscription<M> {
 
     /// Lets the subscription live as long as the bus.
     pub fn detach(mut self) {
-        self.detached = true;
+        self.core = Weak::new();
     }
 
     fn subscriber(&self) -> &Arc<Subscriber<M>> {
@@ -96,7 +96,7 @@ impl<M: Message> Subscription<M> {
 
 impl<M: Message> Drop for Subscription<M> {
     fn drop(&mut self) {
-        if !self.detached {
+        if !self.core.ptr_eq(&Weak::new()) {
             self.cancel();
         }
     }

@@ -4,20 +4,20 @@
 //! take a lock among themselves and copy one path of the trie.
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
 use super::inline::Inline;
+use super::members::Members;
 use super::route::{Route, Target};
 use crate::Message;
 use crate::actor::bell::Bell;
 use crate::actor::subscriber::Subscriber;
 use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::topic::{Pattern, Trie};
+use crate::topic::Trie;
 
 /// A subscription that reads the ring itself.
 pub(crate) struct RingMember<M: Message> {
@@ -68,7 +68,7 @@ pub(crate) struct Table<M: Message> {
     /// Rises after each change of the trie.
     version: CachePadded<AtomicU64>,
     /// Every subscription by its number; held while the trie changes.
-    members: Mutex<BTreeMap<u64, (Pattern, Member<M>)>>,
+    members: Mutex<Members<M>>,
 }
 
 impl<M: Message> Table<M> {
@@ -77,7 +77,7 @@ impl<M: Message> Table<M> {
             trie: ArcSwap::from_pointee(Trie::new()),
             bells: ArcSwap::from_pointee(Vec::new()),
             version: CachePadded::new(AtomicU64::new(0)),
-            members: Mutex::new(BTreeMap::new()),
+            members: Mutex::new(Members::new()),
         }
     }
 
@@ -108,34 +108,41 @@ impl<M: Message> Table<M> {
     }
 
     /// Adds a subscription.
-    pub(crate) fn insert(&self, pattern: Pattern, id: u64, member: Member<M>) {
-        self.announce(id, pattern, member);
-        self.join(id);
+    pub(crate) fn insert(&self, member: Member<M>) {
+        let mut members = self.lock();
+        self.let_see(&member);
+        members.insert(member.subscriber().id, member);
     }
 
     /// Lists a subscription that is still reading the past: publishers do not see it yet.
-    pub(crate) fn announce(&self, id: u64, pattern: Pattern, member: Member<M>) {
-        let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
-        members.insert(id, (pattern, member));
+    pub(crate) fn announce(&self, member: Member<M>) {
+        self.lock().insert(member.subscriber().id, member);
     }
 
     /// Lets publishers see a listed subscription, unless it was removed meanwhile.
     pub(crate) fn join(&self, id: u64) {
-        let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((pattern, member)) = members.get(&id) else { return };
+        let members = self.lock();
+        if let Some(member) = members.get(id) {
+            self.let_see(member);
+        }
+    }
+
+    /// Changes what publishers see. The caller holds the list.
+    fn let_see(&self, member: &Member<M>) {
         if let Member::Ring(reader) = member {
             self.add_bell(&reader.bell);
         }
-        let trie = self.trie.load().insert(pattern, id, member.clone());
+        let subscriber = member.subscriber();
+        let trie = self.trie.load().insert(&subscriber.pattern, subscriber.id, member.clone());
         self.trie.store(Arc::new(trie));
         self.bump();
     }
 
     /// Removes a subscription; gives it to the one caller that did it.
     pub(crate) fn remove(&self, id: u64) -> Option<Member<M>> {
-        let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
-        let (pattern, member) = members.remove(&id)?;
-        let trie = self.trie.load().remove(&pattern, id);
+        let mut members = self.lock();
+        let member = members.remove(id)?;
+        let trie = self.trie.load().remove(&member.subscriber().pattern, id);
         self.trie.store(Arc::new(trie));
         if let Member::Ring(reader) = &member {
             self.remove_bell(&reader.bell);
@@ -146,14 +153,16 @@ impl<M: Message> Table<M> {
 
     /// A subscription by its number.
     pub(crate) fn member(&self, id: u64) -> Option<Member<M>> {
-        let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
-        members.get(&id).map(|(_, member)| member.clone())
+        self.lock().get(id).cloned()
     }
 
     /// Every subscription, in the order they were made.
     pub(crate) fn members(&self) -> Vec<Member<M>> {
-        let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
-        members.values().map(|(_, member)| member.clone()).collect()
+        self.lock().iter().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Members<M>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a reader of the ring that must be rung when it idles.

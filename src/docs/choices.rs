@@ -45,6 +45,11 @@
 //! second at 10,000 messages a second needs 10,000 places or a policy that loses. A mailbox that is
 //! never used is small, whatever its size.
 //!
+//! `ringpost tune` tells the smallest size for recorded arrivals, a service time and a target of loss
+//! or delay. It plays the record through for each size, by the rules of a subscription's mailbox:
+//! messages are taken out in batches of a quarter of the mailbox, between 1 and 64, and what is
+//! being handled takes no room.
+//!
 //! A subscription to everything (`**` or `>`) with `DropOldest` or `Block` has no mailbox as long
 //! as its size is at most the ring's capacity, which is the ring less one block (7,936 of the
 //! default 8,192): it reads the ring, and its size is the lag that it may build up. Its publishers

@@ -20,6 +20,9 @@ use crate::sync::atomic::Ordering;
 /// another sender that took the room first.
 const TRIES: usize = 64;
 
+/// Why a message that is on its way is where it is looked for.
+const HELD: &str = "a message is moved once, into its place";
+
 /// A cheap handle to put messages into one [`Mailbox`](crate::Mailbox).
 ///
 /// Clone it for every sender. Each sender's messages arrive in the order in which it put them in;
@@ -57,19 +60,19 @@ pub struct Offered {
 }
 
 /// What became of a pushed message. For all but `Refused` and `Closed` the caller rings.
-#[derive(Debug)]
-pub(crate) enum Push<T> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Push {
     /// It is in.
     Taken,
     /// It is in, and that many older ones are in the caller's list.
     TookOldest(u64),
     /// Turned away and counted: `DropNewest`, or `DropOldest` when no room could be made (the
     /// caller's list may still have got some). Not counted with `Block`: the caller keeps it.
-    Refused(T),
+    Refused,
     /// Turned away and counted, and the mailbox is closed by it.
-    Disconnected(T),
+    Disconnected,
     /// Turned away: the mailbox was closed before.
-    Closed(T),
+    Closed,
 }
 
 /// What became of a batch.
@@ -118,17 +121,28 @@ impl<T> Addr<T> {
     /// If the drop of a message that gave way panics. `message` is in then, and the receiver has
     /// been woken.
     pub fn offer(&self, message: T) -> Result<Offered, OfferError<T>> {
-        let mut stolen = Vec::new();
-        let push = self.push(message, &mut stolen);
-        if !matches!(push, Push::Refused(_) | Push::Closed(_)) {
+        let mut held = Some(message);
+        if self.try_push(|| held.take().expect(HELD)).is_ok() {
+            self.ring();
+            return Ok(Offered { dropped: 0 });
+        }
+        self.insist(held.expect(HELD))
+    }
+
+    /// The same for a message that found no room.
+    #[cold]
+    fn insist(&self, message: T) -> Result<Offered, OfferError<T>> {
+        let (mut held, mut stolen) = (Some(message), Vec::new());
+        let push = self.push(&mut || held.take().expect(HELD), &mut stolen);
+        if !matches!(push, Push::Refused | Push::Closed) {
             self.ring();
         }
         drop(stolen); // foreign code, last
         match push {
             Push::Taken => Ok(Offered { dropped: 0 }),
             Push::TookOldest(dropped) => Ok(Offered { dropped }),
-            Push::Refused(message) => Err(OfferError::Full(message)),
-            Push::Disconnected(message) | Push::Closed(message) => Err(OfferError::Closed(message)),
+            Push::Refused => Err(OfferError::Full(held.expect(HELD))),
+            Push::Disconnected | Push::Closed => Err(OfferError::Closed(held.expect(HELD))),
         }
     }
 
@@ -249,10 +263,10 @@ impl<T> Addr<T> {
         self.queue.reserve(count)
     }
 
-    /// Fills the next of `places`.
+    /// Fills the next of `places` with what `make` gives, which only moves a message.
     #[inline]
-    pub(crate) fn fill(&self, places: &mut Places, message: T) {
-        self.queue.fill(places, message);
+    pub(crate) fn fill(&self, places: &mut Places, make: impl FnOnce() -> T) {
+        self.queue.fill(places, make);
     }
 
     /// Gives back what is left of `places`. Ring for it: what lies behind becomes readable.
@@ -260,54 +274,64 @@ impl<T> Addr<T> {
         self.queue.skip(places);
     }
 
-    /// Puts `message` in as the policy says; messages that gave way are moved to `stolen`, for
-    /// the caller to drop when it holds no place and has rung.
-    #[inline]
-    pub(crate) fn push(&self, message: T, stolen: &mut Vec<T>) -> Push<T> {
-        match self.queue.offer(message) {
+    /// Puts in what `make` gives if there is room and the mailbox is open: what [`push`] tries
+    /// first, by itself so that its caller can keep everything else out of the way. `make` only
+    /// moves a message.
+    ///
+    /// [`push`]: Self::push
+    #[inline(always)]
+    pub(crate) fn try_push(&self, make: impl FnOnce() -> T) -> Result<(), Refused> {
+        self.queue.offer(make)
+    }
+
+    /// Puts in what `make` gives, as the policy says. `make` only moves a message, and is asked
+    /// once there is a place for it, at most once. Messages that gave way are moved to `stolen`,
+    /// for the caller to drop when it holds no place and has rung.
+    pub(crate) fn push(&self, make: &mut impl FnMut() -> T, stolen: &mut Vec<T>) -> Push {
+        match self.queue.offer(&mut *make) {
             Ok(()) => Push::Taken,
-            Err((message, Refused::Closed)) => Push::Closed(message),
-            Err((message, Refused::Full)) => match self.overflow() {
+            Err(Refused::Closed) => Push::Closed,
+            Err(Refused::Full) => match self.overflow() {
                 Overflow::DropNewest => {
                     self.queue.refuse(1);
-                    Push::Refused(message)
+                    Push::Refused
                 }
-                Overflow::Block { .. } => Push::Refused(message),
-                Overflow::DropOldest => self.push_over_oldest(message, stolen),
-                Overflow::Disconnect => self.push_or_disconnect(message),
+                Overflow::Block { .. } => Push::Refused,
+                Overflow::DropOldest => self.push_over_oldest(make, stolen),
+                Overflow::Disconnect => self.push_or_disconnect(make),
             },
         }
     }
 
     #[inline(never)]
-    fn push_over_oldest(&self, mut message: T, stolen: &mut Vec<T>) -> Push<T> {
+    fn push_over_oldest(&self, make: &mut impl FnMut() -> T, stolen: &mut Vec<T>) -> Push {
         let before = stolen.len();
         for _ in 0..TRIES {
             if !self.queue.steal(stolen) {
                 break;
             }
-            message = match self.queue.offer(message) {
+            match self.queue.offer(&mut *make) {
                 Ok(()) => return Push::TookOldest((stolen.len() - before) as u64),
-                Err((message, Refused::Closed)) => return Push::Closed(message),
-                Err((message, Refused::Full)) => message,
-            };
+                Err(Refused::Closed) => return Push::Closed,
+                Err(Refused::Full) => {}
+            }
         }
         self.queue.refuse(1);
-        Push::Refused(message)
+        Push::Refused
     }
 
     #[cold]
-    fn push_or_disconnect(&self, mut message: T) -> Push<T> {
+    fn push_or_disconnect(&self, make: &mut impl FnMut() -> T) -> Push {
         while !self.queue.close_if_full() {
             // Somebody made room or closed it meanwhile.
-            message = match self.queue.offer(message) {
+            match self.queue.offer(&mut *make) {
                 Ok(()) => return Push::Taken,
-                Err((message, Refused::Closed)) => return Push::Closed(message),
-                Err((message, Refused::Full)) => message,
-            };
+                Err(Refused::Closed) => return Push::Closed,
+                Err(Refused::Full) => {}
+            }
         }
         self.queue.refuse(1);
-        Push::Disconnected(message)
+        Push::Disconnected
     }
 
     /// Puts in as many of `messages` as the policy lets in, from the front, with one claim for

@@ -29,6 +29,7 @@ mod addr;
 #[cfg(not(ringpost_loom))]
 pub(crate) mod blocking;
 mod error;
+pub(crate) mod lazy;
 pub(crate) mod losses;
 mod overflow;
 pub(crate) mod signal;
@@ -61,8 +62,10 @@ use crate::ring::queue::{Busy, Queue, Taken, Taker, Tally};
 use crate::sync::atomic::AtomicUsize;
 use crate::sync::{Arc, thread};
 
-/// What a mailbox keeps beside its queue, in one allocation with it.
+/// What a mailbox keeps beside its queue, in one allocation with it. The bell comes first, on the
+/// line that a put reads anyway.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Desk {
     signal: Signal,
     space: Space,

@@ -102,7 +102,7 @@ fn one_fence_and_one_bell_serve_two_messages() {
         let kept = addr.clone();
         let sender = thread::spawn(move || {
             for number in 1..3 {
-                let push = addr.push(Payload::new(number), &mut Vec::new());
+                let push = addr.push(&mut || Payload::new(number), &mut Vec::new());
                 assert!(matches!(push, Push::Taken));
             }
             signal::fence();

@@ -46,6 +46,7 @@ impl Doorbell for Signal {
 
 /// One receiver's doorbell.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Signal {
     /// 1 while the receiver sleeps or is about to. Set by the receiver, cleared by either side.
     parked: AtomicU32,
@@ -103,6 +104,14 @@ impl Signal {
             return if self.clear() { Park::Revoked } else { Park::Rung };
         }
         Park::Asleep
+    }
+
+    /// For a receiver that slept elsewhere before this doorbell was made: it sleeps here from now
+    /// on. Called before anybody else has the doorbell.
+    pub(crate) fn begin_asleep(&self, waker: Waker) {
+        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker);
+        // ORDER(wake): Release; pairs with ORDER(wake) in `wake`. Carries the waker.
+        self.parked.swap(1, Ordering::Release);
     }
 
     /// Ends a sleep from the receiver's side; whether no sender did it before.

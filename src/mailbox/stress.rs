@@ -167,7 +167,7 @@ fn reserved_places_and_roll_backs_lose_nothing_under_load() {
                         Err(_) => drop(block_on(addr.space().wait(|| addr.has_room(2)), None)),
                     }
                 };
-                addr.fill(&mut places, Parcel::new(s, n, live));
+                addr.fill(&mut places, || Parcel::new(s, n, live));
                 addr.skip(&mut places);
                 signal::fence();
                 addr.signal().ring();

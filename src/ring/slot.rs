@@ -34,7 +34,7 @@ impl<T> Slot<T> {
         self.stamp.load(Ordering::Acquire) == position + 1
     }
 
-    /// Puts the message of `position` in and lets readers see it.
+    /// Puts the message of `position` in, made in place, and lets readers see it.
     ///
     /// # Safety
     ///
@@ -42,11 +42,11 @@ impl<T> Slot<T> {
     ///   of its number.
     /// * The caller's cell names that block (or the one before it), so that nobody empties it now.
     #[inline]
-    pub(super) unsafe fn write(&self, position: u64, value: T) {
+    pub(super) unsafe fn write(&self, position: u64, make: impl FnOnce() -> T) {
         self.value.with_mut(|place| {
             // SAFETY: the position has one claimer, readers wait for the stamp below, and the
             // block is not emptied while the cell names it.
-            unsafe { place.write(MaybeUninit::new(value)) }
+            unsafe { place.write(MaybeUninit::new(make())) }
         });
         // ORDER(commit): Release; pairs with ORDER(commit) in `Slot::is_committed`. Carries the
         // message.

@@ -88,7 +88,7 @@ fn publisher(log: &Arc<Log<Checked>>, case: Case, who: u64, alive: &Count<Atomic
                 Ok(claim) => {
                     dice.stall();
                     if k == 1 {
-                        claim.commit(values.pop().unwrap());
+                        claim.commit(|| values.pop().unwrap());
                     } else {
                         claim.commit_all(&mut values);
                     }

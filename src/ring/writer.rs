@@ -184,7 +184,8 @@ fn claim<'a, T: Send + Sync + 'static>(
     cell: &'a Cell<T>,
     k: usize,
 ) -> Result<Claim<'a, T>, Refused> {
-    assert!(k >= 1 && k <= log.most_at_once(), "a claim is at least one and at most a batch");
+    // One always fits, and for one the check is gone at compile time.
+    assert!(k == 1 || (k > 1 && k <= log.most_at_once()), "a claim is one, or at most a batch");
     let k = k as u64;
     // SAFETY: the cell is the caller's, lent by its one pen for the claim's life.
     let claimed = unsafe {
@@ -299,14 +300,15 @@ impl<T: Send + Sync + 'static> Claim<'_, T> {
         self.first
     }
 
-    /// Commits the only place.
+    /// Commits the only place with what `make` gives, which moves a message that exists, and
+    /// nothing else.
     #[inline]
-    pub(crate) fn commit(self, value: T) {
+    pub(crate) fn commit(self, make: impl FnOnce() -> T) {
         debug_assert_eq!(self.k, 1);
         let Self { log, first, .. } = self;
         self.fill(|memory| match block(log, memory, first >> log.shift) {
-            Some(block) => put(block, first, value),
-            None => memory.lapped.push(value),
+            Some(block) => put(block, first, make),
+            None => memory.lapped.push(make()),
         });
     }
 
@@ -328,7 +330,7 @@ impl<T: Send + Sync + 'static> Claim<'_, T> {
                 let values = (position..).zip(values.by_ref().take(here as usize));
                 match block(log, memory, number) {
                     Some(block) => values.for_each(|(position, value)| {
-                        put(block, position, value);
+                        put(block, position, || value);
                     }),
                     None => memory.lapped.extend(values.map(|(_, value)| value)),
                 }
@@ -372,8 +374,8 @@ fn block<'a, T: Send + Sync + 'static>(
 }
 
 #[inline]
-fn put<T>(block: &Block<T>, position: u64, value: T) {
+fn put<T>(block: &Block<T>, position: u64, make: impl FnOnce() -> T) {
     // SAFETY: the position was claimed by the caller and is committed once; the block is that of
     // the position's number, and the cell has named it since before the claim.
-    unsafe { block.slot(position).write(position, value) }
+    unsafe { block.slot(position).write(position, make) }
 }

@@ -8,6 +8,8 @@ use std::error::Error;
 use std::sync::Arc;
 use std::{fmt, io};
 
+use crate::Gap;
+
 /// Why a store failed, in words that mean the same for every store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -31,6 +33,9 @@ pub enum StoreErrorKind {
     TooLarge,
     /// This build of ringpost cannot do it.
     Unsupported,
+    /// The store lost records that it had acknowledged: a server that came back without them.
+    /// Told once, with the range ([`StoreError::lost`]); the same call made again goes on.
+    Lost,
     /// The store was given up and takes nothing any more.
     Closed,
 }
@@ -49,6 +54,7 @@ impl StoreErrorKind {
             Self::OutOfOrder => "the sequence does not rise",
             Self::TooLarge => "the record is too large",
             Self::Unsupported => "not supported by this build",
+            Self::Lost => "it lost what it had stored",
             Self::Closed => "the store is closed",
         }
     }
@@ -57,7 +63,7 @@ impl StoreErrorKind {
     /// disk gets room, a failing device recovers, a permission is granted.
     #[must_use]
     pub const fn is_transient(self) -> bool {
-        matches!(self, Self::Full | Self::Io | Self::Denied)
+        matches!(self, Self::Full | Self::Io | Self::Denied | Self::Lost)
     }
 }
 
@@ -75,13 +81,14 @@ pub struct StoreError {
     kind: StoreErrorKind,
     attempt: String,
     source: Option<Arc<dyn Error + Send + Sync>>,
+    lost: Option<Gap>,
 }
 
 impl StoreError {
     /// An error of `kind` while doing `attempt` ("append to /var/log/bus").
     #[must_use]
     pub fn new(kind: StoreErrorKind, attempt: impl Into<String>) -> Self {
-        Self { kind, attempt: attempt.into(), source: None }
+        Self { kind, attempt: attempt.into(), source: None, lost: None }
     }
 
     /// The same with the error that caused it. The cause's text must be free of credentials.
@@ -89,6 +96,12 @@ impl StoreError {
     pub fn with_source(mut self, source: impl Error + Send + Sync + 'static) -> Self {
         self.source = Some(Arc::new(source));
         self
+    }
+
+    /// The same with the records that the store had acknowledged and no longer has.
+    #[must_use]
+    pub fn with_lost(self, lost: Gap) -> Self {
+        Self { lost: Some(lost), ..self }
     }
 
     /// An input or output error while doing `attempt`; its kind follows the system's.
@@ -111,6 +124,12 @@ impl StoreError {
     #[must_use]
     pub fn kind(&self) -> StoreErrorKind {
         self.kind
+    }
+
+    /// The records that the store had acknowledged and no longer has. Told by one error alone.
+    #[must_use]
+    pub fn lost(&self) -> Option<Gap> {
+        self.lost
     }
 
     /// Whether trying again later makes sense; see [`StoreErrorKind::is_transient`].

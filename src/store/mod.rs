@@ -18,6 +18,11 @@ pub mod journal;
 mod memory;
 mod persist;
 mod record;
+#[cfg(not(feature = "redis"))]
+#[path = "no_redis.rs"]
+mod redis;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod url;
 
 use std::time::Instant;

@@ -72,6 +72,9 @@ pub enum Trouble {
     },
     /// The source lost records before the store saw them.
     Lost(Gap),
+    /// The store lost records that it had taken: a server that came back without them. They are
+    /// counted as lost, and it goes on behind what is there.
+    StoreLost(Gap),
     /// The store, the source or the observer panicked, and the actor has ended. Until its
     /// [`Persistence`] is dropped, publishers find the ring full rather than lose events.
     Panicked {
@@ -243,6 +246,9 @@ impl<St: Store, So: Source> Actor<St, So> {
         let mut cx = Context::from_waker(&waker);
         let mut gathered = false;
         loop {
+            // Looked at before the source: a stop that is asked for while the store is at work
+            // may follow publishes that were not collected yet.
+            let stopping = self.desk.stop_by().is_some();
             let found = self.collect(&mut cx);
             if self.batch.waiting() > 0 {
                 gathered = true;
@@ -255,7 +261,7 @@ impl<St: Store, So: Source> Actor<St, So> {
                 Some(by) if found == Found::Enough && by <= Instant::now() => {
                     return self.give_up();
                 }
-                stop => found == Found::Closed || (found == Found::Nothing && stop.is_some()),
+                _ => found == Found::Closed || (found == Found::Nothing && stopping),
             };
             if !self.keep_durable(last) {
                 return self.give_up();
@@ -332,6 +338,10 @@ impl<St: Store, So: Source> Actor<St, So> {
             let Err(error) = call(&mut self.store, &mut self.batch) else { break };
             times += 1;
             self.desk.failed(&error, self.store.watermarks());
+            if let Some(gap) = error.lost() {
+                self.desk.lost(gap.count);
+                self.tell(&Trouble::StoreLost(gap));
+            }
             let worth = error.is_transient();
             self.tell(&Trouble::Failed { error, times });
             if !self.desk.pause(pause, worth) {

@@ -8,6 +8,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::redis::RedisUrl;
+
 /// A store's place, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -16,6 +18,8 @@ pub enum StoreUrl {
     Journal(PathBuf),
     /// The store in memory, empty at each start.
     Memory,
+    /// A Redis stream. Without the feature `redis` there is no such value.
+    Redis(RedisUrl),
 }
 
 /// Why a text names no store that this build can open.
@@ -31,15 +35,20 @@ pub enum StoreUrlError {
         /// The cargo feature that brings it.
         feature: &'static str,
     },
+    /// A server's URL that cannot be used. Nothing of it is repeated.
+    Server {
+        /// The kind of server.
+        kind: &'static str,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// No store has this scheme.
     UnknownScheme(String),
 }
 
 /// Schemes of stores outside this build, with the feature each one needs.
-const ELSEWHERE: [(&str, &str); 8] = [
+const ELSEWHERE: [(&str, &str); 6] = [
     ("sqlite", "sqlite"),
-    ("redis", "redis"),
-    ("rediss", "redis"),
     ("postgres", "postgres"),
     ("postgresql", "postgres"),
     ("nats", "nats"),
@@ -72,6 +81,7 @@ impl StoreUrl {
         match &*name {
             "memory" => Ok(Self::Memory),
             "jsonl" => journal(rest.strip_prefix("//").unwrap_or(rest)),
+            "redis" | "rediss" | "redis+unix" => RedisUrl::parse(text).map(Self::Redis),
             _ => match ELSEWHERE.iter().find(|(known, _)| *known == name) {
                 Some(&(scheme, feature)) => Err(StoreUrlError::NotBuiltIn { scheme, feature }),
                 None => Err(StoreUrlError::UnknownScheme(name)),
@@ -110,6 +120,7 @@ impl fmt::Display for StoreUrl {
         match self {
             Self::Journal(path) => write!(f, "jsonl:{}", path.display()),
             Self::Memory => f.write_str("memory:"),
+            Self::Redis(url) => url.fmt(f),
         }
     }
 }
@@ -122,6 +133,9 @@ impl fmt::Display for StoreUrlError {
                 f,
                 "stores named `{scheme}:` are not built in: build ringpost with the feature `{feature}`"
             ),
+            Self::Server { kind, reason } => {
+                write!(f, "the URL of a {kind} store cannot be used: {reason}")
+            }
             Self::UnknownScheme(scheme) => {
                 write!(
                     f,
@@ -155,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_store_outside_this_build_names_its_feature_and_no_credential() {
-        for text in ["redis://user:hunter2@host/0", "POSTGRES://u:hunter2@h/d", "hunt://hunter2"] {
+        for text in ["nats://user:hunter2@host/0", "POSTGRES://u:hunter2@h/d", "hunt://hunter2"] {
             let error = StoreUrl::parse(text).expect_err("not in this build");
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
         }
@@ -163,10 +177,10 @@ mod tests {
             let error = StoreUrl::parse(text).expect_err("no path");
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
         }
-        let error = StoreUrl::parse("rediss://host").expect_err("not in this build");
+        let error = StoreUrl::parse("nats://host").expect_err("not in this build");
         assert_eq!(
             error.to_string(),
-            "stores named `rediss:` are not built in: build ringpost with the feature `redis`"
+            "stores named `nats:` are not built in: build ringpost with the feature `nats`"
         );
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! Used by the trie for the children of a node and for the leaves at one, either of which may be
 //! hundreds of thousands. It never looks at topics, and never clones a value: entries sit behind
-//! counts, and a change copies at most 13 small arrays of pointers.
+//! counts, and a change copies at most 22 small arrays of pointers.
 //!
-//! A hash array mapped trie (Bagwell, "Ideal Hash Trees", 2001): five bits of the hash choose the
-//! branch at each depth, a bitmap says which of the 32 are there. An entry sits as high up as it is
+//! A hash array mapped trie (Bagwell, "Ideal Hash Trees", 2001): three bits of the hash choose the
+//! branch at each depth, a bitmap says which of the 8 are there. A change counts every neighbour of
+//! its path up and down, most of them in lines that are not in the cache: five bits would make that
+//! 99 neighbours among 100,000 entries, three make it 44. An entry sits as high up as it is
 //! alone, so that a map of one entry is one allocation.
 #![forbid(unsafe_code)]
 
@@ -22,7 +24,7 @@ mod tests;
 /// Seeded once a process, so that nobody can prepare topics that all collide.
 static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::default);
 
-const BITS: u32 = 5;
+const BITS: u32 = 3;
 const WIDTH: u64 = 1 << BITS;
 
 /// What a map can be keyed by.
@@ -106,7 +108,18 @@ impl<K: Key + ?Sized, V> Map<K, V> {
     /// entry, before and after. `change` is called exactly once.
     #[must_use]
     pub(super) fn alter(&self, key: &K, change: impl FnOnce(Option<&V>) -> Option<V>) -> Self {
-        Self(alter(self.0.as_ref(), key, key.spread(), 0, change))
+        self.alter_as(key, || key.own(), change)
+    }
+
+    /// The same for who has the key in the form in which a new entry keeps it.
+    #[must_use]
+    pub(super) fn alter_as(
+        &self,
+        key: &K,
+        own: impl Fn() -> K::Owned,
+        change: impl FnOnce(Option<&V>) -> Option<V>,
+    ) -> Self {
+        Self(alter(self.0.as_ref(), (key, &own), key.spread(), 0, change))
     }
 
     /// Every entry, in no order that means anything.
@@ -130,12 +143,12 @@ impl<K: Key + ?Sized, V> Tree<K, V> {
 
 fn alter<K: Key + ?Sized, V>(
     tree: Option<&Arc<Tree<K, V>>>,
-    key: &K,
+    (key, own): (&K, &dyn Fn() -> K::Owned),
     hash: u64,
     depth: u32,
     change: impl FnOnce(Option<&V>) -> Option<V>,
 ) -> Option<Arc<Tree<K, V>>> {
-    let entry = |value| Arc::new(Tree::Entry(key.own(), value));
+    let entry = |value| Arc::new(Tree::Entry(own(), value));
     let Some(tree) = tree else { return change(None).map(entry) };
     match &**tree {
         Tree::Entry(found, value) if found.borrow() == key => {
@@ -149,7 +162,7 @@ fn alter<K: Key + ?Sized, V>(
             let bit = bit(hash, depth);
             let at = place(*present, bit);
             let old = (present & bit != 0).then(|| &children[at]);
-            let new = alter(old, key, hash, depth + 1, change);
+            let new = alter(old, (key, own), hash, depth + 1, change);
             let present = if new.is_some() { present | bit } else { present & !bit };
             let children = replaced(children, at, old.is_some(), new);
             match &*children {
@@ -166,7 +179,7 @@ fn alter<K: Key + ?Sized, V>(
                 _ => false,
             };
             let at = entries.iter().position(is_it);
-            let new = alter(at.map(|at| &entries[at]), key, hash, depth, change);
+            let new = alter(at.map(|at| &entries[at]), (key, own), hash, depth, change);
             let entries = replaced(entries, at.unwrap_or(entries.len()), at.is_some(), new);
             match &*entries {
                 [only] => Some(only.clone()),

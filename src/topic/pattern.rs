@@ -73,16 +73,16 @@ impl fmt::Display for Dialect {
     }
 }
 
-/// How a pattern decides.
+/// How a pattern decides. One pointer at most, because every subscription keeps its pattern.
 #[derive(Clone)]
 pub(super) enum Shape {
     /// The body is the only topic that matches.
     Literal,
     /// Whole tokens: native, `mqtt:` and `nats:`.
-    Steps(Arc<[Step]>),
+    Steps(Arc<Box<[Step]>>),
     Glob(Arc<Glob>),
     Prefix,
-    Regex(Regex),
+    Regex(Arc<Regex>),
 }
 
 /// A valid pattern: which topics somebody wants.
@@ -102,7 +102,7 @@ pub(super) enum Shape {
 pub struct Pattern {
     text: Arc<str>,
     /// Where the text after the dialect begins.
-    start: usize,
+    start: u16,
     dialect: Dialect,
     shape: Shape,
 }
@@ -148,14 +148,20 @@ impl Pattern {
                 if glob.is_plain() { Shape::Literal } else { Shape::Glob(Arc::new(glob)) }
             }
             Dialect::Prefix => Shape::Prefix,
-            Dialect::Regex => Shape::Regex(regexp::parse(body, start)?),
+            Dialect::Regex => Shape::Regex(Arc::new(regexp::parse(body, start)?)),
         };
-        Ok(Self { text: text.into(), start, dialect, shape })
+        // The longest dialect and its colon are seven bytes.
+        Ok(Self { text: text.into(), start: start as u16, dialect, shape })
     }
 
     /// Its text, dialect included, as it was given.
     #[must_use]
     pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The same, to be kept.
+    pub(crate) fn text(&self) -> &Arc<str> {
         &self.text
     }
 
@@ -180,7 +186,7 @@ impl Pattern {
         match &self.shape {
             Shape::Literal => false,
             // A topic has at least one token and one character.
-            Shape::Steps(steps) => matches!(**steps, [Step::Many] | [Step::One, Step::Many]),
+            Shape::Steps(steps) => matches!(***steps, [Step::Many] | [Step::One, Step::Many]),
             Shape::Glob(glob) => glob.fits_all(),
             Shape::Prefix => self.body().is_empty(),
             Shape::Regex(_) => regexp::fits_all(self.body()),
@@ -235,7 +241,7 @@ impl Pattern {
 
     /// The text after the dialect.
     pub(super) fn body(&self) -> &str {
-        &self.text[self.start..]
+        &self.text[usize::from(self.start)..]
     }
 
     pub(super) fn shape(&self) -> &Shape {
@@ -255,7 +261,7 @@ fn from_steps(steps: Steps) -> Result<Shape, PatternError> {
     if steps.len() > Pattern::MAX_TOKENS {
         return Err(PatternError::TooManyTokens { tokens: steps.len() });
     }
-    Ok(Shape::Steps(steps.into()))
+    Ok(Shape::Steps(Arc::new(steps.into())))
 }
 
 impl fmt::Debug for Pattern {

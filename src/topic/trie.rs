@@ -141,7 +141,10 @@ impl<L> Trie<L> {
         let mut trie = self.clone();
         match pattern.shape() {
             Shape::Literal => {
-                trie.exact = self.exact.alter(pattern.body(), |leaves| {
+                let (body, text) = (pattern.body(), pattern.text());
+                // Its own text, unless a dialect stands before it.
+                let own = || if body.len() == text.len() { text.clone() } else { body.into() };
+                trie.exact = self.exact.alter_as(body, own, |leaves| {
                     let leaves = leaves.unwrap_or(&Map::EMPTY).alter(&id, f);
                     (!leaves.is_empty()).then_some(leaves)
                 });

@@ -4,8 +4,10 @@
 //! that nothing can be skipped, and the bus's own account is held against that.
 #![forbid(unsafe_code)]
 
+pub(crate) mod curve;
 mod load;
 mod publishers;
+mod sweep;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -17,6 +19,7 @@ use ringpost::{Bus, Delivery, Executor, Overflow, Subscription, SubscriptionStat
 use self::load::Template;
 pub(crate) use self::load::{Boxed, Inline, Load};
 use self::publishers::Sent;
+pub(crate) use self::sweep::Sweep;
 use crate::console::{Console, grouped};
 use crate::interrupt::Interrupt;
 use crate::latency::Latencies;

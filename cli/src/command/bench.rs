@@ -2,16 +2,17 @@
 #![forbid(unsafe_code)]
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use clap::{Args, ValueEnum};
 use ringpost::{Bus, EventBus, Overflow, Wait};
-use serde::Serialize;
 
-use crate::bench::{Boxed, Inline, Load, Measured, Runner, Trial, measure};
-use crate::console::{Console, grouped, per_second};
+use crate::bench::curve::{Curve, Point, Summary};
+use crate::bench::{Boxed, Inline, Load, Measured, Runner, Sweep, Trial, measure};
+use crate::console::{Console, grouped};
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
 use crate::journaling::Ready;
@@ -29,7 +30,11 @@ so that a stall cannot hide itself (no coordinated omission). A publish of a bat
 message's share.
 
 With --journal the messages are events, and the journal is part of what is measured. It is written
-only if it is named here: RINGPOST_JOURNAL does not send a bench into a journal in use.")]
+only if it is named here: RINGPOST_JOURNAL does not send a bench into a journal in use.
+
+--sweep measures once for each value, each time on a new bus and for as long as --seconds says.
+What a size loses shows with --overflow drop-oldest or drop-newest alone, best with a --rate that
+the subscribers can nearly bear: block makes publishers wait instead.")]
 pub(crate) struct Arguments {
     /// Threads that publish
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one)]
@@ -72,6 +77,13 @@ pub(crate) struct Arguments {
     journal: Option<String>,
     #[command(flatten)]
     writing: WritingArgs,
+    /// Measure once for each value of mailbox, batch, subscribers or publishers: a range that
+    /// doubles (mailbox=64..65536) or a list (mailbox=64,256,1024)
+    #[arg(long, value_name = "WHAT=VALUES")]
+    sweep: Option<Sweep>,
+    /// Draw the sweep's curves of throughput, latency and loss into this file, as SVG
+    #[arg(long, value_name = "FILE", requires = "sweep")]
+    svg: Option<PathBuf>,
     /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
@@ -123,17 +135,6 @@ fn parse_overflow(text: &str) -> anyhow::Result<Overflow> {
     })
 }
 
-#[derive(Serialize)]
-struct Summary {
-    published: u64,
-    delivered: u64,
-    dropped: u64,
-    events_per_s: f64,
-    deliveries_per_s: f64,
-    publish_ns: Option<Quantiles>,
-    latency_ns: Option<Quantiles>,
-}
-
 pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     if arguments.wait.is_some() && arguments.executor != Executing::Threads {
         console.warn("--wait concerns --executor threads alone");
@@ -165,35 +166,94 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Fail
         None => None,
     };
     let interrupt = Interrupt::install()?;
+    match &arguments.sweep {
+        Some(sweep) => run_sweep(arguments, sweep, &trial, journal, &interrupt, console),
+        None => {
+            let (measured, journaled) = run_one(&trial, journal, &interrupt, console)?;
+            let summary = Summary::of(&measured);
+            let mut output = Output::new();
+            if arguments.json {
+                output.json(&summary)?;
+            } else {
+                output.text(&table(&summary, &measured, journaled))?;
+                output.flush()?;
+            }
+            Ok(Exit::damage_if(!measured.wrong.is_empty()))
+        }
+    }
+}
+
+/// One measurement, with what its journal stored.
+fn run_one(
+    trial: &Trial,
+    journal: Option<JournalSettings>,
+    interrupt: &Interrupt,
+    console: &Console,
+) -> Result<(Measured, Option<u64>), Failure> {
     let millis = u64::try_from(trial.duration.as_millis()).unwrap_or(u64::MAX);
     let console = console.clone().with_progress(Some(millis));
-    let (measured, journaled) = match journal {
-        Some(settings) => with_journal(&trial, settings, &interrupt, &console)?,
-        None if trial.bytes <= 16 => (on_bus::<Inline<0>>(&trial, &interrupt, &console)?, None),
-        None if trial.bytes <= 64 => (on_bus::<Inline<6>>(&trial, &interrupt, &console)?, None),
-        None => (on_bus::<Boxed>(&trial, &interrupt, &console)?, None),
+    let measured = match journal {
+        Some(settings) => with_journal(trial, settings, interrupt, &console),
+        None if trial.bytes <= 16 => on_bus::<Inline<0>>(trial, interrupt, &console)
+            .map(|it| (it, None))
+            .map_err(Failure::from),
+        None if trial.bytes <= 64 => on_bus::<Inline<6>>(trial, interrupt, &console)
+            .map(|it| (it, None))
+            .map_err(Failure::from),
+        None => {
+            on_bus::<Boxed>(trial, interrupt, &console).map(|it| (it, None)).map_err(Failure::from)
+        }
     };
     console.finish();
-    for wrong in &measured.wrong {
+    let measured = measured?;
+    for wrong in &measured.0.wrong {
         console.error(format_args!("the account does not balance: {wrong}"));
     }
-    let summary = Summary {
-        published: measured.published,
-        delivered: measured.delivered,
-        dropped: measured.dropped,
-        events_per_s: per_second(measured.published, measured.elapsed),
-        deliveries_per_s: per_second(measured.delivered, measured.elapsed),
-        publish_ns: measured.publish.quantiles(1.0),
-        latency_ns: measured.latency.quantiles(1.0),
-    };
+    Ok(measured)
+}
+
+/// A measurement for each value; ends early, with what there is, when it is interrupted.
+fn run_sweep(
+    arguments: &Arguments,
+    sweep: &Sweep,
+    trial: &Trial,
+    journal: Option<JournalSettings>,
+    interrupt: &Interrupt,
+    console: &Console,
+) -> Result<Exit, Failure> {
+    let setting = sweep.setting;
     let mut output = Output::new();
-    if arguments.json {
-        output.json(&summary)?;
-    } else {
-        output.text(&table(&summary, &measured, journaled))?;
-        output.flush()?;
+    let mut curve = Curve { setting, points: Vec::new() };
+    let mut wrong = false;
+    if !arguments.json {
+        output.text(&curve.head())?;
     }
-    Ok(Exit::damage_if(!measured.wrong.is_empty()))
+    for &value in &sweep.values {
+        let trial = setting.set(trial, value);
+        let (measured, _) = run_one(&trial, journal.clone(), interrupt, console)?;
+        wrong |= !measured.wrong.is_empty();
+        let point = Point { value, summary: Summary::of(&measured) };
+        if !arguments.json {
+            output.text(&point.row())?;
+            output.flush()?;
+        }
+        curve.points.push(point);
+        if interrupt.is_set() {
+            break;
+        }
+    }
+    if let Some(file) = &arguments.svg {
+        curve.plot().write(file)?;
+    }
+    match arguments.json {
+        true => output.json(&curve)?,
+        false => {
+            let verdict = if wrong { "an account does not balance" } else { ACCOUNTED };
+            output.text(&format!("\n{verdict}\n"))?;
+            output.flush()?;
+        }
+    }
+    Ok(Exit::damage_if(wrong))
 }
 
 fn on_bus<M: Load>(
@@ -210,7 +270,7 @@ fn with_journal(
     settings: JournalSettings,
     interrupt: &Interrupt,
     console: &Console,
-) -> anyhow::Result<(Measured, Option<u64>)> {
+) -> Result<(Measured, Option<u64>), Failure> {
     let ready = Ready::open(settings, console)?;
     let builder = EventBus::builder().ring(trial.ring).recent(0).start(ready.next_sequence());
     let bus = builder.build();
@@ -218,7 +278,7 @@ fn with_journal(
     let mut measured = measure(trial, &bus, interrupt, console)?;
     let journaled = journaling.finish(Duration::from_secs(10));
     if let Some(cause) = journaled.unfinished {
-        bail!("the journal did not take everything: {cause}");
+        return Err(anyhow!("the journal did not take everything: {cause}").into());
     }
     if journaled.count != measured.published {
         let (count, published) = (grouped(journaled.count), grouped(measured.published));
@@ -226,6 +286,8 @@ fn with_journal(
     }
     Ok((measured, Some(journaled.count)))
 }
+
+const ACCOUNTED: &str = "every message is accounted for";
 
 fn table(summary: &Summary, measured: &Measured, journaled: Option<u64>) -> String {
     let mut text = String::new();
@@ -250,7 +312,7 @@ fn table(summary: &Summary, measured: &Measured, journaled: Option<u64>) -> Stri
         }
     }
     let verdict = match measured.wrong.is_empty() {
-        true => "every message is accounted for",
+        true => ACCOUNTED,
         false => "the account does not balance",
     };
     let _ = writeln!(text, "\n{verdict}");

@@ -8,6 +8,7 @@ pub(crate) mod man;
 pub(crate) mod publish;
 pub(crate) mod stats;
 pub(crate) mod tail;
+pub(crate) mod tune;
 pub(crate) mod verify;
 
 use crate::args::Verb;
@@ -22,6 +23,7 @@ pub(crate) fn run(verb: Verb, console: &Console) -> Result<Exit, Failure> {
         Verb::Stats(arguments) => stats::run(&arguments, console),
         Verb::Verify(arguments) => verify::run(&arguments, console),
         Verb::Bench(arguments) => bench::run(&arguments, console),
+        Verb::Tune(arguments) => tune::run(&arguments, console),
         Verb::Explain(arguments) => explain::run(&arguments),
         Verb::Completions(arguments) => completions::run(&arguments),
         Verb::Man(arguments) => man::run(&arguments),

@@ -31,7 +31,8 @@ pub(crate) struct Arguments {
     /// Files of CloudEvents JSON, or `-`; standard input if there is none
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Store the events here: a directory or `jsonl:DIR`, or `memory:` [env: RINGPOST_JOURNAL]
+    /// Store the events here: a directory or `jsonl:DIR`, `redis://HOST/DB?stream=KEY`, or
+    /// `memory:` [env: RINGPOST_JOURNAL]
     #[arg(long, value_name = "TARGET")]
     journal: Option<String>,
     #[command(flatten)]

@@ -6,12 +6,14 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use ringpost::store::journal::JournalStats;
+#[cfg(feature = "redis")]
+use ringpost::store::redis::StreamStats;
 use serde::Serialize;
 
 use crate::console::{Console, grouped};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
-use crate::target::{TargetArgs, unreadable};
+use crate::target::{Opened, TargetArgs, unreadable};
 use crate::visible::Visible;
 
 /// Which journal, and how to print it.
@@ -39,15 +41,9 @@ struct Summary<'a> {
     damaged: u64,
 }
 
-pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
-    let opened = arguments.target.resolve()?.open()?;
-    let console = console.clone().with_spinner("counting");
-    let stats = opened.reader.stats().map_err(unreadable);
-    console.finish();
-    let stats = stats?;
-    let mut output = Output::new();
-    if arguments.json {
-        output.json(&Summary {
+impl<'a> From<&'a JournalStats> for Summary<'a> {
+    fn from(stats: &'a JournalStats) -> Self {
+        Self {
             events: stats.events,
             bytes: stats.bytes,
             segments: stats.segments,
@@ -59,18 +55,61 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Fail
             topics: &stats.topics,
             sources: &stats.sources,
             damaged: stats.damaged,
-        })?;
+        }
+    }
+}
+
+#[cfg(feature = "redis")]
+impl<'a> From<&'a StreamStats> for Summary<'a> {
+    fn from(stats: &'a StreamStats) -> Self {
+        Self {
+            events: stats.events,
+            bytes: stats.bytes,
+            segments: 0,
+            first: stats.first.map(|time| time.to_string()),
+            last: stats.last.map(|time| time.to_string()),
+            first_sequence: stats.first_sequence.map(u64::from),
+            last_sequence: stats.last_sequence.map(u64::from),
+            types: &stats.types,
+            topics: &stats.topics,
+            sources: &stats.sources,
+            damaged: stats.damaged,
+        }
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
+    let opened = arguments.target.resolve()?.open()?;
+    let console = console.clone().with_spinner("counting");
+    let counted = match opened {
+        Opened::Journal(journal) => {
+            journal.reader.stats().map(|stats| tell(&Summary::from(&stats), arguments, &console))
+        }
+        #[cfg(feature = "redis")]
+        Opened::Stream(reader) => {
+            reader.stats().map(|stats| tell(&Summary::from(&stats), arguments, &console))
+        }
+    };
+    console.finish();
+    counted.map_err(unreadable)?
+}
+
+fn tell(summary: &Summary<'_>, arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
+    console.finish();
+    let mut output = Output::new();
+    if arguments.json {
+        output.json(summary)?;
     } else {
-        output.text(&table(&stats))?;
+        output.text(&table(summary))?;
         output.flush()?;
     }
-    Ok(Exit::damage_if(stats.damaged > 0))
+    Ok(Exit::damage_if(summary.damaged > 0))
 }
 
 /// How many names of a kind the table shows.
 const SHOWN: usize = 20;
 
-fn table(stats: &JournalStats) -> String {
+fn table(stats: &Summary<'_>) -> String {
     let mut text = String::new();
     let mut row = |name: &str, value: String| {
         // Writing to a string can't fail.
@@ -79,7 +118,7 @@ fn table(stats: &JournalStats) -> String {
     row("events", grouped(stats.events));
     row("bytes", grouped(stats.bytes));
     row("segments", grouped(stats.segments));
-    if let (Some(first), Some(last)) = (stats.first, stats.last) {
+    if let (Some(first), Some(last)) = (&stats.first, &stats.last) {
         row("times", format!("{first} to {last}"));
     }
     if let (Some(first), Some(last)) = (stats.first_sequence, stats.last_sequence) {
@@ -87,7 +126,7 @@ fn table(stats: &JournalStats) -> String {
     }
     row("damaged", grouped(stats.damaged));
     for (name, counts) in
-        [("types", &stats.types), ("topics", &stats.topics), ("sources", &stats.sources)]
+        [("types", stats.types), ("topics", stats.topics), ("sources", stats.sources)]
     {
         let _ = writeln!(text, "\n{name} ({})", grouped(counts.len() as u64));
         let mut largest: Vec<_> = counts.iter().collect();

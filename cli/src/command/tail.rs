@@ -1,6 +1,9 @@
 //! `tail`: the last events of a journal, and those that come.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "redis")]
+mod stream;
+
 use std::io;
 use std::str::FromStr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -21,7 +24,7 @@ use crate::input::OneLine;
 use crate::interrupt::Interrupt;
 use crate::moment::parse_moment;
 use crate::output::Output;
-use crate::target::{Opened, Target, TargetArgs, unreadable};
+use crate::target::{Opened, OpenedJournal, Target, TargetArgs, unreadable};
 use crate::window::{Wanted, Window};
 
 /// What to print, and for how long.
@@ -103,11 +106,19 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Fail
         _ => None,
     };
     match target {
-        Target::Stdin => stream(printer, arguments.from, count, &interrupt, console),
-        Target::Path(_) => {
-            let opened = target.open()?;
+        Target::Stdin => lines(printer, arguments.from, count, &interrupt, console),
+        target => {
             let follows = !arguments.no_follow;
-            journal(printer, &opened, arguments.from, count, follows, &interrupt, console)
+            match target.open()? {
+                Opened::Journal(opened) => {
+                    journal(printer, &opened, arguments.from, count, follows, &interrupt, console)
+                }
+                #[cfg(feature = "redis")]
+                Opened::Stream(reader) => {
+                    let tail = stream::Tail { printer, reader, interrupt, console };
+                    tail.run(arguments.from, count, follows)
+                }
+            }
         }
     }
 }
@@ -119,7 +130,7 @@ struct Printer<'a> {
 
 fn journal(
     mut printer: Printer<'_>,
-    opened: &Opened,
+    opened: &OpenedJournal,
     from: From,
     count: Option<usize>,
     follows: bool,
@@ -180,7 +191,7 @@ impl Printer<'_> {
 }
 
 /// Standard input: its events as they come, or its last ones when it ends.
-fn stream(
+fn lines(
     mut printer: Printer<'_>,
     from: From,
     count: Option<usize>,

@@ -6,13 +6,15 @@ use std::fmt::Write as _;
 use anyhow::anyhow;
 use clap::Args;
 use ringpost::store::journal::{JournalOptions, Verification};
+#[cfg(feature = "redis")]
+use ringpost::store::redis::StreamVerification;
 use serde::Serialize;
 
 use crate::console::{Console, Troubles, grouped};
 use crate::exit::{Exit, Failure};
 use crate::journaling::{open_journal, tell_recovery};
 use crate::output::Output;
-use crate::target::{Target, TargetArgs, unreadable};
+use crate::target::{Opened, Target, TargetArgs, unreadable};
 
 /// Which journal, and how to print what was found.
 #[derive(Args, Debug)]
@@ -52,14 +54,35 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Fail
         repair(&target, console)?;
     }
     let spinner = console.clone().with_spinner("checking");
-    let found = opened.reader.verify().map_err(unreadable);
+    let checked = match opened {
+        Opened::Journal(journal) => journal.reader.verify().map(|found| {
+            spinner.finish();
+            tell_damages(&found, console);
+            (Summary::from(&found), found.is_clean())
+        }),
+        #[cfg(feature = "redis")]
+        Opened::Stream(reader) => reader.verify().map(|found| {
+            spinner.finish();
+            tell_entries(&found, console);
+            (Summary::from(&found), found.is_clean())
+        }),
+    };
     spinner.finish();
-    let found = found?;
-    tell(&found, console);
+    let (summary, is_clean) = checked.map_err(unreadable)?;
     let mut output = Output::new();
     if arguments.json {
+        output.json(&summary)?;
+    } else {
+        output.text(&table(&summary, is_clean))?;
+        output.flush()?;
+    }
+    Ok(Exit::damage_if(!is_clean))
+}
+
+impl From<&Verification> for Summary {
+    fn from(found: &Verification) -> Self {
         let gaps = found.gaps.iter();
-        output.json(&Summary {
+        Self {
             records: found.records,
             valid: found.valid,
             unchecked: found.unchecked,
@@ -67,12 +90,26 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Fail
             torn_bytes: found.torn_bytes,
             gaps: gaps.map(|gap| Range { from: gap.from.get(), to: gap.to.get() }).collect(),
             duplicates: found.duplicates,
-        })?;
-    } else {
-        output.text(&table(&found))?;
-        output.flush()?;
+        }
     }
-    Ok(Exit::damage_if(!found.is_clean()))
+}
+
+/// A stream has neither torn ends nor duplicates: the server takes entries whole, and no
+/// sequence twice.
+#[cfg(feature = "redis")]
+impl From<&StreamVerification> for Summary {
+    fn from(found: &StreamVerification) -> Self {
+        let gaps = found.gaps.iter();
+        Self {
+            records: found.records,
+            valid: found.valid,
+            unchecked: found.unchecked,
+            damaged: found.damaged,
+            torn_bytes: 0,
+            gaps: gaps.map(|gap| Range { from: gap.start().get(), to: gap.end().get() }).collect(),
+            duplicates: 0,
+        }
+    }
 }
 
 /// Does what opening for writing does, and no more.
@@ -91,7 +128,7 @@ fn repair(target: &Target, console: &Console) -> Result<(), Failure> {
 }
 
 /// Tells the damages by their places: the first ten.
-fn tell(found: &Verification, console: &Console) {
+fn tell_damages(found: &Verification, console: &Console) {
     let mut troubles = Troubles::default();
     for damage in &found.damages {
         let file = damage.file.display();
@@ -102,8 +139,19 @@ fn tell(found: &Verification, console: &Console) {
     troubles.finish(console, "damaged lines");
 }
 
-fn table(found: &Verification) -> String {
-    let missing: u64 = found.gaps.iter().map(|gap| gap.to.get() - gap.from.get() + 1).sum();
+/// Tells the entries of a stream that are no records: the first ten.
+#[cfg(feature = "redis")]
+fn tell_entries(found: &StreamVerification, console: &Console) {
+    let mut troubles = Troubles::default();
+    for damage in &found.damages {
+        troubles.add(console, format_args!("entry {}: {}", damage.id, damage.reason));
+    }
+    troubles.add_untold(found.damaged.saturating_sub(found.damages.len() as u64));
+    troubles.finish(console, "entries that are no records");
+}
+
+fn table(found: &Summary, is_clean: bool) -> String {
+    let missing: u64 = found.gaps.iter().map(|gap| gap.to - gap.from + 1).sum();
     let rows = [
         ("records", found.records, ""),
         ("valid", found.valid, "with the right checksum"),
@@ -118,7 +166,7 @@ fn table(found: &Verification) -> String {
         // Writing to a string can't fail.
         let _ = writeln!(text, "{name:<11} {:>12}  {meaning}", grouped(count));
     }
-    let verdict = if found.is_clean() { "nothing is wrong" } else { "something is wrong" };
+    let verdict = if is_clean { "nothing is wrong" } else { "something is wrong" };
     let _ = writeln!(text, "{verdict}");
     text
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::Place;
+use crate::support::{Place, keys};
 
 const KEYS: [&str; 7] = [
     "published",
@@ -114,4 +114,53 @@ fn people_get_a_table() {
     for word in ["published", "delivered", "dropped", "p99.9", "latency", "accounted for"] {
         assert!(ended.out.contains(word), "{word}: {}", ended.out);
     }
+}
+
+#[test]
+fn a_sweep_measures_once_for_each_value() {
+    let place = Place::new();
+    let sweep = |sweep: &str, arguments: &[&str]| {
+        let always = ["bench", "--json", "--seconds", "0.05", "--sweep", sweep];
+        let ended = place.run(&[&always, arguments].concat());
+        assert_eq!((ended.code, &*ended.err), (Some(0), ""), "{ended:?}");
+        assert_eq!(ended.keys(), ["sweep"]);
+        ended.json()["sweep"].as_array().unwrap().clone()
+    };
+    let points = sweep("mailbox=4..16", &["--overflow", "drop-newest", "--svg", "curve.svg"]);
+    assert_eq!(points.iter().map(|point| point["mailbox"].clone()).collect::<Vec<_>>(), [4, 8, 16]);
+    for point in &points {
+        assert_eq!(keys(&point.to_string()).len(), KEYS.len() + 1, "{point}");
+        assert!(KEYS.iter().all(|key| point.get(key).is_some()), "{point}");
+        let sum = point["delivered"].as_u64().unwrap() + point["dropped"].as_u64().unwrap();
+        assert_eq!(point["published"], json!(sum), "{point}");
+    }
+    let svg = std::fs::read_to_string(place.path("curve.svg")).unwrap();
+    for word in ["mailbox (messages)", "throughput (messages)", "latency", "lost", "p50", "p99"] {
+        assert!(svg.contains(word), "{word}: {svg}");
+    }
+    for (setting, values) in [("subscribers", [2, 1]), ("publishers", [1, 2]), ("batch", [1, 7])] {
+        let points = sweep(&format!("{setting}={},{}", values[0], values[1]), &[]);
+        assert_eq!(
+            (&points[0][setting], &points[1][setting]),
+            (&json!(values[0]), &json!(values[1]))
+        );
+        let receivers = if setting == "subscribers" { 2 } else { 1 };
+        let published = points[0]["published"].as_u64().unwrap();
+        assert_eq!(points[0]["delivered"], json!(published * receivers), "{points:?}");
+    }
+}
+
+#[test]
+fn a_sweep_is_a_table_for_people_and_what_cannot_be_swept_is_usage() {
+    let place = Place::new();
+    let ended = place.run(&["bench", "--seconds", "0.05", "--sweep", "mailbox=64,1024"]);
+    assert_eq!((ended.code, &*ended.err), (Some(0), ""));
+    let lines: Vec<_> = ended.out.lines().collect();
+    assert!(lines[0].trim_start().starts_with("mailbox") && lines[0].ends_with("loss"));
+    assert!(lines[1].contains(" 64 ") && lines[2].contains(" 1,024 "), "{}", ended.out);
+    assert_eq!(lines[3..], ["", "every message is accounted for"]);
+    for sweep in ["ring=1..2", "mailbox=0..4", "mailbox"] {
+        assert!(place.fails(&["bench", "--sweep", sweep], 2).contains("--sweep"));
+    }
+    assert!(place.fails(&["bench", "--svg", "x.svg"], 2).contains("--sweep"));
 }

@@ -114,7 +114,9 @@ fn a_store_that_is_not_built_in_names_its_feature() {
     let place = Place::new();
     for (text, feature) in [
         ("sqlite:events.db", "sqlite"),
+        #[cfg(not(feature = "redis"))]
         ("redis://user:hunter2@host/0", "redis"),
+        #[cfg(not(feature = "redis"))]
         ("rediss://user:hunter2@host/0", "redis"),
         ("postgres://user:hunter2@host/db", "postgres"),
         ("nats://user:hunter2@host", "nats"),

@@ -6,6 +6,12 @@ mod configuration;
 mod explain;
 mod inspect;
 mod publish;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(feature = "redis")]
+#[path = "../../../tests/redis_server/mod.rs"]
+mod redis_server;
 mod signals;
 mod support;
 mod tail;
+mod tune;

@@ -51,7 +51,7 @@ impl Drop for Watched {
             log.with_writer(|pen| {
                 let claim = pen.claim(1).unwrap();
                 let value = claim.first();
-                claim.commit(Watched {
+                claim.commit(|| Watched {
                     value: UnsafeCell::new(value),
                     drops: self.drops.clone(),
                     last_words: None,
@@ -94,7 +94,7 @@ impl Model {
     fn publish(&self, writer: &mut Writer<Watched>) {
         let claim = writer.claim(1).unwrap();
         let value = self.message(claim.first());
-        claim.commit(value);
+        claim.commit(|| value);
         writer.reclaim();
     }
 
@@ -110,7 +110,7 @@ impl Model {
         self.log.with_writer(|pen| {
             let claim = pen.claim(1).unwrap();
             let value = self.message(claim.first());
-            claim.commit(value);
+            claim.commit(|| value);
             pen.reclaim();
         });
     }
@@ -284,7 +284,7 @@ fn guest_writer() {
         let guest = model.spawn(move |model| {
             let claim = guest.claim(1).unwrap();
             let value = model.message(claim.first());
-            claim.commit(value);
+            claim.commit(|| value);
         });
         (0..3).for_each(|_| model.publish_batch(&mut writer, 2).unwrap());
         guest.join().unwrap();
@@ -400,7 +400,7 @@ fn a_message_publishes_from_its_drop_during_eviction() {
         let claim = writer.claim(1).unwrap();
         let mut first = model.message(claim.first());
         first.last_words = Some(model.log.clone());
-        claim.commit(first);
+        claim.commit(|| first);
         model.publish(&mut writer);
         let other = model.spawn(|model| model.publish_borrowed());
         model.publish(&mut writer);

@@ -116,14 +116,15 @@ struct Front {
 pub(crate) struct Queue<T, B = ()> {
     ends: CachePadded<Ends>,
     front: CachePadded<Front>,
-    // From here on read-mostly: written when a chunk is made, and by what the owner keeps.
+    // From here on read-mostly: written when a chunk is made, and by what the owner keeps. What
+    // every put and its bell look at comes first, in one line.
     slots: Slots<T>,
     capacity: u64,
+    beside: B,
     start: u64,
     /// Whether the consumer shares the oldest places with `steal`.
     stealable: bool,
     number: u64,
-    beside: B,
 }
 
 impl<T, B> Queue<T, B> {
@@ -223,18 +224,61 @@ impl<T, B> Queue<T, B> {
         Ok(self.capacity.saturating_sub(tail.saturating_sub(head)))
     }
 
-    /// Puts `value` in, or hands it back.
-    #[inline]
-    pub(crate) fn offer(&self, value: T) -> Result<(), (T, Refused)> {
-        match self.claim(1, 1) {
-            Ok((position, _)) => {
-                // SAFETY: claimed one line up, against a head that `claim` acquired; committed
-                // by this very call.
-                unsafe { self.slots.at(position).fill(position, value) };
-                Ok(())
+    /// Puts in what `make` gives, which is asked only once there is a place for it. It moves a
+    /// value that exists, and nothing else: a place that is claimed has to be filled.
+    ///
+    /// The same as a claim of one and a fill, but the slot is looked up before the exchange: a
+    /// locked instruction makes all loads behind it wait.
+    #[inline(always)]
+    pub(crate) fn offer(&self, make: impl FnOnce() -> T) -> Result<(), Refused> {
+        let ends = &*self.ends;
+        // ORDER: Relaxed; `tail` hands out numbers and carries no data.
+        let mut tail = ends.tail.load(Ordering::Relaxed);
+        loop {
+            // ORDER(free): Acquire; pairs with ORDER(free) in `room`, as in `claim`. Carries the
+            // emptiness of all slots below.
+            let head = ends.cached_head.load(Ordering::Acquire);
+            let slot = self.slots.made(tail);
+            if let Some(slot) = slot
+                && tail.saturating_sub(head) < self.capacity
+            {
+                // ORDER: Relaxed on both ways out; as in `claim`.
+                match ends.tail.compare_exchange_weak(
+                    tail,
+                    tail + 1,
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                ) {
+                    Ok(_) => {
+                        // SAFETY: claimed one line up, against a head that was acquired; committed
+                        // by this very call.
+                        unsafe { slot.fill(tail, make) };
+                        return Ok(());
+                    }
+                    Err(now) => tail = now,
+                }
+            } else {
+                return self.offer_slowly(make);
             }
-            Err(refused) => Err((value, refused)),
         }
+    }
+
+    /// The same where the chunk is to be made, the cached head is too old, or the queue is closed.
+    #[cold]
+    fn offer_slowly(&self, make: impl FnOnce() -> T) -> Result<(), Refused> {
+        let (position, _) = self.claim(1, 1)?;
+        // SAFETY: claimed one line up, against a head that `claim` acquired; committed by this
+        // very call.
+        unsafe { self.slots.at(position).fill(position, make) };
+        Ok(())
+    }
+
+    /// Puts `value` in, or hands it back.
+    #[cfg(test)]
+    fn put(&self, value: T) -> Result<(), (T, Refused)> {
+        let mut held = Some(value);
+        self.offer(|| held.take().expect("asked once"))
+            .map_err(|refused| (held.take().expect("not asked"), refused))
     }
 
     /// Puts in as many of `values`, from the front, as there is room for, with one claim.
@@ -277,20 +321,20 @@ impl<T, B> Queue<T, B> {
         Ok(Places { queue: self.number, next, end: next + count })
     }
 
-    /// Fills the next of `places`.
+    /// Fills the next of `places` with what `make` gives, which only moves a value.
     ///
     /// # Panics
     ///
     /// If none is left, or they are another queue's.
     #[inline]
-    pub(crate) fn fill(&self, places: &mut Places, value: T) {
+    pub(crate) fn fill(&self, places: &mut Places, make: impl FnOnce() -> T) {
         assert!(places.queue == self.number, "a place of another mailbox");
         assert!(places.next < places.end, "no place left");
         let position = places.next;
         places.next += 1;
         // SAFETY: `Places` are made by `reserve` alone and are no copies; this one's number says
         // that the claim was made here, and the line above that it is used once.
-        unsafe { self.slots.at(position).fill(position, value) };
+        unsafe { self.slots.at(position).fill(position, make) };
     }
 
     /// Gives back what is left of `places`. Whoever calls this rings afterwards: a skip makes

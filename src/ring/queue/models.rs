@@ -78,7 +78,7 @@ fn each_senders_messages_come_in_order_and_none_is_lost() {
             .map(|first| {
                 let shared = Arc::clone(taker.queue());
                 thread::spawn(move || {
-                    let put = |number| shared.offer(Payload::new(number)).is_ok();
+                    let put = |number| shared.put(Payload::new(number)).is_ok();
                     u64::from(put(first)) + u64::from(put(first + 1))
                 })
             })
@@ -104,7 +104,7 @@ fn positions_wrap_inside_without_harm() {
             let sender = thread::spawn(move || {
                 for number in 10..13 {
                     let mut payload = Payload::new(number);
-                    while let Err((back, _)) = shared.offer(payload) {
+                    while let Err((back, _)) = shared.put(payload) {
                         payload = back;
                         thread::yield_now();
                     }
@@ -131,7 +131,7 @@ fn a_later_place_is_not_seen_before_an_earlier_one() {
         let mut places = taker.queue().reserve(1).unwrap();
         let (a, b) = (Arc::clone(taker.queue()), Arc::clone(taker.queue()));
         let a = thread::spawn(move || a.fill(&mut places, Payload::new(10)));
-        let b = thread::spawn(move || b.offer(Payload::new(20)).unwrap());
+        let b = thread::spawn(move || b.put(Payload::new(20)).unwrap());
         let mut got = Vec::new();
         take(&mut taker, &mut got);
         take(&mut taker, &mut got);
@@ -149,13 +149,13 @@ fn a_later_place_is_not_seen_before_an_earlier_one() {
 fn full_is_only_said_when_it_was_full_during_the_call() {
     model(|| {
         let mut taker = queue(1, 0, false);
-        taker.queue().offer(Payload::new(10)).unwrap();
+        taker.queue().put(Payload::new(10)).unwrap();
         let shared = Arc::clone(taker.queue());
         let taken = Arc::new(AtomicU64::new(0));
         let seen = Arc::clone(&taken);
         let sender = thread::spawn(move || {
             let had_room = seen.load(Ordering::Acquire) == 1;
-            let put = shared.offer(Payload::new(11)).is_ok();
+            let put = shared.put(Payload::new(11)).is_ok();
             assert!(put || !had_room);
             put
         });
@@ -174,11 +174,11 @@ fn full_is_only_said_when_it_was_full_during_the_call() {
 fn a_freed_place_goes_to_one_sender() {
     model(|| {
         let mut taker = queue(1, 0, false);
-        taker.queue().offer(Payload::new(9)).unwrap();
+        taker.queue().put(Payload::new(9)).unwrap();
         let senders: Vec<_> = [10, 20]
             .map(|number| {
                 let shared = Arc::clone(taker.queue());
-                thread::spawn(move || shared.offer(Payload::new(number)).is_ok())
+                thread::spawn(move || shared.put(Payload::new(number)).is_ok())
             })
             .into();
         let mut got = Vec::new();
@@ -201,7 +201,7 @@ fn a_batch_is_one_claim() {
             let mut batch = vec![Payload::new(10), Payload::new(11)];
             assert_eq!(shared.offer_all(&mut batch), Ok(2));
         });
-        taker.queue().offer(Payload::new(20)).unwrap();
+        taker.queue().put(Payload::new(20)).unwrap();
         let mut got = Vec::new();
         take(&mut taker, &mut got);
         sender.join().unwrap();
@@ -216,11 +216,11 @@ fn a_batch_is_one_claim() {
 fn a_panicking_drain_frees_its_places() {
     model(|| {
         let mut taker = queue(1, 0, false);
-        taker.queue().offer(Payload::new(10)).unwrap();
+        taker.queue().put(Payload::new(10)).unwrap();
         let shared = Arc::clone(taker.queue());
         let sender = thread::spawn(move || {
             let mut payload = Payload::new(11);
-            while let Err((back, _)) = shared.offer(payload) {
+            while let Err((back, _)) = shared.put(payload) {
                 payload = back;
                 thread::yield_now();
             }
@@ -249,10 +249,10 @@ fn what_was_claimed_before_the_close_is_received() {
         let sender = thread::spawn(move || {
             let mut put = 0;
             if let Ok(mut places) = shared.reserve(1) {
-                shared.fill(&mut places, Payload::new(10));
+                shared.fill(&mut places, || Payload::new(10));
                 put += 1;
             }
-            match shared.offer(Payload::new(11)) {
+            match shared.put(Payload::new(11)) {
                 Ok(()) => put + 1,
                 Err((_, refused)) => {
                     assert_eq!(refused, Refused::Closed);
@@ -281,8 +281,8 @@ fn messages_inside_are_dropped_once_by_whoever_lets_go_last() {
             let mut taker = queue(2, 0, stealable);
             let shared = Arc::clone(taker.queue());
             let sender = thread::spawn(move || {
-                let _ = shared.offer(Payload::new(10));
-                let _ = shared.offer(Payload::new(11));
+                let _ = shared.put(Payload::new(10));
+                let _ = shared.put(Payload::new(11));
             });
             taker.queue().close();
             let mut got = Vec::new();
@@ -299,8 +299,8 @@ fn a_chunk_is_made_once() {
     model(|| {
         let mut taker: Taker<Payload> = Taker::with_chunk(2, 0, false, (), 2);
         let shared = Arc::clone(taker.queue());
-        let sender = thread::spawn(move || shared.offer(Payload::new(10)).unwrap());
-        taker.queue().offer(Payload::new(20)).unwrap();
+        let sender = thread::spawn(move || shared.put(Payload::new(10)).unwrap());
+        taker.queue().put(Payload::new(20)).unwrap();
         sender.join().unwrap();
         let mut got = Vec::new();
         take_all(&mut taker, &mut got);
@@ -315,7 +315,7 @@ fn push(shared: &Queue<Payload>, number: u64) -> (bool, usize) {
     let mut stolen = Vec::new();
     let mut payload = Payload::new(number);
     for _ in 0..2 {
-        match shared.offer(payload) {
+        match shared.put(payload) {
             Ok(()) => return (true, stolen.len()),
             Err((back, _)) => payload = back,
         }
@@ -334,7 +334,7 @@ fn two_stealers_give_up_each_message_once() {
         model(move || {
             let mut taker = queue(capacity, LIMIT - 1, true);
             for number in 0..capacity as u64 {
-                taker.queue().offer(Payload::new(number)).unwrap();
+                taker.queue().put(Payload::new(number)).unwrap();
             }
             let shared = Arc::clone(taker.queue());
             let sender = thread::spawn(move || push(&shared, 10));
@@ -357,7 +357,7 @@ fn a_stealer_and_the_consumer_share_the_oldest() {
         model(move || {
             let mut taker = queue(capacity, 0, true);
             for number in 0..capacity as u64 {
-                taker.queue().offer(Payload::new(number)).unwrap();
+                taker.queue().put(Payload::new(number)).unwrap();
             }
             let shared = Arc::clone(taker.queue());
             let sender = thread::spawn(move || {
@@ -379,7 +379,7 @@ fn a_stealer_and_the_consumer_share_the_oldest() {
 fn two_stealers_and_the_consumer_lose_nothing_uncounted() {
     model(|| {
         let mut taker = queue(1, 0, true);
-        taker.queue().offer(Payload::new(0)).unwrap();
+        taker.queue().put(Payload::new(0)).unwrap();
         let senders: Vec<_> = [10, 20]
             .map(|number| {
                 let shared = Arc::clone(taker.queue());

@@ -43,7 +43,9 @@ impl<T> Slot<T> {
         Self { stamp: AtomicU64::new(0), value: UnsafeCell::new(MaybeUninit::uninit()) }
     }
 
-    /// Puts `value` here and commits `position`.
+    /// Puts the value that `make` gives here and commits `position`. Made in place: a value that
+    /// is passed by move lies in memory in between, and reading back what was just written in
+    /// smaller pieces stalls a core for longer than all the rest takes.
     ///
     /// # Safety
     ///
@@ -51,12 +53,12 @@ impl<T> Slot<T> {
     /// * Whoever took the position one lap earlier has finished, and the caller knows it through
     ///   an acquiring load of `head`.
     #[inline]
-    pub(super) unsafe fn fill(&self, position: u64, value: T) {
+    pub(super) unsafe fn fill(&self, position: u64, make: impl FnOnce() -> T) {
         self.value.with_mut(|place| {
             // SAFETY: by the contract nobody else touches the value between the claim and the
             // commit below, so the reference is unique for this one call.
             let place = unsafe { &mut *place };
-            place.write(value);
+            place.write(make());
         });
         // ORDER(commit): Release; pairs with ORDER(commit) in `state`. Carries the value.
         self.stamp.store(position + 1, Ordering::Release);

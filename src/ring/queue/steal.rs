@@ -30,19 +30,14 @@ pub(super) enum Run {
 }
 
 /// Where values go that are moved out. Neither function runs foreign code.
-pub(super) trait List<T> {
-    /// Makes room, so that `put` need not allocate.
+pub(super) trait List<T>: Extend<T> {
+    /// Makes room, so that extending it need not allocate.
     fn reserve(&mut self, more: usize);
-    fn put(&mut self, value: T);
 }
 
 impl<T> List<T> for Vec<T> {
     fn reserve(&mut self, more: usize) {
         self.reserve(more);
-    }
-
-    fn put(&mut self, value: T) {
-        self.push(value);
     }
 }
 
@@ -50,19 +45,45 @@ impl<T> List<T> for VecDeque<T> {
     fn reserve(&mut self, more: usize) {
         self.reserve(more);
     }
-
-    fn put(&mut self, value: T) {
-        self.push_back(value);
-    }
 }
 
 impl<T, B> Queue<T, B> {
-    /// How many committed places follow from `head`, at most `most`.
-    fn run(&self, head: u64, most: u64) -> u64 {
-        let committed = |position: &u64| {
-            self.slots.made(*position).is_some_and(|slot| slot.state(*position) != State::Pending)
-        };
-        (head..head + most).take_while(committed).count() as u64
+    /// How many committed places follow from `head`, at most `most`, and how many of them hold a
+    /// value.
+    #[inline]
+    pub(super) fn run(&self, head: u64, most: u64) -> (u64, usize) {
+        let mut values = 0;
+        for position in head..head + most {
+            match self.slots.made(position).map(|slot| slot.state(position)) {
+                Some(State::Filled) => values += 1,
+                Some(State::Skipped) => {}
+                Some(State::Pending) | None => return (position - head, values),
+            }
+        }
+        (most, values)
+    }
+
+    /// Moves the values of these places into `list`, which has room for them.
+    ///
+    /// # Safety
+    ///
+    /// * `run` said that the places are committed, with so many values.
+    /// * The caller alone may take them, takes them once, and frees them only afterwards.
+    #[inline]
+    pub(super) unsafe fn move_out(&self, head: u64, run: (u64, usize), list: &mut impl List<T>) {
+        let (places, values) = run;
+        let slot = |position| self.slots.made(position).expect("a committed place has a slot");
+        let all = head..head + places;
+        if values as u64 == places {
+            // The length is known, so the values move straight into the list: one by one, each
+            // would lie on the stack while the list looks for room.
+            // SAFETY: all are filled, and the caller's; each is taken once.
+            list.extend(all.map(|position| unsafe { slot(position).take() }));
+        } else {
+            let filled = all.filter(|position| slot(*position).state(*position) == State::Filled);
+            // SAFETY: filled, and the caller's; each is taken once.
+            list.extend(filled.map(|position| unsafe { slot(position).take() }));
+        }
     }
 
     /// Moves a run of at most `most` places into `list`, in competition with others.
@@ -73,7 +94,7 @@ impl<T, B> Queue<T, B> {
             // ORDER(free): Acquire; pairs with ORDER(free) below. Carries the end of the last
             // taker's reading, and with it that taker's `line`.
             let head = front.head.load(Ordering::Acquire);
-            let places = self.run(head, most);
+            let run @ (places, values) = self.run(head, most);
             if places == 0 {
                 // ORDER: Relaxed; only compared with the number in hand.
                 if front.head.load(Ordering::Relaxed) == head {
@@ -96,16 +117,9 @@ impl<T, B> Queue<T, B> {
                 hint::spin_loop();
                 continue;
             }
-            let mut values = 0;
-            for position in head..head + places {
-                let slot = self.slots.made(position).expect("a committed place has a slot");
-                if slot.state(position) == State::Filled {
-                    // SAFETY: the exchange above gave these places to this call alone; each is
-                    // taken once and freed after the loop.
-                    list.put(unsafe { slot.take() });
-                    values += 1;
-                }
-            }
+            // SAFETY: the exchange above gave these places to this call alone, and they are freed
+            // below.
+            unsafe { self.move_out(head, run, list) };
             // ORDER(free): Release; pairs with ORDER(free) in `room` and above. Carries the end
             // of this reading.
             front.head.store(head + places, Ordering::Release);

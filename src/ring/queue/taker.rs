@@ -132,8 +132,20 @@ impl<T, B> Taker<T, B> {
         if self.queue.stealable {
             return self.take_shared(most, out);
         }
-        out.reserve(most);
-        Ok(self.pass(most, |value| out.push_back(value)))
+        let queue = &*self.queue;
+        // ORDER: Relaxed; only this thread, or one that handed the taker over, stores it.
+        let head = queue.front.head.load(Ordering::Relaxed);
+        let run @ (places, values) = queue.run(head, most as u64);
+        if places > 0 {
+            out.reserve(values);
+            // SAFETY: this is the only taker (`&mut self`, no stealing), and frees them below.
+            unsafe { queue.move_out(head, run, out) };
+            queue.count_taken(values);
+            // ORDER(free): Release; pairs with ORDER(free) in `room`. Carries the end of this
+            // reading: the places below may be written again.
+            queue.front.head.store(head + places, Ordering::Release);
+        }
+        Ok(Taken { places, values })
     }
 
     /// Hands at most one batch, at most `max` values, to `f`, and then publishes `head`, also if

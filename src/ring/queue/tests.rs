@@ -79,11 +79,11 @@ fn capacity_is_exact_and_order_is_kept_wherever_it_starts() {
                 let mut next = 0..;
                 let mut expected = 0..;
                 for lap in 0..5 {
-                    while shared.offer(next.start).is_ok() {
+                    while shared.put(next.start).is_ok() {
                         next.next();
                     }
                     assert_eq!(shared.len(), capacity, "start {start} lap {lap}");
-                    assert_eq!(shared.offer(99), Err((99, Refused::Full)));
+                    assert_eq!(shared.put(99), Err((99, Refused::Full)));
                     let some = take(&mut taker, lap + 1);
                     assert!(!some.is_empty() && some.len() <= taker.batch());
                     for value in some {
@@ -117,7 +117,7 @@ fn random_calls_agree_with_a_deque() {
             for number in 0..4_000 {
                 match random(5) {
                     0 | 1 => {
-                        let put = shared.offer(number);
+                        let put = shared.put(number);
                         assert_eq!(put.is_ok(), model.len() < capacity);
                         if put.is_ok() {
                             model.push_back(number);
@@ -163,16 +163,16 @@ fn random_calls_agree_with_a_deque() {
 fn places_are_reserved_all_or_none() {
     let mut taker = queue(4, 0, false);
     let shared = Arc::clone(taker.queue());
-    shared.offer(0).unwrap();
+    shared.put(0).unwrap();
     assert_eq!(shared.reserve(4).unwrap_err(), Refused::Full);
     let mut places = shared.reserve(3).unwrap();
     assert_eq!(places.left(), 3);
-    assert_eq!(shared.offer(9), Err((9, Refused::Full)));
+    assert_eq!(shared.put(9), Err((9, Refused::Full)));
     assert_eq!(take(&mut taker, 9), [0]);
     assert!(!taker.is_ready());
-    shared.fill(&mut places, 1);
-    shared.fill(&mut places, 2);
-    shared.fill(&mut places, 3);
+    shared.fill(&mut places, || 1);
+    shared.fill(&mut places, || 2);
+    shared.fill(&mut places, || 3);
     assert_eq!(places.left(), 0);
     assert_eq!(take_all(&mut taker), [1, 2, 3]);
 }
@@ -183,7 +183,7 @@ fn a_later_place_waits_for_an_earlier_one_and_a_skip_lets_it_through() {
         let mut taker = queue(3, start, false);
         let shared = Arc::clone(taker.queue());
         let mut first = shared.reserve(2).unwrap();
-        shared.offer("later").unwrap();
+        shared.put("later").unwrap();
         assert!(!taker.is_ready());
         assert_eq!(take(&mut taker, 9), [""; 0]);
         shared.skip(&mut first);
@@ -206,7 +206,7 @@ fn a_queue_of_nothing_but_skips_is_emptied_and_refilled() {
             shared.skip(&mut places);
             let (taken, one) = taker.take_one().unwrap();
             assert_eq!((taken.places, one), (2, None));
-            shared.offer(number).unwrap();
+            shared.put(number).unwrap();
             assert_eq!(take_all(&mut taker), [number]);
         }
     }
@@ -217,7 +217,7 @@ fn a_queue_of_nothing_but_skips_is_emptied_and_refilled() {
 fn a_place_of_another_queue_is_not_filled() {
     let (one, two) = (queue::<u8>(1, 0, false), queue(1, 0, false));
     let mut places = one.queue().reserve(1).unwrap();
-    two.queue().fill(&mut places, 1);
+    two.queue().fill(&mut places, || 1);
 }
 
 #[test]
@@ -225,8 +225,8 @@ fn a_place_of_another_queue_is_not_filled() {
 fn a_place_is_not_filled_twice() {
     let one = queue(2, 0, false);
     let mut places = one.queue().reserve(1).unwrap();
-    one.queue().fill(&mut places, 1);
-    one.queue().fill(&mut places, 2);
+    one.queue().fill(&mut places, || 1);
+    one.queue().fill(&mut places, || 2);
 }
 
 #[test]
@@ -235,16 +235,16 @@ fn a_closed_queue_is_drained_to_its_final_tail() {
         for stealable in [false, true] {
             let mut taker = queue(4, start, stealable);
             let shared = Arc::clone(taker.queue());
-            shared.offer(1).unwrap();
+            shared.put(1).unwrap();
             let mut late = shared.reserve(1).unwrap();
             assert!(shared.close());
             assert!(!shared.close());
-            assert_eq!(shared.offer(2), Err((2, Refused::Closed)));
+            assert_eq!(shared.put(2), Err((2, Refused::Closed)));
             assert_eq!(shared.offer_all(&mut vec![2]), Err(Refused::Closed));
             assert_eq!(shared.reserve(1).unwrap_err(), Refused::Closed);
             assert_eq!(take_all(&mut taker), [1]);
             assert!(!taker.is_finished() && !taker.is_ready(), "one place is still to come");
-            shared.fill(&mut late, 2);
+            shared.fill(&mut late, || 2);
             assert_eq!(take_all(&mut taker), [2]);
             assert!(taker.is_finished() && taker.is_ready());
             assert_eq!(shared.len(), 0);
@@ -257,7 +257,7 @@ fn closing_when_full_leaves_a_queue_with_room_alone() {
     let mut taker = queue(1, 0, false);
     let shared = Arc::clone(taker.queue());
     assert!(!shared.close_if_full());
-    shared.offer(1).unwrap();
+    shared.put(1).unwrap();
     assert!(shared.close_if_full());
     assert!(!shared.close_if_full(), "closed already");
     assert!(shared.was_slow());
@@ -271,7 +271,7 @@ fn stealing_gives_up_the_oldest_and_drops_nothing_itself() {
     let mut taker = queue(32, 0, true);
     let shared = Arc::clone(taker.queue());
     for number in 0..32 {
-        assert!(shared.offer(drops.payload(number)).is_ok());
+        assert!(shared.put(drops.payload(number)).is_ok());
     }
     let mut stolen = Vec::new();
     assert!(shared.steal(&mut stolen));
@@ -286,10 +286,10 @@ fn an_uncommitted_oldest_place_is_not_stolen() {
     let taker = queue(2, 0, true);
     let shared = Arc::clone(taker.queue());
     let mut places = shared.reserve(1).unwrap();
-    shared.offer(1).unwrap();
+    shared.put(1).unwrap();
     let mut stolen = Vec::new();
     assert!(!shared.steal(&mut stolen));
-    shared.fill(&mut places, 0);
+    shared.fill(&mut places, || 0);
     assert!(shared.steal(&mut stolen));
     assert_eq!(stolen, [0]);
 }
@@ -301,14 +301,14 @@ fn a_panic_in_a_drain_frees_what_was_passed_and_keeps_the_rest() {
         let mut taker = queue(16, LIMIT - 3, stealable);
         let shared = Arc::clone(taker.queue());
         for number in 0..16 {
-            assert!(shared.offer(drops.payload(number)).is_ok());
+            assert!(shared.put(drops.payload(number)).is_ok());
         }
         let result = catch_unwind(AssertUnwindSafe(|| {
             taker.drain(4, |payload| assert!(payload.number != 1, "told to"))
         }));
         assert!(result.is_err());
         assert_eq!(drops.count(), 2);
-        assert!(shared.offer(drops.payload(16)).is_ok(), "two places at least are free");
+        assert!(shared.put(drops.payload(16)).is_ok(), "two places at least are free");
         let mut rest = Vec::new();
         while taker.drain(9, |payload| rest.push(payload.number)).unwrap().values > 0 {}
         assert_eq!(rest, (2..17).collect::<Vec<_>>());
@@ -328,7 +328,7 @@ fn what_is_inside_is_dropped_once_with_the_queue() {
             for _ in 0..2 {
                 let mut full = false;
                 while !full {
-                    full = shared.offer(drops.payload(made)).is_err();
+                    full = shared.put(drops.payload(made)).is_err();
                     made += 1;
                 }
                 drop(take(&mut taker, 2));
@@ -349,7 +349,7 @@ fn a_panicking_drop_keeps_no_other_value_from_being_dropped() {
     let taker = queue(8, 0, false);
     for number in 0..8 {
         let payload = if number % 3 == 0 { drops.bomb(number) } else { drops.payload(number) };
-        assert!(taker.queue().offer(payload).is_ok());
+        assert!(taker.queue().put(payload).is_ok());
     }
     assert!(catch_unwind(AssertUnwindSafe(|| drop(taker))).is_err(), "the panic is passed on");
     assert_eq!(drops.count(), 8);
@@ -368,11 +368,11 @@ fn memory_is_made_on_first_use() {
     let shared = Arc::clone(taker.queue());
     let chunk = CHUNK * 72;
     assert_eq!(shared.slots.bytes(), 256);
-    shared.offer([0; 8]).unwrap();
+    shared.put([0; 8]).unwrap();
     assert_eq!(shared.slots.bytes(), 256 + chunk);
     for _ in 0..1_024 {
         drop(take(&mut taker, 1));
-        shared.offer([0; 8]).unwrap();
+        shared.put([0; 8]).unwrap();
     }
     assert_eq!(shared.slots.bytes(), 256 + 32 * chunk);
 }

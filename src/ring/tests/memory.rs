@@ -66,7 +66,7 @@ fn a_lapped_writer_keeps_its_place() {
         publish(&mut fast, Counted::of(&probe));
     }
     assert_eq!(claim.first(), 2);
-    claim.commit(Counted::of(&probe));
+    claim.commit(|| Counted::of(&probe));
     assert_eq!(log.tail(), 33);
     let (mut seen, mut lost) = (0, 0);
     loop {
@@ -100,7 +100,7 @@ fn a_reader_does_not_wait_for_ever_for_a_lapped_writer() {
     let (items, gaps) = read(&mut reader);
     assert_eq!(gaps, [(2, 19)]);
     assert_eq!(items, [(20, 20)]);
-    claim.commit(2);
+    claim.commit(|| 2);
     assert_eq!(read(&mut reader), (vec![], vec![]));
 }
 
@@ -159,7 +159,7 @@ fn eviction_drops_nothing_before_reclaim() {
     let log = tiny(4, 2, 4);
     let mut writer = Log::writer(&log);
     for n in 1..=9 {
-        writer.claim(1).unwrap().commit(Counted::of(&probe));
+        writer.claim(1).unwrap().commit(|| Counted::of(&probe));
         assert_eq!(Probe::strong_count(&probe), 1 + n, "also when block 1 went");
     }
     writer.reclaim();
@@ -203,7 +203,7 @@ fn a_message_may_publish_when_it_is_dropped() {
             // Upgrading fails while the ring itself is dropped.
             let Some(log) = self.echo.take().and_then(|log| log.upgrade()) else { return };
             log.with_writer(|pen| {
-                pen.claim(1).unwrap().commit(Call { drops: self.drops.clone(), echo: None });
+                pen.claim(1).unwrap().commit(|| Call { drops: self.drops.clone(), echo: None });
                 pen.reclaim();
             });
         }
@@ -247,7 +247,7 @@ fn cells_are_given_back_and_used_again() {
         for writer in &mut writers {
             publish(writer, round);
         }
-        log.with_writer(|pen| pen.claim(1).unwrap().commit(round));
+        log.with_writer(|pen| pen.claim(1).unwrap().commit(|| round));
     }
     assert_eq!(log.tail(), 1 + 100 * 21);
 }
@@ -270,8 +270,8 @@ fn pens_nest_on_cells_of_their_own() {
     let log = tiny(4, 2, 1);
     log.with_writer(|outer| {
         let claim = outer.claim(1).unwrap();
-        log.with_writer(|inner| inner.claim(1).unwrap().commit(2));
-        claim.commit(1);
+        log.with_writer(|inner| inner.claim(1).unwrap().commit(|| 2));
+        claim.commit(|| 1);
     });
     assert_eq!(read(&mut Log::reader(&log, 1)).0, [(1, 1), (2, 2)]);
 }

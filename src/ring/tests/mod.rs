@@ -18,7 +18,7 @@ fn tiny<T: Send + Sync + 'static>(block: usize, blocks: usize, start: u64) -> Ar
 fn publish<T: Send + Sync + 'static>(writer: &mut Writer<T>, value: T) -> u64 {
     let claim = writer.claim(1).unwrap();
     let position = claim.first();
-    claim.commit(value);
+    claim.commit(|| value);
     writer.reclaim();
     position
 }
@@ -116,7 +116,7 @@ fn nothing_is_seen_before_what_was_claimed_earlier() {
     publish(&mut b, 'b');
     assert_eq!(reader.next(), Next::Empty);
     assert!(!reader.is_ready());
-    claim.commit('a');
+    claim.commit(|| 'a');
     assert!(reader.is_ready());
     assert_eq!(read(&mut reader).0, [(1, 'a'), (2, 'b')]);
 }
@@ -287,7 +287,7 @@ fn a_closed_ring_is_read_to_its_end() {
     assert_eq!(b.claim(1).unwrap_err(), Refused::Closed);
     assert_eq!(read(&mut reader).0, [(1, 1)]);
     assert_eq!(reader.next(), Next::Empty, "one is still under way");
-    claim.commit(2);
+    claim.commit(|| 2);
     assert_eq!(read(&mut reader).0, [(2, 2)]);
     assert_eq!(reader.next(), Next::Closed);
     assert!(reader.is_ready());

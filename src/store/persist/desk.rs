@@ -24,7 +24,8 @@ pub struct PersistStats {
     pub batches: u64,
     /// Failed calls of the store.
     pub errors: u64,
-    /// Records that the source lost before the store saw them, or that are too large for it.
+    /// Records that the source lost before the store saw them, that are too large for the store,
+    /// or that it lost after it had taken them.
     pub lost: u64,
     /// Records in hand that the store has not taken yet.
     pub held: u64,

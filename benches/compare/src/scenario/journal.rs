@@ -1,0 +1,146 @@
+//! Real events into a file: published to a bus and journaled (sequence, time, checksum, whole
+//! lines, never lost), beside serde_json into a buffered file and tracing-appender. Nobody syncs.
+//!
+//! Everybody has each event as a value of its own, made before the clock starts, and the clock
+//! stops when all of them are in the file.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::thread;
+use std::time::Instant;
+
+use ringpost::event::Limits;
+use ringpost::event::json::decode;
+use ringpost::store::PersistOptions;
+use ringpost::store::journal::{Fsync, Journal, JournalOptions};
+use ringpost::{Event, EventBus, Sequence, Shared};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tracing_appender::non_blocking::NonBlockingBuilder;
+
+use super::Stage;
+use crate::contest::Contest;
+use crate::ours::bus::LONG;
+use crate::results::Results;
+
+pub const NAME: &str = "journal";
+pub const CASE: &str = "sensor events of the real data into a file";
+
+const PREFIX: &str = "sensor.";
+
+/// The same event as a type that serde derives; its data is raw, as ringpost's is.
+#[derive(Clone, Serialize, Deserialize)]
+struct Mirror {
+    specversion: String,
+    id: String,
+    source: String,
+    #[serde(rename = "type")]
+    kind: String,
+    time: String,
+    subject: String,
+    datacontenttype: String,
+    data: Box<RawValue>,
+}
+
+pub fn run(stage: &Stage, results: &mut Results) {
+    let Ok(text) = fs::read_to_string(&stage.events) else {
+        println!("\n{NAME}: left out, there is no {} (--events FILE)", stage.events.display());
+        return;
+    };
+    let (mut events, mut mirrors) = (Vec::new(), Vec::new());
+    for line in text.lines() {
+        let event = decode(line.as_bytes(), &Limits::default()).expect("the file holds events");
+        if event.kind().starts_with(PREFIX) {
+            mirrors.push(serde_json::from_str::<Mirror>(line).expect("no other attributes"));
+            events.push(event);
+        }
+    }
+    println!("\n{NAME}: {} events of {}", events.len(), stage.events.display());
+    let (events, mirrors) = (&events, &mirrors);
+    // Some hundred thousand events are enough, and fit into memory.
+    let whole = |messages: u64| messages.min(150_000) as usize;
+    let mut contest = Contest::new(NAME, CASE).in_multiples_of(events.len() as u64);
+    contest.enter("ringpost bus, publish and journal", move |m| ours(events, whole(m), false));
+    contest.enter("ringpost bus, a Publisher and journal", move |m| ours(events, whole(m), true));
+    contest.enter("serde_json into BufWriter<File>", move |m| in_line(mirrors, whole(m)));
+    contest.enter("tracing-appender non_blocking, serde_json a line", move |m| {
+        appender(mirrors, whole(m))
+    });
+    contest.hold(stage.pace, results);
+}
+
+fn repeat<T: Clone, U>(values: &[T], count: usize, make: impl Fn(T) -> U) -> Vec<U> {
+    values.iter().cycle().take(count).cloned().map(make).collect()
+}
+
+fn ours(events: &[Event], count: usize, by_handle: bool) -> f64 {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let options = JournalOptions::default().with_fsync(Fsync::Never);
+    let journal = Journal::open(directory.path(), options).expect("a new journal");
+    let bus = EventBus::builder().publish_timeout(LONG).build();
+    let persistence = bus.persist(journal, PersistOptions::default()).expect("it starts");
+    let topic = events[0].topic().to_owned();
+    let mut publisher = bus.publisher(&topic).expect("the topic is valid");
+    let list = repeat(events, count, Shared::new);
+    let since = Instant::now();
+    for event in list {
+        if by_handle {
+            publisher.publish(event).expect("the journal keeps up");
+        } else {
+            bus.publish(event).expect("the journal keeps up");
+        }
+    }
+    persistence.flush(Sequence::new(count as u64), LONG).expect("the journal keeps up");
+    let rate = count as f64 / since.elapsed().as_secs_f64();
+    let report = persistence.stop(LONG);
+    assert_eq!(report.stats.journaled, count as u64, "events lost");
+    rate
+}
+
+fn lines(path: &Path) -> usize {
+    let bytes = fs::read(path).expect("the file is there");
+    bytes.iter().filter(|&&byte| byte == b'\n').count()
+}
+
+fn in_line(mirrors: &[Mirror], count: usize) -> f64 {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("lines");
+    let mut file = BufWriter::new(File::create(&path).expect("a new file"));
+    let list = repeat(mirrors, count, |mirror| mirror);
+    let since = Instant::now();
+    for mirror in &list {
+        serde_json::to_writer(&mut file, mirror).expect("the disk has room");
+        file.write_all(b"\n").expect("the disk has room");
+    }
+    file.flush().expect("the disk has room");
+    let rate = count as f64 / since.elapsed().as_secs_f64();
+    assert_eq!(lines(&path), count, "events lost");
+    rate
+}
+
+/// Lossless, which is not its default: its channel holds 1,024 lines and the writer waits.
+fn appender(mirrors: &[Mirror], count: usize) -> f64 {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("lines");
+    let file = File::create(&path).expect("a new file");
+    let (mut writer, guard) =
+        NonBlockingBuilder::default().lossy(false).buffered_lines_limit(1024).finish(file);
+    let list = repeat(mirrors, count, |mirror| mirror);
+    let mut bytes = 0;
+    let since = Instant::now();
+    for mirror in &list {
+        let mut line = serde_json::to_vec(mirror).expect("it is serializable");
+        line.push(b'\n');
+        bytes += line.len() as u64;
+        writer.write_all(&line).expect("the disk has room");
+    }
+    drop(guard);
+    // The guard gives up after a second; the file tells when all is written.
+    while fs::metadata(&path).expect("the file is there").len() < bytes {
+        thread::yield_now();
+    }
+    let rate = count as f64 / since.elapsed().as_secs_f64();
+    assert_eq!(lines(&path), count, "events lost");
+    rate
+}

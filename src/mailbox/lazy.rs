@@ -1,0 +1,248 @@
+//! A mailbox that is made when somebody first puts something into it: the address of one that may
+//! not exist yet, for a subscription that may stay idle for ever.
+//!
+//! Held by the bus for each subscription with a mailbox of its own, and by the source that receives
+//! from it. Through `Deref` it is an [`Addr`]: the first use that needs the mailbox makes it, every
+//! later one pays a look at a word that lies beside the address. What can be answered without a
+//! mailbox (how full, how far, closing, ringing) is answered without making it.
+//!
+//! Until then the receiver's sleep is kept here, under the lock. Whoever makes the mailbox moves
+//! the sleep into its doorbell, so that the maker's own bell, after its fence, ends it: making
+//! wakes nobody, and may be done while a place in another mailbox is held.
+#![forbid(unsafe_code)]
+
+use std::ops::Deref;
+use std::sync::{OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use super::signal::wake_caught;
+use super::{Addr, Counts, Mailbox, Overflow, Wait};
+use crate::sync::{Mutex, MutexGuard};
+
+/// The address of a mailbox that may not be made yet.
+pub(crate) struct LazyAddr<T> {
+    addr: OnceLock<Addr<T>>,
+    capacity: usize,
+    overflow: Overflow,
+    wait: Wait,
+    /// The receiver's side. Held while the mailbox is made, so that there is one.
+    rest: Mutex<Rest<T>>,
+}
+
+/// What the receiver will find, or left.
+enum Rest<T> {
+    /// Nothing is made; the receiver's waker, if it sleeps.
+    Unmade(Option<Waker>),
+    /// Nothing was made when it was closed.
+    Closed,
+    /// The receiver has not come for it yet.
+    Made(Box<Mailbox<T>>),
+    /// The receiver has it.
+    Taken,
+}
+
+/// What the receiver finds.
+pub(crate) enum Found<T> {
+    /// Its mailbox, once.
+    Mailbox(Box<Mailbox<T>>),
+    /// Nothing was put in so far.
+    Nothing,
+    /// Nothing was put in, and nothing ever will be.
+    Closed,
+}
+
+impl<T> LazyAddr<T> {
+    /// For a mailbox with room for `capacity` messages, which [`Mailbox::new`] would take.
+    pub(crate) fn new(capacity: usize, overflow: Overflow, wait: Wait) -> Self {
+        let rest = Mutex::new(Rest::Unmade(None));
+        Self { addr: OnceLock::new(), capacity, overflow, wait, rest }
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    pub(crate) fn overflow(&self) -> Overflow {
+        self.overflow
+    }
+
+    /// As [`Addr::tail`].
+    pub(crate) fn tail(&self) -> u64 {
+        self.addr.get().map_or(0, Addr::tail)
+    }
+
+    /// As [`Addr::len`].
+    pub(crate) fn len(&self) -> usize {
+        self.addr.get().map_or(0, Addr::len)
+    }
+
+    /// As [`Addr::counts`].
+    pub(crate) fn counts(&self) -> Counts {
+        self.addr.get().map(Addr::counts).unwrap_or_default()
+    }
+
+    /// As [`Addr::close`].
+    pub(crate) fn close(&self) {
+        let mut rest = self.lock();
+        if let Some(addr) = self.addr.get() {
+            drop(rest);
+            addr.close();
+        } else if let Rest::Unmade(waker) = std::mem::replace(&mut *rest, Rest::Closed) {
+            drop(rest);
+            waker.into_iter().for_each(wake_caught);
+        }
+    }
+
+    /// Wakes the receiver if it sleeps, to look around. The caller has passed the fence.
+    pub(crate) fn ring(&self) {
+        let mut rest = self.lock();
+        if let Some(addr) = self.addr.get() {
+            drop(rest);
+            addr.signal().ring();
+        } else if let Rest::Unmade(waker) = &mut *rest {
+            let waker = waker.take();
+            drop(rest);
+            waker.into_iter().for_each(wake_caught);
+        }
+    }
+
+    /// For the receiver: what there is. While there is nothing, `task` is woken when that changes.
+    pub(crate) fn poll_found(&self, task: &mut Context<'_>) -> Poll<Found<T>> {
+        // Cloning and dropping a waker is foreign code: not under the lock.
+        let mut fresh = Some(task.waker().clone());
+        let mut rest = self.lock();
+        if let Rest::Unmade(waker) = &mut *rest {
+            std::mem::swap(waker, &mut fresh);
+        }
+        let found = Self::find(&mut rest);
+        drop(rest);
+        drop(fresh);
+        match found {
+            Found::Nothing => Poll::Pending,
+            found => Poll::Ready(found),
+        }
+    }
+
+    /// For the receiver: what there is.
+    pub(crate) fn found(&self) -> Found<T> {
+        Self::find(&mut self.lock())
+    }
+
+    fn find(rest: &mut Rest<T>) -> Found<T> {
+        match std::mem::replace(rest, Rest::Taken) {
+            Rest::Made(mailbox) => Found::Mailbox(mailbox),
+            kept => {
+                let is_closed = matches!(kept, Rest::Closed);
+                *rest = kept;
+                if is_closed { Found::Closed } else { Found::Nothing }
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Rest<T>> {
+        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Send> LazyAddr<T> {
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn make(&self) -> &Addr<T> {
+        let mut rest = self.lock();
+        self.addr.get_or_init(|| {
+            let (addr, mailbox) = Mailbox::new(self.capacity, self.overflow);
+            let made = Rest::Made(Box::new(mailbox.with_wait(self.wait)));
+            match std::mem::replace(&mut *rest, made) {
+                Rest::Unmade(Some(waker)) => addr.signal().begin_asleep(waker),
+                Rest::Closed => addr.close(),
+                _ => {}
+            }
+            addr
+        })
+    }
+}
+
+impl<T: Send> Deref for LazyAddr<T> {
+    type Target = Addr<T>;
+
+    #[inline]
+    fn deref(&self) -> &Addr<T> {
+        match self.addr.get() {
+            Some(addr) => addr,
+            None => self.make(),
+        }
+    }
+}
+
+#[cfg(all(test, not(ringpost_loom)))]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    use std::task::Wake;
+
+    use super::*;
+    use crate::OfferError;
+    use crate::mailbox::signal;
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+
+    fn lazy() -> LazyAddr<u32> {
+        LazyAddr::new(2, Overflow::DropNewest, Wait::Park)
+    }
+
+    fn sleep(lazy: &LazyAddr<u32>, wakes: &Arc<Wakes>) -> Poll<Found<u32>> {
+        lazy.poll_found(&mut Context::from_waker(&Waker::from(Arc::clone(wakes))))
+    }
+
+    #[test]
+    fn questions_make_no_mailbox() {
+        let lazy = lazy();
+        assert_eq!((lazy.capacity(), lazy.tail(), lazy.len()), (2, 0, 0));
+        assert_eq!(lazy.counts(), Counts::default());
+        lazy.ring();
+        lazy.close();
+        assert!(lazy.addr.get().is_none());
+    }
+
+    #[test]
+    fn the_bell_of_the_first_message_ends_the_sleep_and_not_the_making() {
+        let (lazy, wakes) = (lazy(), Arc::<Wakes>::default());
+        assert!(sleep(&lazy, &wakes).is_pending());
+        assert!(matches!(lazy.push(&mut || 7, &mut Vec::new()), crate::mailbox::Push::Taken));
+        assert_eq!(wakes.0.load(SeqCst), 0);
+        signal::fence();
+        lazy.signal().ring();
+        assert_eq!(wakes.0.load(SeqCst), 1);
+        let Found::Mailbox(mut mailbox) = lazy.found() else { panic!("it was made") };
+        assert_eq!(mailbox.try_recv(), Ok(7));
+        assert!(matches!(lazy.found(), Found::Nothing), "it comes once");
+    }
+
+    #[test]
+    fn closing_wakes_whoever_sleeps_and_what_is_made_later_is_closed() {
+        let (lazy, wakes) = (lazy(), Arc::<Wakes>::default());
+        assert!(sleep(&lazy, &wakes).is_pending());
+        lazy.close();
+        assert_eq!(wakes.0.load(SeqCst), 1);
+        assert!(matches!(sleep(&lazy, &wakes), Poll::Ready(Found::Closed)));
+        assert_eq!(lazy.offer(1), Err(OfferError::Closed(1)));
+        let Found::Mailbox(mut mailbox) = lazy.found() else { panic!("it was made") };
+        assert_eq!(mailbox.try_recv(), Err(crate::TryRecvError::Closed));
+    }
+
+    #[test]
+    fn a_ring_without_a_mailbox_wakes_to_look_around() {
+        let (lazy, wakes) = (lazy(), Arc::<Wakes>::default());
+        assert!(sleep(&lazy, &wakes).is_pending());
+        lazy.ring();
+        lazy.ring();
+        assert_eq!(wakes.0.load(SeqCst), 1);
+    }
+}

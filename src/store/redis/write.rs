@@ -1,0 +1,325 @@
+//! The writer: what it believes of the stream, and how it makes sure.
+//!
+//! Three places in the stream matter: the last record that a caller was told is stored, the last
+//! one that the server should have, and the last id that it says it has. While they agree, a
+//! batch is one round trip; whenever they do not, the stream is looked at before it is touched.
+#![forbid(unsafe_code)]
+
+use ::redis::{RedisError, cmd};
+
+use super::entry::{EntryId, LONGEST};
+use super::failure::because;
+use super::link::Link;
+use super::read::{Direction, RedisReader};
+use super::transaction::{Outcome, Transaction, line};
+use super::{DurableWhen, RedisOptions, RedisUrl};
+use crate::event::json::encode;
+use crate::store::{Record, Scan, Store, StoreError, StoreErrorKind, Watermarks};
+use crate::{DropReason, Gap, Sequence};
+
+/// A Redis stream opened for writing. See the [module](super) for what it promises.
+#[derive(Debug)]
+pub struct RedisStore {
+    link: Link,
+    transaction: Transaction,
+    durable_when: DurableWhen,
+    /// Kept for its room.
+    line: Vec<u8>,
+    /// Up to here every append that was handed in succeeded as a whole.
+    accepted: u64,
+    written: u64,
+    durable: u64,
+    /// What the server should end with.
+    expected: EntryId,
+    /// What it ended with when it was last asked; nothing unless it watches the stream since.
+    found: Option<EntryId>,
+    /// Up to here it was told what the server has lost.
+    gone: u64,
+    /// Nobody knows whether the last batch was stored.
+    uncertain: bool,
+    /// The last record that was written through this connection.
+    written_here: u64,
+}
+
+/// How often a batch is tried within one call: connections that had died unnoticed are made
+/// again, and somebody may have touched the stream without writing.
+const TRIES: usize = 3;
+
+impl RedisStore {
+    /// Opens a stream for writing and goes on behind its last record. The stream is made by the
+    /// first batch.
+    ///
+    /// # Errors
+    ///
+    /// `Denied` if the server does not let us in, `Refused` if the key holds something else than
+    /// a stream of records, otherwise why the server cannot be used.
+    pub fn open(url: RedisUrl, options: RedisOptions) -> Result<Self, StoreError> {
+        let transaction = Transaction::new(url.stream(), url.keep());
+        let mut store = Self {
+            link: Link::new(url, options),
+            transaction,
+            durable_when: DurableWhen::Never,
+            line: Vec::new(),
+            accepted: 0,
+            written: 0,
+            durable: 0,
+            expected: EntryId::default(),
+            found: None,
+            gone: 0,
+            uncertain: false,
+            written_here: 0,
+        };
+        let found = store.look()?;
+        let last = store.reader().entries_back()?.next().transpose()?;
+        let foreign = |cause| because(&store.link.url, "write to", StoreErrorKind::Refused, cause);
+        if let Some(Err(damage)) = last {
+            let cause =
+                format!("its entry {} was not written by ringpost: {}", damage.id, damage.reason);
+            return Err(foreign(cause));
+        }
+        if found != EntryId::default() && found.sequence().is_none() {
+            return Err(foreign(format!("its last id {found} is none of ringpost's")));
+        }
+        store.expected = found;
+        (store.accepted, store.written) = (found.major, found.major);
+        Ok(store)
+    }
+
+    /// From when on this server's settings let a record survive a power cut; as it was at the
+    /// last connection.
+    #[must_use]
+    pub fn durable_when(&self) -> DurableWhen {
+        self.durable_when
+    }
+
+    /// A reader of the same stream.
+    #[must_use]
+    pub fn reader(&self) -> RedisReader {
+        RedisReader::of(self.link.url.clone(), self.link.options.clone())
+    }
+
+    /// The last sequence of the batch, if it may be appended.
+    fn admitted(&self, batch: &[Record]) -> Result<Option<u64>, StoreError> {
+        let mut before = self.accepted;
+        for record in batch {
+            let sequence = record.sequence.get();
+            if sequence <= before {
+                let attempt = format!("append sequence {sequence} after {before}");
+                return Err(StoreError::new(StoreErrorKind::OutOfOrder, attempt));
+            }
+            before = sequence;
+        }
+        for record in batch.iter().filter(|record| encode::max_len(&record.event) > LONGEST) {
+            let mut whole = Vec::new();
+            line(record, &mut whole);
+            if whole.len() > LONGEST {
+                let attempt =
+                    format!("append sequence {} of {} bytes", record.sequence, whole.len());
+                return Err(StoreError::new(StoreErrorKind::TooLarge, attempt));
+            }
+        }
+        Ok(batch.last().map(|record| record.sequence.get()))
+    }
+
+    /// The last id that the server has, which watches the stream from then on.
+    fn look(&mut self) -> Result<EntryId, StoreError> {
+        if let Some(found) = self.found {
+            return Ok(found);
+        }
+        let is_new = !self.link.is_up();
+        let connection = self.link.up()?;
+        let durable_when = if is_new { DurableWhen::read(connection).map(Some) } else { Ok(None) };
+        let seen = durable_when.and_then(|when| Ok((when, self.transaction.watch(connection)?)));
+        match seen {
+            Ok((durable_when, found)) => {
+                if let Some(durable_when) = durable_when {
+                    self.durable_when = durable_when;
+                    self.written_here = 0;
+                }
+                self.link.worked();
+                self.found = Some(found);
+                Ok(found)
+            }
+            Err(error) => Err(self.broken("look at", &error)),
+        }
+    }
+
+    /// Makes sure that the server still has what it should; tells it once if it has not.
+    fn stand(&mut self) -> Result<EntryId, StoreError> {
+        let found = self.look()?;
+        if found >= self.expected {
+            return Ok(found);
+        }
+        let (before, last) = (found.major.max(self.gone), self.expected.major);
+        self.gone = last;
+        let (from, to) = (Sequence::new(before + 1), Sequence::new(last));
+        self.expected = found;
+        let count = to.get() - from.get() + 1;
+        let cause = format!(
+            "it had acknowledged sequences up to {to} and now ends at {found}: \
+             {count} records from {from} on are gone from it"
+        );
+        let error = because(&self.link.url, "write to", StoreErrorKind::Lost, cause);
+        Err(error.with_lost(Gap { from, to, count, reason: DropReason::Store }))
+    }
+
+    /// How many of the batch's records are there already. They can be only after an append whose
+    /// end nobody knows; whatever else is there is somebody else's.
+    fn stored_of(&mut self, batch: &[Record], found: EntryId) -> Result<usize, StoreError> {
+        if found == self.expected {
+            return Ok(0);
+        }
+        let mut stored = 0;
+        if self.uncertain {
+            let from = self.expected.next();
+            for entry in self.reader().page_through(Direction::Forward, Some(from))? {
+                let entry = entry?;
+                let ours = batch.get(stored).is_some_and(|record| {
+                    line(record, &mut self.line);
+                    entry.is_ok_and(|entry| entry.line == self.line)
+                });
+                if !ours {
+                    return Err(self.taken_over(found));
+                }
+                stored += 1;
+            }
+        }
+        let last = stored.checked_sub(1).and_then(|last| batch.get(last));
+        match last.map(|record| EntryId::of(record.sequence)) {
+            Some(last) if last >= found => {
+                self.expected = last;
+                self.written = last.major;
+                self.uncertain = false;
+                Ok(stored)
+            }
+            _ => Err(self.taken_over(found)),
+        }
+    }
+
+    fn taken_over(&mut self, found: EntryId) -> StoreError {
+        // Asked again next time: whoever wrote may have been deleted again.
+        self.found = None;
+        let cause = format!(
+            "another writer is at work on this stream: it ends at {found}, and this one had left \
+             it at {}",
+            self.expected
+        );
+        because(&self.link.url, "write to", StoreErrorKind::Locked, cause)
+    }
+
+    fn store(&mut self, batch: &[Record]) -> Result<(), StoreError> {
+        for tried in 1..=TRIES {
+            let found = self.stand()?;
+            let rest = batch.get(self.stored_of(batch, found)?..).unwrap_or_default();
+            let Some(last) = rest.last() else { return Ok(()) };
+            self.found = None;
+            let was_uncertain = std::mem::replace(&mut self.uncertain, true);
+            let connection = self.link.up()?;
+            match self.transaction.run(connection, rest) {
+                Ok(Outcome::Stored(found)) => {
+                    self.expected = EntryId::of(last.sequence);
+                    self.found = Some(found);
+                    self.uncertain = false;
+                    self.written_here = last.sequence.get();
+                    return Ok(());
+                }
+                // What is uncertain of an earlier try stays so: it may have come through just now.
+                Ok(Outcome::Touched) => self.uncertain = was_uncertain,
+                Ok(Outcome::Refused(error)) => {
+                    self.uncertain = was_uncertain;
+                    return Err(self.broken("append to", &error));
+                }
+                Ok(Outcome::Torn(error)) => return Err(self.broken("append to", &error)),
+                Err(error) if tried < TRIES && error.is_connection_dropped() => {
+                    self.broken("append to", &error);
+                }
+                Err(error) => return Err(self.broken("append to", &error)),
+            }
+        }
+        let cause = "somebody keeps touching the stream";
+        Err(because(&self.link.url, "append to", StoreErrorKind::Io, cause))
+    }
+
+    fn broken(&mut self, verb: &str, error: &RedisError) -> StoreError {
+        self.found = None;
+        self.link.failed(verb, error)
+    }
+
+    /// Waits until the server's disk has what was written through this connection. What another
+    /// connection wrote before is in the same file before it.
+    fn wait_for_disk(&mut self) -> Result<(), StoreError> {
+        let patience = self.link.options.response_timeout / 2;
+        let connection = self.link.up()?;
+        let mut wait = cmd("WAITAOF");
+        wait.arg(1).arg(0).arg(u64::try_from(patience.as_millis()).unwrap_or(u64::MAX).max(1));
+        let answer: Result<(u64, u64), RedisError> = wait.query(connection);
+        match answer {
+            Ok((1.., _)) => {
+                self.durable = self.durable.max(self.written_here);
+                Ok(())
+            }
+            Ok(_) => {
+                let cause = "the server's disk has not taken everything yet";
+                Err(because(&self.link.url, "flush", StoreErrorKind::Io, cause))
+            }
+            // It was switched off, or this user may not ask: nothing is promised.
+            Err(error) if error.code().is_some() => {
+                self.durable_when = DurableWhen::Never;
+                Ok(())
+            }
+            Err(error) => Err(self.broken("flush", &error)),
+        }
+    }
+}
+
+impl Store for RedisStore {
+    fn append(&mut self, batch: &[Record]) -> Result<(), StoreError> {
+        let Some(last) = self.admitted(batch)? else { return Ok(()) };
+        self.store(batch)?;
+        (self.accepted, self.written) = (last, last);
+        if self.durable_when == DurableWhen::Appended {
+            // Not what a broken connection left behind: the next sync covers that.
+            self.durable = self.durable.max(self.written_here);
+        }
+        Ok(())
+    }
+
+    /// Makes sure that the server still has everything, and waits for its disk where it can be
+    /// asked.
+    fn flush(&mut self) -> Result<(), StoreError> {
+        self.found = None;
+        self.stand()?;
+        if self.durable_when == DurableWhen::Flushed && self.durable < self.written_here {
+            self.wait_for_disk()?;
+        }
+        Ok(())
+    }
+
+    fn watermarks(&self) -> Watermarks {
+        let mark = |number: u64| (number > 0).then(|| Sequence::new(number));
+        Watermarks { written: mark(self.written), durable: mark(self.durable) }
+    }
+
+    /// Through a connection of its own; entries that are no records are left out.
+    fn scan(&self, from: Sequence) -> Result<Scan<'_>, StoreError> {
+        let entries = self.reader().entries(from)?;
+        Ok(Box::new(entries.filter_map(|entry| match entry {
+            Ok(entry) => entry.ok().map(|entry| Ok(entry.into_record())),
+            Err(error) => Some(Err(error)),
+        })))
+    }
+
+    fn tail(&self, count: usize) -> Result<Vec<Record>, StoreError> {
+        let mut last = Vec::new();
+        if count > 0 {
+            for entry in self.reader().entries_back()? {
+                last.extend(entry?.ok().map(|entry| entry.into_record()));
+                if last.len() == count {
+                    break;
+                }
+            }
+        }
+        last.reverse();
+        Ok(last)
+    }
+}

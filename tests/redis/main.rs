@@ -1,0 +1,9 @@
+//! A real server, started by each test, that is killed, stopped, emptied, filled and shared.
+
+mod crashes;
+mod promises;
+mod reading;
+#[path = "../redis_server/mod.rs"]
+mod redis_server;
+mod support;
+mod trouble;
