@@ -5,7 +5,9 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{bench, completions, explain, man, publish, query, stats, tail, tune, verify};
+use crate::command::{
+    bench, completions, convert, explain, man, publish, query, stats, tail, tune, verify,
+};
 
 /// Publish, store, read and measure events.
 #[derive(Debug, Parser)]
@@ -45,6 +47,8 @@ pub(crate) enum Verb {
     Stats(stats::Arguments),
     /// Check every record of a journal; changes nothing unless told to
     Verify(verify::Arguments),
+    /// Turn events from one JSON form into another
+    Convert(convert::Arguments),
     /// Measure throughput and latency on this machine
     Bench(bench::Arguments),
     /// Say how large a mailbox should be, from recorded arrivals
