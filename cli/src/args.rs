@@ -6,7 +6,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    bench, completions, convert, explain, man, publish, query, stats, tail, tune, verify,
+    bench, completions, convert, explain, man, publish, query, replay, stats, tail, tune, verify,
 };
 
 /// Publish, store, read and measure events.
@@ -43,6 +43,8 @@ pub(crate) enum Verb {
     Tail(tail::Arguments),
     /// Find events in a journal, count them, group them
     Query(query::Arguments),
+    /// Publish what a journal holds once more, at its own pace or another
+    Replay(replay::Arguments),
     /// Count what is in a journal
     Stats(stats::Arguments),
     /// Check every record of a journal; changes nothing unless told to

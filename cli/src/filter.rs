@@ -6,7 +6,12 @@
 
 use clap::Args;
 use ringpost::Pattern;
+use ringpost::event::Timestamp;
 use ringpost::store::journal::query::{Condition, Selection, TextPattern};
+
+use crate::exit::Failure;
+use crate::expression;
+use crate::moment::parse_moment;
 
 /// The filters, as flags.
 #[derive(Args, Clone, Debug, Default)]
@@ -64,6 +69,48 @@ impl Filter {
         }
         selection
     }
+}
+
+/// All filters of the verbs that search what is stored.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SearchFilter {
+    #[command(flatten)]
+    filter: Filter,
+    /// Only events of this time or later, by their own time, else by when they were recorded:
+    /// RFC 3339, or how long ago (-5m)
+    #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true)]
+    #[arg(help_heading = "Filters")]
+    since: Option<Timestamp>,
+    /// Only events of this time or earlier
+    #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true)]
+    #[arg(help_heading = "Filters")]
+    until: Option<Timestamp>,
+    /// Only events for which this expression in jq's language gives something other than `false`
+    /// and `null`, and every other one given: `.data.price > 100`
+    #[arg(long, value_name = "EXPRESSION", help_heading = "Filters")]
+    jq: Vec<String>,
+}
+
+impl SearchFilter {
+    /// The events that it lets through; fails if an expression cannot be used.
+    pub(crate) fn selection(&self) -> Result<Selection, Failure> {
+        let mut selection = self.filter.selection();
+        if let Some(since) = self.since {
+            selection = selection.since(since);
+        }
+        if let Some(until) = self.until {
+            selection = selection.until(until);
+        }
+        for expression in &self.jq {
+            let predicate = expression::compile(expression).map_err(Failure::usage)?;
+            selection = selection.predicate(predicate);
+        }
+        Ok(selection)
+    }
+}
+
+fn moment(text: &str) -> anyhow::Result<Timestamp> {
+    parse_moment(text, Timestamp::now())
 }
 
 #[cfg(test)]

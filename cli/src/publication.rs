@@ -1,6 +1,6 @@
 //! A run that publishes: a bus with its journal and its taps, from the first event to the summary.
 //!
-//! Used by `pub`. The order of the end: the bus refuses, taps and journal read what is left, and
+//! Used by `pub` and `replay`. The order of the end: the bus refuses, taps and journal read what is left, and
 //! only then anything is counted.
 #![forbid(unsafe_code)]
 

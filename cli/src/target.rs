@@ -1,7 +1,7 @@
 //! What a reading verb reads: a journal's directory, one plain file, a Redis stream, or standard
 //! input.
 //!
-//! Parsed by `tail`, `stats` and `verify`. Opens for reading only.
+//! Parsed by `tail`, `query`, `replay`, `stats` and `verify`. Opens for reading only.
 #![forbid(unsafe_code)]
 
 use std::fs;
@@ -14,12 +14,13 @@ use anyhow::{Context as _, anyhow};
 use clap::Args;
 #[cfg(feature = "redis")]
 use ringpost::Sequence;
-use ringpost::store::journal::JournalReader;
+use ringpost::store::journal::{Damage, JournalReader};
 #[cfg(feature = "redis")]
 use ringpost::store::redis::{RedisOptions, RedisReader, RedisUrl};
 use ringpost::store::{StoreError, StoreErrorKind, StoreUrl};
 use tempfile::NamedTempFile;
 
+use crate::console::Console;
 use crate::exit::Failure;
 use crate::settings::Settings;
 
@@ -50,19 +51,25 @@ pub(crate) enum Target {
 impl TargetArgs {
     /// The place named here, or by the settings.
     pub(crate) fn resolve(&self) -> Result<Target, Failure> {
-        let named = self.target.as_deref().or(self.journal.as_deref());
-        if named == Some("-") {
-            return Ok(Target::Stdin);
+        Target::named(self.target.as_deref(), self.journal.as_deref())
+    }
+}
+
+impl Target {
+    /// The place named by an argument, else by `--journal` (`flag`), else by the settings.
+    pub(crate) fn named(argument: Option<&str>, flag: Option<&str>) -> Result<Self, Failure> {
+        if argument.or(flag) == Some("-") {
+            return Ok(Self::Stdin);
         }
-        let place = match (&self.target, Settings::load()?) {
+        let place = match (argument, Settings::load()?) {
             (Some(text), _) => Some(StoreUrl::parse(text).map_err(Failure::usage)?),
-            (None, settings) => settings.place(self.journal.as_deref())?,
+            (None, settings) => settings.place(flag)?,
         };
         match place {
-            Some(StoreUrl::Journal(path)) if path.as_os_str() == "-" => Ok(Target::Stdin),
-            Some(StoreUrl::Journal(path)) => Ok(Target::Path(path)),
+            Some(StoreUrl::Journal(path)) if path.as_os_str() == "-" => Ok(Self::Stdin),
+            Some(StoreUrl::Journal(path)) => Ok(Self::Path(path)),
             #[cfg(feature = "redis")]
-            Some(StoreUrl::Redis(url)) => Ok(Target::Stream(url)),
+            Some(StoreUrl::Redis(url)) => Ok(Self::Stream(url)),
             Some(StoreUrl::Memory) => Err(Failure::usage(anyhow!(
                 "there is nothing to read in `memory:`: what is in memory ends with its program"
             ))),
@@ -166,6 +173,18 @@ pub(crate) fn unreadable(error: StoreError) -> Failure {
         _ => "",
     };
     anyhow!("cannot {}{advice}", told(&error)).into()
+}
+
+/// Tells of lines that are no records and were left out; whether there were any.
+pub(crate) fn tell_damage(count: u64, first: Option<&Damage>, console: &Console) -> bool {
+    if let Some(damage) = first {
+        let (file, offset, reason) = (damage.file.display(), damage.offset, &damage.reason);
+        console.warn(format_args!("{file}: byte {offset}: {reason}"));
+    }
+    if count > 0 {
+        console.warn(format_args!("{count} damaged lines were left out; see `ringpost verify`"));
+    }
+    count > 0
 }
 
 /// A store's failure with its causes, on one line.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::source::Entry;
 use crate::Message;
-use crate::mailbox::space::Space;
+use crate::mailbox::space::{self, Space};
 use crate::ring::{Log, Reader};
 
 /// A reader, lossy or required, with the bell of those who wait for a required one.
@@ -27,18 +27,26 @@ impl<M: Message> RingReader<M> {
     ) -> Self {
         if reader.is_required() {
             // While it registered, a claim may have been refused by a first, lower limit.
-            space.freed();
+            space.changed();
         }
         Self { reader, log, space }
     }
 
     /// Tells publishers how far a required reader is: once a batch. A lossy one has nothing to
     /// tell.
+    ///
+    /// Those who wait are woken when all readers together leave half of a window free, or some room
+    /// and the window is small, or this one has nothing left to read. Not when this one alone does: while the
+    /// slowest is in the way, the others would wake the publisher again and again for nothing.
     #[inline]
     pub(crate) fn tell(&mut self) {
         if self.reader.is_required() {
             self.reader.publish();
-            self.space.freed();
+            let (log, reader) = (&self.log, &self.reader);
+            self.space.freed(|| {
+                let some = space::is_small(log.smallest_window()) || !reader.is_ready();
+                log.is_half_free() || (some && log.has_room(1))
+            });
         }
     }
 
@@ -49,7 +57,7 @@ impl<M: Message> RingReader<M> {
         // The old reader's own drop gives its place back.
         self.reader = Log::reader(&self.log, position);
         if required {
-            self.space.freed();
+            self.space.changed();
         }
     }
 }

@@ -166,7 +166,7 @@ impl<M: Message> Core<M> {
             }
         }
         self.table.ring_readers();
-        self.room.freed();
+        self.room.changed();
     }
 
     /// Why nothing can be published now, if so. One load while all is well.

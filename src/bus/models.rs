@@ -11,6 +11,7 @@ use std::task::{Wake, Waker};
 
 use crate::mailbox::losses::{Collector, Losses};
 use crate::mailbox::signal::{self, Doorbell};
+use crate::mailbox::space::Space;
 use crate::ring::{Log, Next, Writer};
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::*};
 use crate::sync::{Arc, Condvar, Mutex, thread};
@@ -322,6 +323,59 @@ fn a_reader_that_is_counted_before_its_look_is_woken() {
 #[should_panic(expected = "a lost wake")]
 fn a_reader_that_is_counted_after_its_look_is_found() {
     count_a_sleeper(false);
+}
+
+// ---- Room behind required readers.
+
+/// A publisher waits patiently behind two required readers, each of which reads all there is and
+/// tells once, as `RingReader` does. `first` is whether a reader asks if it is worth a wake before
+/// the bell's fence instead of after it.
+fn two_readers_make_room(first: bool) {
+    model(move || {
+        let log: Arc<Log<u64>> = Log::new(8, 1);
+        let space = Arc::new(Space::new());
+        let readers = [(); 2].map(|()| Log::required(&log, 1));
+        let mut writer = Log::writer(&log);
+        writer.claim(1).unwrap().commit(|| 0);
+        let readers = readers.map(|mut reader| {
+            let (log, space) = (Arc::clone(&log), Arc::clone(&space));
+            thread::spawn(move || {
+                assert!(matches!(reader.next(), Next::Item(1, _)));
+                reader.advance();
+                reader.publish();
+                let worth = || log.is_half_free() || (log.has_room(1) && !reader.is_ready());
+                if first {
+                    let early = worth();
+                    space.freed(|| early);
+                } else {
+                    space.freed(worth);
+                }
+                reader
+            })
+        });
+        let bed = Bed::new();
+        let mut waiting = space.waiting_patiently();
+        waiting.register(&Waker::from(std::sync::Arc::clone(&bed)));
+        let sleeps = !log.has_room(1);
+        // Kept: a reader that goes makes room as well.
+        let readers = readers.map(|reader| reader.join().unwrap());
+        assert!(*bed.woken.lock().unwrap() || !sleeps, "a lost wake-up");
+        drop(waiting);
+        drop(readers);
+    });
+}
+
+/// Whichever of the two is the second sees the other's place and wakes the publisher.
+#[test]
+fn the_last_of_two_readers_to_make_room_wakes_the_publisher() {
+    two_readers_make_room(false);
+}
+
+/// Must fail: each sees the other still in the way.
+#[test]
+#[should_panic(expected = "a lost wake-up")]
+fn readers_that_ask_before_the_fence_lose_a_wake_up() {
+    two_readers_make_room(true);
 }
 
 // ---- Losses.

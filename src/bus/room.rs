@@ -14,8 +14,8 @@ use super::table::{Member, RingMember};
 use crate::Message;
 use crate::actor::scope;
 use crate::actor::subscriber::Subscriber;
-use crate::block_on::block_on;
 use crate::mailbox::Overflow;
+use crate::mailbox::looks::{self, Looks};
 use crate::mailbox::space::Space;
 
 /// Where there was no room.
@@ -68,6 +68,14 @@ impl<M: Message> Room<M> {
         }
     }
 
+    /// How many places there are in all.
+    fn places(&self, core: &Core<M>) -> u64 {
+        match self {
+            Self::Mailbox(target) => target.addr.capacity() as u64,
+            Self::Ring => core.log.smallest_window(),
+        }
+    }
+
     /// Whether it is worth trying again with `n` messages, or as many as ever fit at once.
     fn has_some(&self, core: &Core<M>, n: usize) -> bool {
         match self {
@@ -78,23 +86,30 @@ impl<M: Message> Room<M> {
 
     /// Waits on this thread; whether it is worth trying again before the deadline.
     pub(crate) fn wait_blocking(&self, core: &Core<M>, n: usize, deadline: Instant) -> bool {
-        block_on(self.space(core).wait(|| self.has_some(core, n)), Some(deadline)).is_some()
+        looks::wait_blocking(self.space(core), self.places(core), Some(deadline), || {
+            self.has_some(core, n)
+        })
     }
 
     /// Waits as a task; whether it is worth trying again before the deadline.
     pub(crate) async fn wait(&self, core: &Core<M>, n: usize, deadline: Instant) -> bool {
-        let mut waiting = self.space(core).waiting();
+        let mut waiting = self.space(core).waiting_patiently();
+        let mut looks = Looks::begin();
         let mut alarmed: Option<(Waker, Alarm)> = None;
         std::future::poll_fn(|task| {
             if waiting.poll(task, || self.has_some(core, n)).is_ready() {
                 return Poll::Ready(true);
             }
-            if Instant::now() >= deadline {
+            let now = Instant::now();
+            if now >= deadline {
                 return Poll::Ready(false);
+            }
+            if looks.pass(now) {
+                alarmed = None;
             }
             if !alarmed.as_ref().is_some_and(|(waker, _)| waker.will_wake(task.waker())) {
                 let waker = task.waker().clone();
-                alarmed = Some((waker.clone(), alarm::wake_at(deadline, waker)));
+                alarmed = Some((waker.clone(), alarm::wake_at(looks.next(Some(deadline)), waker)));
             }
             Poll::Pending
         })

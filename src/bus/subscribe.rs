@@ -205,7 +205,7 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
                 Err(overrun) if self.is_recent() && overrun.oldest > from => from = overrun.oldest,
                 Err(_) => {
                     // Its place limited publishers for a moment.
-                    self.core.room.freed();
+                    self.core.room.changed();
                     return Err(SubscribeError::Evicted(Sequence::new(from)));
                 }
             }

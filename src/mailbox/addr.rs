@@ -7,7 +7,6 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
-use std::future::poll_fn;
 
 use super::signal::{self, Signal};
 use super::space::Space;
@@ -187,6 +186,9 @@ impl<T> Addr<T> {
     /// any other policy this is [`offer`](Self::offer). Waits as long as it takes: drop the
     /// future to give up.
     ///
+    /// It sets no timer, so the receiver wakes it for each place or batch of places that becomes
+    /// free. A wake costs about 10 us: where that counts, send in batches.
+    ///
     /// # Errors
     ///
     /// As [`offer`](Self::offer); with `Block` never [`OfferError::Full`].
@@ -206,7 +208,7 @@ impl<T> Addr<T> {
                 Err(OfferError::Full(message)) => message,
                 done => return done,
             };
-            poll_fn(|cx| waiting.poll(cx, || self.has_room(1))).await;
+            waiting.wait(|| self.has_room(1)).await;
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::block_on::block_on;
 
-use super::{Addr, Mailbox, OfferError, Offered, RecvError};
+use super::{Addr, Mailbox, OfferError, Offered, RecvError, looks};
 
 impl<T> Mailbox<T> {
     /// The next message; waits for it on this thread, as the mailbox's [`Wait`](crate::Wait)
@@ -70,9 +70,11 @@ impl<T> Addr<T> {
         // A timeout beyond the clock's range is none.
         let deadline = Instant::now().checked_add(timeout);
         loop {
-            let room = block_on(self.space().wait(|| self.has_room(1)), deadline);
+            let room = looks::wait_blocking(self.space(), self.capacity() as u64, deadline, || {
+                self.has_room(1)
+            });
             message = match self.offer(message) {
-                Err(OfferError::Full(message)) if room.is_some() => message,
+                Err(OfferError::Full(message)) if room => message,
                 done => return done,
             };
         }

@@ -30,6 +30,8 @@ mod addr;
 pub(crate) mod blocking;
 mod error;
 pub(crate) mod lazy;
+#[cfg(not(ringpost_loom))]
+pub(crate) mod looks;
 pub(crate) mod losses;
 mod overflow;
 pub(crate) mod signal;
@@ -80,7 +82,7 @@ impl Desk {
         queue.close();
         signal::fence();
         queue.beside().signal.ring();
-        queue.beside().space.freed();
+        queue.beside().space.changed();
     }
 }
 
@@ -420,10 +422,17 @@ impl<T> Mailbox<T> {
         Ok(one)
     }
 
+    /// Wakes senders that wait for these places, if it is worth it: see `space`.
+    #[inline]
     fn freed(&self, places: u64) {
-        let desk = self.taker.queue().beside();
+        let queue = self.taker.queue();
+        let desk = queue.beside();
         if places > 0 && desk.overflow.waits() {
-            desk.space.freed();
+            desk.space.freed(|| {
+                space::is_small(queue.capacity() as u64)
+                    || queue.is_half_free()
+                    || !self.taker.is_ready()
+            });
         }
     }
 

@@ -322,6 +322,110 @@ fn a_close_wakes_a_sender_that_is_falling_asleep() {
     });
 }
 
+/// Waits as a sender with a clock of its own does, without the clock: for room for one.
+fn wait_patiently(addr: &Addr<Payload>) {
+    block_on(addr.space().waiting_patiently().wait(|| addr.has_room(1)));
+}
+
+/// A patient sender waits for room while the receiver takes all there is, one by one. Accepted: it
+/// needs no clock.
+#[test]
+fn a_receiver_that_takes_everything_wakes_a_patient_sender() {
+    model(|| {
+        let (addr, mut mailbox) = mailbox(3, Overflow::block());
+        for number in 0..3 {
+            addr.offer(Payload::new(number)).unwrap();
+        }
+        let sender = thread::spawn(move || wait_patiently(&addr));
+        while mailbox.try_recv().is_ok() {}
+        sender.join().unwrap();
+    });
+}
+
+/// One of two patient senders is cancelled while half of the places become free. Accepted: the
+/// other goes on, whoever was woken.
+#[test]
+fn a_cancelled_patient_sender_takes_no_wake_from_another() {
+    model(|| {
+        let (addr, mut mailbox) = mailbox(2, Overflow::block());
+        addr.offer(Payload::new(0)).unwrap();
+        addr.offer(Payload::new(1)).unwrap();
+        let other = addr.clone();
+        let mut gone = Box::pin(async move { wait_for_one(&addr).await });
+        assert!(gone.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let sender = thread::spawn(move || wait_patiently(&other));
+        let canceller = thread::spawn(move || drop(gone));
+        assert!(mailbox.try_recv().is_ok());
+        canceller.join().unwrap();
+        sender.join().unwrap();
+    });
+}
+
+async fn wait_for_one(addr: &Addr<Payload>) {
+    addr.space().waiting_patiently().wait(|| addr.has_room(1)).await;
+}
+
+/// A patient sender and an eager one wait; one place of three becomes free. Accepted: the eager one
+/// gets in, although it was not worth a wake of the patient one.
+#[test]
+fn an_eager_sender_is_woken_for_a_single_place() {
+    model(|| {
+        let (addr, mut mailbox) = mailbox(3, Overflow::block());
+        for number in 0..3 {
+            addr.offer(Payload::new(number)).unwrap();
+        }
+        let other = addr.clone();
+        let mut patient = Box::pin(async move { wait_for_one(&other).await });
+        assert!(patient.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let sender = thread::spawn(move || block_on(addr.send_async(Payload::new(3))).unwrap());
+        assert!(mailbox.try_recv().is_ok());
+        sender.join().unwrap();
+    });
+}
+
+/// Most places are claimed by a sender that is held up before it fills them; a patient sender waits
+/// for the only one that can become free. `all` is whether "nothing is left to take" counts.
+fn take_what_lies_before_claimed_places(all: bool) {
+    model(move || {
+        let (addr, mut mailbox) = mailbox(4, Overflow::block());
+        addr.offer(Payload::new(0)).unwrap();
+        let mut claimed = addr.reserve(3).unwrap();
+        let receiver = thread::spawn(move || {
+            if all {
+                assert!(mailbox.try_recv().is_ok());
+            } else {
+                let (_, one) = mailbox.taker.take_one().unwrap();
+                assert!(one.is_some());
+                let queue = mailbox.taker.queue();
+                queue.beside().space.freed(|| queue.is_half_free());
+            }
+            mailbox
+        });
+        let bed = std::sync::Arc::new(Bed { woken: Mutex::new(false), bell: Condvar::new() });
+        let mut waiting = addr.space().waiting_patiently();
+        waiting.register(&Waker::from(std::sync::Arc::clone(&bed)));
+        let sleeps = !addr.has_room(1);
+        let mailbox = receiver.join().unwrap();
+        let woken = *bed.woken.lock().unwrap();
+        drop(waiting);
+        addr.skip(&mut claimed);
+        drop(mailbox);
+        assert!(woken || !sleeps, "a lost wake-up");
+    });
+}
+
+#[test]
+fn a_receiver_that_finds_nothing_more_wakes_a_patient_sender() {
+    take_what_lies_before_claimed_places(true);
+}
+
+/// Must fail: three of four places count as used, and nobody can take them.
+#[test]
+#[should_panic(expected = "a lost wake-up")]
+fn half_of_the_places_alone_is_a_lost_wake_up() {
+    take_what_lies_before_claimed_places(false);
+}
+
 /// A waiting sender is cancelled while a place is freed; another waits. Accepted: the other gets
 /// in.
 #[test]

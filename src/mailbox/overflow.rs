@@ -30,6 +30,10 @@ pub enum Overflow {
     DropNewest,
     /// Nothing gives way. [`Addr::offer`](crate::Addr::offer) hands the message back; the sends
     /// that wait do so until there is room.
+    ///
+    /// A mailbox with 1,024 places or more wakes those who wait with a time-out, publishers among
+    /// them, when half of it is free or nothing is left to take. Before that they look for room by
+    /// themselves, at first after 1 ms and at last every 16 ms, and when their time is over.
     Block {
         /// How long a publish waits for this mailbox, before it gives up.
         timeout: Duration,

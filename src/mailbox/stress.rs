@@ -164,7 +164,10 @@ fn reserved_places_and_roll_backs_lose_nothing_under_load() {
                 let mut places = loop {
                     match addr.reserve(2) {
                         Ok(places) => break places,
-                        Err(_) => drop(block_on(addr.space().wait(|| addr.has_room(2)), None)),
+                        Err(_) => {
+                            let mut waiting = addr.space().waiting();
+                            block_on(waiting.wait(|| addr.has_room(2)), None).unwrap();
+                        }
                     }
                 };
                 addr.fill(&mut places, || Parcel::new(s, n, live));

@@ -150,6 +150,16 @@ impl<T: Send + Sync + 'static> Log<T> {
         self.is_closed() || self.tail() + k as u64 <= self.cursors.limit()
     }
 
+    /// The smallest window of a required reader; `u64::MAX` without any.
+    pub(crate) fn smallest_window(&self) -> u64 {
+        self.cursors.window()
+    }
+
+    /// Whether required readers leave room for half of the smallest window among them.
+    pub(crate) fn is_half_free(&self) -> bool {
+        self.tail().saturating_add(self.smallest_window().div_ceil(2)) <= self.cursors.limit()
+    }
+
     /// Lets no claim succeed any more and says where the ring ends. Idempotent.
     pub(crate) fn close(&self) -> u64 {
         // ORDER(close): AcqRel; pairs with ORDER(close) in `is_closed`, and with ORDER(claim): a

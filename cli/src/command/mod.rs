@@ -8,6 +8,7 @@ pub(crate) mod explain;
 pub(crate) mod man;
 pub(crate) mod publish;
 pub(crate) mod query;
+pub(crate) mod replay;
 pub(crate) mod stats;
 pub(crate) mod tail;
 pub(crate) mod tune;
@@ -23,6 +24,7 @@ pub(crate) fn run(verb: Verb, console: &Console) -> Result<Exit, Failure> {
         Verb::Pub(arguments) => publish::run(arguments, console),
         Verb::Tail(arguments) => tail::run(&arguments, console),
         Verb::Query(arguments) => query::run(&arguments, console),
+        Verb::Replay(arguments) => replay::run(arguments, console),
         Verb::Stats(arguments) => stats::run(&arguments, console),
         Verb::Verify(arguments) => verify::run(&arguments, console),
         Verb::Convert(arguments) => convert::run(&arguments, console),

@@ -5,18 +5,15 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use clap::{Args, ValueEnum};
-use ringpost::event::Timestamp;
 use ringpost::store::journal::query::{Match, Matches, Order, Path, Query};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::console::{Console, grouped};
 use crate::exit::{Exit, Failure};
-use crate::expression;
-use crate::filter::Filter;
-use crate::moment::parse_moment;
+use crate::filter::SearchFilter;
 use crate::output::Output;
-use crate::target::{TargetArgs, unreadable};
+use crate::target::{TargetArgs, tell_damage, unreadable};
 use crate::visible::Visible;
 
 /// Which events to find, and what to print of them.
@@ -25,20 +22,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     target: TargetArgs,
     #[command(flatten)]
-    filter: Filter,
-    /// Only events of this time or later, by their own time, else by when they were recorded:
-    /// RFC 3339, or how long ago (-5m)
-    #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true)]
-    #[arg(help_heading = "Filters")]
-    since: Option<Timestamp>,
-    /// Only events of this time or earlier
-    #[arg(long, value_name = "TIME", value_parser = moment, allow_hyphen_values = true)]
-    #[arg(help_heading = "Filters")]
-    until: Option<Timestamp>,
-    /// Only events for which this expression in jq's language gives something other than `false`
-    /// and `null`, and every other one given: `.data.price > 100`
-    #[arg(long, value_name = "EXPRESSION", help_heading = "Filters")]
-    jq: Vec<String>,
+    filter: SearchFilter,
     /// End after so many events
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
@@ -64,10 +48,6 @@ pub(crate) struct Arguments {
 enum Sorted {
     Asc,
     Desc,
-}
-
-fn moment(text: &str) -> anyhow::Result<Timestamp> {
-    parse_moment(text, Timestamp::now())
 }
 
 #[derive(Serialize)]
@@ -97,7 +77,8 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Fail
     };
     search.console.finish();
     let found = found?;
-    let damaged = search.tell_damage(console);
+    let matches = &search.matches;
+    let damaged = tell_damage(matches.damaged(), matches.first_damage(), console);
     Ok(match (damaged, found) {
         (true, _) => Exit::Damage,
         (false, 0) => Exit::Nothing,
@@ -118,20 +99,11 @@ impl Search {
         reader: &ringpost::store::journal::JournalReader,
         console: &Console,
     ) -> Result<Self, Failure> {
-        let mut wanted = arguments.filter.selection();
-        if let Some(since) = arguments.since {
-            wanted = wanted.since(since);
-        }
-        if let Some(until) = arguments.until {
-            wanted = wanted.until(until);
-        }
-        for expression in &arguments.jq {
-            wanted = wanted.predicate(expression::compile(expression).map_err(Failure::usage)?);
-        }
-        let mut query = Query::new(wanted).with_order(match arguments.order {
-            Sorted::Asc => Order::Ascending,
-            Sorted::Desc => Order::Descending,
-        });
+        let mut query =
+            Query::new(arguments.filter.selection()?).with_order(match arguments.order {
+                Sorted::Asc => Order::Ascending,
+                Sorted::Desc => Order::Descending,
+            });
         if let Some(limit) = arguments.limit {
             query = query.with_limit(limit);
         }
@@ -207,17 +179,5 @@ impl Search {
             output.flush()?;
         }
         Ok(self.found)
-    }
-
-    /// Whether there was damage.
-    fn tell_damage(&self, console: &Console) -> bool {
-        let damaged = self.matches.damaged();
-        if let Some(damage) = self.matches.first_damage() {
-            let (file, offset, reason) = (damage.file.display(), damage.offset, &damage.reason);
-            console.warn(format_args!("{file}: byte {offset}: {reason}"));
-            console
-                .warn(format_args!("{damaged} damaged lines were left out; see `ringpost verify`"));
-        }
-        damaged > 0
     }
 }

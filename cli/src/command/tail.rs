@@ -25,7 +25,7 @@ use crate::input::OneLine;
 use crate::interrupt::Interrupt;
 use crate::moment::parse_moment;
 use crate::output::Output;
-use crate::target::{Opened, OpenedJournal, Target, TargetArgs, unreadable};
+use crate::target::{Opened, OpenedJournal, Target, TargetArgs, tell_damage, unreadable};
 use crate::window::Window;
 
 /// What to print, and for how long.
@@ -160,15 +160,8 @@ fn journal(
         watch.wait(POLL);
         printer.output.check()?;
     }
-    if let Some(damage) = follow.first_damage() {
-        let (file, offset, reason) = (damage.file.display(), damage.offset, &damage.reason);
-        console.warn(format_args!("{file}: byte {offset}: {reason}"));
-    }
     damaged += follow.damaged();
-    if damaged > 0 {
-        console.warn(format_args!("{damaged} damaged lines were left out; see `ringpost verify`"));
-    }
-    Ok(Exit::damage_if(damaged > 0))
+    Ok(Exit::damage_if(tell_damage(damaged, follow.first_damage(), console)))
 }
 
 impl Printer {

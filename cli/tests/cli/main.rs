@@ -13,6 +13,7 @@ mod redis;
 #[cfg(feature = "redis")]
 #[path = "../../../tests/redis_server/mod.rs"]
 mod redis_server;
+mod replay;
 mod signals;
 mod support;
 mod tail;

@@ -399,6 +399,13 @@ impl<T, B> Queue<T, B> {
         !matches!(self.room(tail, cached), Ok(room) if room < count as u64)
     }
 
+    /// Whether at least half of the places are free: for whoever has just freed some, and passed a
+    /// fence.
+    pub(crate) fn is_half_free(&self) -> bool {
+        // `tail` only grows: an old one makes it too free, never too full.
+        self.len() as u64 <= self.capacity / 2
+    }
+
     /// Places in use: claimed and not yet taken, filled or not.
     pub(crate) fn len(&self) -> usize {
         // ORDER: Relaxed both; two moments, a snapshot for people.
