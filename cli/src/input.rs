@@ -33,7 +33,6 @@ pub(crate) trait Decode: Send + 'static {
 }
 
 /// What was read.
-#[expect(clippy::large_enum_variant, reason = "nearly all are events")]
 #[derive(Debug)]
 pub(crate) enum Item<E> {
     Event(E, Place),
