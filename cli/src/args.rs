@@ -6,7 +6,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    bench, completions, explain, man, publish, query, replay, stats, tail, tune, verify,
+    bench, completions, convert, explain, man, publish, query, replay, stats, tail, tune, verify,
 };
 
 /// Publish, store, read and measure events.
@@ -49,6 +49,8 @@ pub(crate) enum Verb {
     Stats(stats::Arguments),
     /// Check every record of a journal; changes nothing unless told to
     Verify(verify::Arguments),
+    /// Turn events from one JSON form into another
+    Convert(convert::Arguments),
     /// Measure throughput and latency on this machine
     Bench(bench::Arguments),
     /// Say how large a mailbox should be, from recorded arrivals

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 
-use crate::input::{AsData, Input, Item};
+use crate::input::{Decode, Input, Item};
 
 /// A file or stream to read events from.
 #[derive(Clone, Debug)]
@@ -87,17 +87,17 @@ fn unreadable(name: impl Display, error: &io::Error) -> anyhow::Error {
 }
 
 /// What was read since the last time.
-#[derive(Debug, Default)]
-pub(crate) struct Chunk {
-    pub(crate) items: Vec<Item>,
+#[derive(Debug)]
+pub(crate) struct Chunk<E> {
+    pub(crate) items: Vec<Item<E>>,
     /// All bytes read so far.
     pub(crate) bytes: u64,
 }
 
 /// The next thing from a [`Feed`].
 #[derive(Debug)]
-pub(crate) enum Fed {
-    Chunk(Chunk),
+pub(crate) enum Fed<E> {
+    Chunk(Chunk<E>),
     /// Nothing within the time.
     Nothing,
     /// Reading failed; nothing follows.
@@ -107,8 +107,8 @@ pub(crate) enum Fed {
 
 /// Events being read on a thread of their own.
 #[derive(Debug)]
-pub(crate) struct Feed {
-    chunks: Receiver<anyhow::Result<Chunk>>,
+pub(crate) struct Feed<E> {
+    chunks: Receiver<anyhow::Result<Chunk<E>>>,
     thread: Option<JoinHandle<()>>,
     /// How many bytes there are to read, if that is known.
     pub(crate) total: Option<u64>,
@@ -118,15 +118,18 @@ pub(crate) struct Feed {
 const WAITING: usize = 8;
 const BUFFER: usize = 64 * 1024;
 
-impl Feed {
-    /// Starts reading.
-    pub(crate) fn start(sources: Vec<Source>, as_data: Option<AsData>) -> anyhow::Result<Self> {
+impl<E: Send + 'static> Feed<E> {
+    /// Starts reading; `decoder` makes the events.
+    pub(crate) fn start(
+        sources: Vec<Source>,
+        mut decoder: impl Decode<Event = E>,
+    ) -> anyhow::Result<Self> {
         let total = sources.iter().map(Source::length).sum();
         let (sender, chunks) = sync_channel(WAITING);
         let read = move || {
-            let outbox = Rc::new(RefCell::new(Outbox { chunk: Chunk::default(), sender }));
+            let outbox = Rc::new(RefCell::new(Outbox { items: Vec::new(), bytes: 0, sender }));
             for source in &sources {
-                if let Err(error) = read(source, as_data.as_ref(), &outbox) {
+                if let Err(error) = read(source, &mut decoder, &outbox) {
                     let error = unreadable(source.name(), &error);
                     let mut outbox = outbox.borrow_mut();
                     // Nobody listens any more if this fails.
@@ -143,7 +146,7 @@ impl Feed {
     }
 
     /// What was read, as soon as there is something, within `timeout`.
-    pub(crate) fn next(&mut self, timeout: Duration) -> Fed {
+    pub(crate) fn next(&mut self, timeout: Duration) -> Fed<E> {
         match self.chunks.recv_timeout(timeout) {
             Ok(Ok(chunk)) => Fed::Chunk(chunk),
             Ok(Err(error)) => Fed::Failed(error),
@@ -156,42 +159,48 @@ impl Feed {
     }
 }
 
-fn read(source: &Source, as_data: Option<&AsData>, outbox: &Rc<RefCell<Outbox>>) -> io::Result<()> {
+fn read<D: Decode>(
+    source: &Source,
+    decoder: &mut D,
+    outbox: &Rc<RefCell<Outbox<D::Event>>>,
+) -> io::Result<()> {
     let handing_over = HandingOver { reader: source.open()?, outbox: Rc::clone(outbox) };
     let name = source.name().into();
-    let emit = |item| outbox.borrow_mut().chunk.items.push(item);
-    Input { name, as_data, emit }.read(BufReader::with_capacity(BUFFER, handing_over))
+    let emit = |item| outbox.borrow_mut().items.push(item);
+    Input { name, decoder, emit }.read(BufReader::with_capacity(BUFFER, handing_over))
 }
 
 /// What was read and not handed over yet.
-struct Outbox {
-    chunk: Chunk,
-    sender: SyncSender<anyhow::Result<Chunk>>,
+struct Outbox<E> {
+    items: Vec<Item<E>>,
+    /// All bytes read so far.
+    bytes: u64,
+    sender: SyncSender<anyhow::Result<Chunk<E>>>,
 }
 
-impl Outbox {
+impl<E> Outbox<E> {
     /// Fails if nobody listens any more.
     fn hand_over(&mut self) -> io::Result<()> {
-        if self.chunk.items.is_empty() {
+        if self.items.is_empty() {
             return Ok(());
         }
-        let items = std::mem::take(&mut self.chunk.items);
-        let chunk = Chunk { items, bytes: self.chunk.bytes };
+        let items = std::mem::take(&mut self.items);
+        let chunk = Chunk { items, bytes: self.bytes };
         self.sender.send(Ok(chunk)).map_err(|_| io::Error::other("nobody listens any more"))
     }
 }
 
 /// A reader that hands over what was read before it may block for more.
-struct HandingOver {
+struct HandingOver<E> {
     reader: Box<dyn Read>,
-    outbox: Rc<RefCell<Outbox>>,
+    outbox: Rc<RefCell<Outbox<E>>>,
 }
 
-impl Read for HandingOver {
+impl<E> Read for HandingOver<E> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         self.outbox.borrow_mut().hand_over()?;
         let length = self.reader.read(into)?;
-        self.outbox.borrow_mut().chunk.bytes += length as u64;
+        self.outbox.borrow_mut().bytes += length as u64;
         Ok(length)
     }
 }

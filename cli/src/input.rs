@@ -1,6 +1,6 @@
 //! Events out of files and streams, as people have them: JSON lines, arrays, batches, any objects.
 //!
-//! `pub` reads through here, on the thread of [`feed`](crate::feed). Whatever is no event is handed
+//! `pub` and `convert` read through here, on the thread of [`feed`](crate::feed). Whatever is no event is handed
 //! on with its place and the reason; only a failing reader ends the reading. Nothing larger than
 //! one event is ever held.
 #![forbid(unsafe_code)]
@@ -24,11 +24,18 @@ pub(crate) struct AsData {
     pub(crate) source: String,
 }
 
+/// Makes an event of one JSON object's text.
+pub(crate) trait Decode: Send + 'static {
+    type Event: Send + 'static;
+
+    /// The event, or why the text is none.
+    fn decode(&mut self, text: &[u8]) -> Result<Self::Event, String>;
+}
+
 /// What was read.
-#[expect(clippy::large_enum_variant, reason = "nearly all are events")]
 #[derive(Debug)]
-pub(crate) enum Item {
-    Event(Event, Place),
+pub(crate) enum Item<E> {
+    Event(E, Place),
     Rejected(Rejection),
 }
 
@@ -61,14 +68,14 @@ impl fmt::Display for Rejection {
 
 /// One file or stream being read.
 #[derive(Debug)]
-pub(crate) struct Input<'a, F> {
+pub(crate) struct Input<'a, D, F> {
     pub(crate) name: Arc<str>,
-    pub(crate) as_data: Option<&'a AsData>,
+    pub(crate) decoder: &'a mut D,
     /// Takes what was read.
     pub(crate) emit: F,
 }
 
-impl<F: FnMut(Item)> Input<'_, F> {
+impl<D: Decode, F: FnMut(Item<D::Event>)> Input<'_, D, F> {
     /// Reads it to its end: as one array if it begins with `[`, else line by line.
     pub(crate) fn read(&mut self, mut reader: impl BufRead) -> io::Result<()> {
         if fill(&mut reader)?.first() == Some(&b'[') {
@@ -119,7 +126,7 @@ impl<F: FnMut(Item)> Input<'_, F> {
     }
 
     fn object(&mut self, text: &[u8], line: u64) {
-        match self.event(text) {
+        match self.decoder.decode(text) {
             Ok(event) => {
                 let place = self.place(line);
                 (self.emit)(Item::Event(event, place));
@@ -128,8 +135,21 @@ impl<F: FnMut(Item)> Input<'_, F> {
         }
     }
 
-    fn event(&self, text: &[u8]) -> Result<Event, String> {
-        match (json::decode(text, &Limits::default()), self.as_data) {
+    fn reject(&mut self, line: u64, reason: String) {
+        let rejection = self.place(line).reject(reason);
+        (self.emit)(Item::Rejected(rejection));
+    }
+
+    fn place(&self, line: u64) -> Place {
+        Place { file: Arc::clone(&self.name), line }
+    }
+}
+
+impl Decode for Option<AsData> {
+    type Event = Event;
+
+    fn decode(&mut self, text: &[u8]) -> Result<Event, String> {
+        match (json::decode(text, &Limits::default()), self) {
             (Ok(event), _) => Ok(event),
             (Err(error), _) if !is_plain_object(text) => Err(error.to_string()),
             (Err(_), None) => {
@@ -144,15 +164,6 @@ impl<F: FnMut(Item)> Input<'_, F> {
                 event.build().map_err(|error| error.to_string())
             }
         }
-    }
-
-    fn reject(&mut self, line: u64, reason: String) {
-        let rejection = self.place(line).reject(reason);
-        (self.emit)(Item::Rejected(rejection));
-    }
-
-    fn place(&self, line: u64) -> Place {
-        Place { file: Arc::clone(&self.name), line }
     }
 }
 

@@ -7,6 +7,7 @@ mod args;
 mod bench;
 mod command;
 mod console;
+mod convert;
 mod exit;
 #[cfg(feature = "jq")]
 mod expression;

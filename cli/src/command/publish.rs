@@ -123,7 +123,7 @@ struct Run {
 }
 
 impl Run {
-    fn all(&mut self, feed: &mut Feed) -> Result<(), Failure> {
+    fn all(&mut self, feed: &mut Feed<Event>) -> Result<(), Failure> {
         while !self.interrupt.is_set() {
             match feed.next(LOOK) {
                 Fed::Chunk(chunk) => self.chunk(chunk)?,
@@ -135,7 +135,7 @@ impl Run {
         Ok(())
     }
 
-    fn chunk(&mut self, chunk: Chunk) -> Result<(), Failure> {
+    fn chunk(&mut self, chunk: Chunk<Event>) -> Result<(), Failure> {
         for item in chunk.items {
             if self.interrupt.is_set() {
                 break;

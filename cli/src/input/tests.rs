@@ -18,7 +18,7 @@ fn read_as(text: &[u8], as_data: Option<&AsData>) -> Vec<Result<Event, String>> 
             Item::Rejected(rejection) => Err(rejection.to_string()),
         });
     };
-    Input { name: "f".into(), as_data, emit }.read(reader).unwrap();
+    Input { name: "f".into(), decoder: &mut as_data.cloned(), emit }.read(reader).unwrap();
     items
 }
 
