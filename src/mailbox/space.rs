@@ -22,7 +22,7 @@
 //!   finds nothing always wakes with its last batch at the latest. One that stops before, or whose
 //!   handler is slow, wakes nobody; then the clock finds the room.
 //! - An **eager** waiter has no clock: `Addr::send_async` on a bare mailbox, which needs no runtime
-//!   and no thread. It is woken for every freed batch. Less would not be live: a receiver that takes
+//!   and no thread, and whoever blocks on a small mailbox, where a clock is only cost. It is woken for every freed batch. Less would not be live: a receiver that takes
 //!   one of 64 messages and then nothing for an hour has made room, and nobody else would tell.
 //!
 //! Measured on 2 cores, medians of 3 rounds, messages a second before and after, 1,024 places: 1 to
