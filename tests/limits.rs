@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ringpost::{
-    Bus, Delivery, DropReason, Notices, Overflow, PublishError, Publisher, Sequence, Start,
-    SubscribeError, Subscription, Tap, Tapped, WeakBus,
+    Bus, Delivery, DropReason, Executor, Notices, Overflow, PublishError, Publisher, Sequence,
+    Start, SubscribeError, Subscription, Tap, Tapped, WeakBus,
 };
 
 const LONG: Duration = Duration::from_secs(60);
@@ -51,6 +51,30 @@ fn replay_is_not_cut_by_the_size_of_the_mailbox() {
         assert_eq!(*seen.lock().unwrap(), (500..3000).collect::<Vec<u64>>(), "{pattern}");
         assert_eq!(subscription.stats().total_dropped(), 0);
     }
+}
+
+#[test]
+fn what_is_replayed_is_counted_once_however_it_is_handled() {
+    let bus = Bus::<u64>::new();
+    let mut publisher = bus.publisher("t").unwrap();
+    for n in 0..10_u64 {
+        publisher.publish(n).unwrap();
+    }
+    let recent = || bus.subscribe("t").unwrap().start(Start::Recent(10));
+    let asynchronous = recent()
+        .executor(Executor::workers())
+        .spawn_async(|d: Delivery<'static, u64>| async move { drop(d) })
+        .unwrap();
+    let panicking =
+        recent().spawn(|d: Delivery<'_, u64>| assert!(*d % 2 == 0, "an odd one")).unwrap();
+    bus.settle(LONG).unwrap();
+    let account = |subscription: &Subscription<u64>| {
+        let stats = subscription.stats();
+        assert!(stats.balances(), "{stats:?}");
+        (stats.matched, stats.handled, stats.failed, stats.in_flight)
+    };
+    assert_eq!(account(&asynchronous), (10, 10, 0, 0));
+    assert_eq!(account(&panicking), (10, 5, 5, 0));
 }
 
 #[test]

@@ -131,7 +131,6 @@ impl<M: Message> Source<M> for CatchUpSource<M> {
         match past.reader.next() {
             Next::Item(sequence, Entry { topic, message }) => {
                 gaps.append(&mut past.pending);
-                self.subscriber.ledger.runner.replayed.add_owned(1);
                 Some(Head { sequence, topic: *topic, message })
             }
             // `seek` has just seen a message here.
@@ -144,6 +143,7 @@ impl<M: Message> Source<M> for CatchUpSource<M> {
             Some(past) => {
                 past.reader.advance();
                 past.left -= 1;
+                self.subscriber.ledger.runner.replayed.add_owned(1);
             }
             None => self.mailbox.pop(),
         }

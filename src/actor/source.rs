@@ -47,7 +47,8 @@ pub(crate) struct Head<'a, M> {
 pub(crate) trait Source<M: Message>: Send + 'static {
     /// Makes a batch available.
     fn refill(&mut self) -> Refill;
-    /// Lends the next message of the batch, and adds to `gaps` what was lost before it.
+    /// Lends the next message of the batch, and adds to `gaps` what was lost before it. Asked again
+    /// before `pop`, it lends the same one and counts nothing.
     fn head<'a>(&'a mut self, gaps: &mut Vec<Gap>) -> Option<Head<'a, M>>;
     /// Done with the head.
     fn pop(&mut self);

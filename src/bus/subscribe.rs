@@ -258,6 +258,10 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
         };
         let subscriber = self.subscriber(past.is_none());
         let addr = LazyAddr::new(self.mailbox, self.overflow, chosen.wait());
+        if chosen.wait() != crate::mailbox::Wait::Park {
+            // Who spins for its messages does not sleep until the first one.
+            addr.make();
+        }
         let target = Arc::new(Target { subscriber: Arc::clone(&subscriber), addr });
         let member = Member::Mailbox(Arc::clone(&target));
         let mut source = MailboxSource::new(target);

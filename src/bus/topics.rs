@@ -89,17 +89,18 @@ impl<M: Message> Topics<M> {
         }
         let id = self.names.intern(topic);
         let name = Arc::clone(self.names.name(id));
-        let entry = self.entries.entry(Arc::clone(&name)).or_insert_with(|| {
-            Arc::new(TopicEntry {
-                id,
-                route: ArcSwap::from_pointee(table.route(&name)),
-                name,
-                published: Counter::default(),
-                failures: Counter::default(),
-                tallies: Mutex::default(),
-            })
+        // Resolved before the lock of the map's shard is taken: the last look at an old table may
+        // drop what a cancelled subscription held, and that is foreign code.
+        let fresh = Arc::new(TopicEntry {
+            id,
+            route: ArcSwap::from_pointee(table.route(&name)),
+            name: Arc::clone(&name),
+            published: Counter::default(),
+            failures: Counter::default(),
+            tallies: Mutex::default(),
         });
-        Ok(Arc::clone(&entry))
+        let entry = Arc::clone(&self.entries.entry(name).or_insert_with(|| Arc::clone(&fresh)));
+        Ok(entry)
     }
 
     /// Counts a failed handler.
