@@ -2,7 +2,7 @@
 //! publishes as fast as it can. Real files, real processes, real file systems.
 //!
 //! Each campaign prints its seed. `RINGPOST_SEED` repeats one, `RINGPOST_ROUNDS` makes it longer
-//! (20 unless said otherwise): see `ci/kill.sh`, `ci/power.sh` and `ci/inject.sh`.
+//! (20 unless said otherwise): see `ci/campaign.sh` and `ci/kill.sh`.
 #![cfg(all(feature = "jsonl", target_os = "linux"))]
 
 mod full;

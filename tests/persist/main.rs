@@ -1,157 +1,22 @@
 //! The persistence actor: what it does with a source that comes and goes and a store that fails.
 
-use std::collections::VecDeque;
+mod feed;
+mod scripted;
+
 use std::sync::{Arc, Condvar, Mutex};
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use ringpost::event::Event;
 use ringpost::store::{
-    Batching, FlushError, MemoryStore, PersistOptions, Persistence, Record, Scan, Source, Store,
+    Batching, FlushError, MemoryStore, PersistOptions, Persistence, Record, Scan, Store,
     StoreError, StoreErrorKind, Taken, Trouble, Watermarks,
 };
-use ringpost::{DropReason, Gap, Sequence, Shared};
+use ringpost::{DropReason, Gap, Sequence};
+
+use self::feed::{Feed, record};
+use self::scripted::Scripted;
 
 /// Long enough that reaching it means a hang.
 const LONG: Duration = Duration::from_secs(60);
-
-fn record(sequence: u64) -> Record {
-    let event = Event::builder("persist").id(format!("{sequence}")).source("s").build();
-    Record { sequence: Sequence::new(sequence), event: Shared::new(event.expect("an event")) }
-}
-
-/// A source like a required tap: it holds what is not acknowledged.
-#[derive(Clone, Default)]
-struct Feed(Arc<(Mutex<Held>, Condvar)>);
-
-#[derive(Default)]
-struct Held {
-    waiting: VecDeque<Taken>,
-    given: u64,
-    acknowledged: u64,
-    closed: bool,
-    waker: Option<Waker>,
-}
-
-impl Feed {
-    fn offer(&self, taken: impl IntoIterator<Item = Taken>) {
-        let mut held = self.0.0.lock().expect("no panic under the lock");
-        held.waiting.extend(taken);
-        if let Some(waker) = held.waker.take() {
-            waker.wake();
-        }
-    }
-    fn records(&self, sequences: impl IntoIterator<Item = u64>) {
-        self.offer(sequences.into_iter().map(|sequence| Taken::Record(record(sequence))));
-    }
-    fn close(&self) {
-        self.0.0.lock().expect("no panic under the lock").closed = true;
-        self.offer([]);
-    }
-    fn acknowledged(&self) -> u64 {
-        self.0.0.lock().expect("no panic under the lock").acknowledged
-    }
-    fn wait_until(&self, what: impl Fn(&Held) -> bool) {
-        let held = self.0.0.lock().expect("no panic under the lock");
-        let waited = self.0.1.wait_timeout_while(held, LONG, |held| !what(held));
-        assert!(!waited.expect("no panic under the lock").1.timed_out(), "a hang");
-    }
-}
-
-impl Source for Feed {
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Taken> {
-        let mut held = self.0.0.lock().expect("no panic under the lock");
-        match held.waiting.pop_front() {
-            Some(taken) => {
-                held.given += u64::from(matches!(taken, Taken::Record(_)));
-                self.0.1.notify_all();
-                Poll::Ready(taken)
-            }
-            None if held.closed => Poll::Ready(Taken::Closed),
-            None => {
-                held.waker = Some(cx.waker().clone());
-                Poll::Pending
-            }
-        }
-    }
-    fn acknowledge(&mut self) {
-        let mut held = self.0.0.lock().expect("no panic under the lock");
-        held.acknowledged = held.given;
-        self.0.1.notify_all();
-    }
-}
-
-/// A store whose calls are decided by the test, over one in memory that the test can look into.
-#[derive(Clone)]
-struct Scripted(Arc<Mutex<Script>>);
-
-struct Script {
-    memory: MemoryStore,
-    /// The answers to the next calls; then all succeed.
-    appends: VecDeque<StoreErrorKind>,
-    flushes: VecDeque<StoreErrorKind>,
-    always_fails: bool,
-    batches: Vec<usize>,
-    flushed: usize,
-    too_large: Vec<u64>,
-}
-
-impl Scripted {
-    fn new() -> Self {
-        Self(Arc::new(Mutex::new(Script {
-            memory: MemoryStore::new(),
-            appends: VecDeque::new(),
-            flushes: VecDeque::new(),
-            always_fails: false,
-            batches: Vec::new(),
-            flushed: 0,
-            too_large: Vec::new(),
-        })))
-    }
-    fn script(&self) -> std::sync::MutexGuard<'_, Script> {
-        self.0.lock().expect("no panic under the lock")
-    }
-    fn stored(&self) -> Vec<u64> {
-        self.script().memory.records().iter().map(|record| record.sequence.get()).collect()
-    }
-}
-
-impl Store for Scripted {
-    fn append(&mut self, batch: &[Record]) -> Result<(), StoreError> {
-        let mut script = self.script();
-        if script.always_fails {
-            return Err(StoreError::new(StoreErrorKind::Io, "append"));
-        }
-        if let Some(kind) = script.appends.pop_front() {
-            return Err(StoreError::new(kind, "append"));
-        }
-        if batch.iter().any(|record| script.too_large.contains(&record.sequence.get())) {
-            return Err(StoreError::new(StoreErrorKind::TooLarge, "append"));
-        }
-        script.batches.push(batch.len());
-        script.memory.append(batch)
-    }
-    fn flush(&mut self) -> Result<(), StoreError> {
-        let mut script = self.script();
-        match script.flushes.pop_front() {
-            Some(kind) => Err(StoreError::new(kind, "flush")),
-            None => {
-                script.flushed += 1;
-                Ok(())
-            }
-        }
-    }
-    fn watermarks(&self) -> Watermarks {
-        self.script().memory.watermarks()
-    }
-    fn scan(&self, from: Sequence) -> Result<Scan<'_>, StoreError> {
-        let records: Vec<_> = self.script().memory.scan(from)?.collect();
-        Ok(Box::new(records.into_iter()))
-    }
-    fn tail(&self, count: usize) -> Result<Vec<Record>, StoreError> {
-        self.script().memory.tail(count)
-    }
-}
 
 fn quick() -> PersistOptions {
     PersistOptions {
