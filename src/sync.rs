@@ -35,6 +35,10 @@ mod real {
         };
     }
 
+    /// Stands behind a claim, a SeqCst RMW that later SeqCst loads come after: nothing is needed.
+    #[inline(always)]
+    pub(crate) fn claim_fence() {}
+
     /// Parks this thread, at most until `deadline`; `false` if that has passed already.
     pub(crate) fn park_until(deadline: Option<std::time::Instant>) -> bool {
         let Some(deadline) = deadline else {
@@ -89,6 +93,12 @@ mod model {
         pub(crate) use loom::sync::atomic::{
             AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
         };
+    }
+
+    /// Models take SeqCst accesses for weaker ones: what these are to give stands here.
+    pub(crate) fn claim_fence() {
+        // ORDER(bell): SeqCst fence; stands for the claim's place in the one order.
+        atomic::fence(atomic::Ordering::SeqCst);
     }
 
     /// Models have no clock: deadlines never come.

@@ -3,8 +3,8 @@
 //! A publish has no list of the ring's readers on its path, only one count of those that sleep:
 //! while it is 0, the readers cost it one load. The count is raised before a reader parks and
 //! lowered by whoever ends the sleep, so the doorbell's own argument holds for the count too: the
-//! reader's fence lies between the count and its last look at the ring, the publisher's between
-//! its commit and its look at the count.
+//! reader's last look at the ring's tail comes after the count, the publisher's look at the count
+//! after its claim.
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
@@ -14,22 +14,24 @@ use crate::mailbox::signal::{Doorbell, Park, Signal};
 use crate::mailbox::wait::Idle;
 use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::worker;
 
 /// How many readers of one ring sleep.
 #[derive(Debug, Default)]
 pub(crate) struct Sleepers(CachePadded<AtomicUsize>);
 
 impl Sleepers {
-    /// Whether anybody sleeps. Worth something only after `signal::fence`.
+    /// Whether anybody sleeps. Worth something only after a claim, or after `signal::fence`.
     #[inline]
     pub(crate) fn any(&self) -> bool {
-        // ORDER: Relaxed; the fence before it makes the answer good enough.
-        self.0.load(Ordering::Relaxed) != 0
+        // ORDER(bell): SeqCst; pairs with ORDER(bell) in `add`. After a claim it sees every reader
+        // whose last look at the tail did not see the claim.
+        self.0.load(Ordering::SeqCst) != 0
     }
 
     fn add(&self) {
-        // ORDER: Relaxed; the fence in `Signal::park` follows.
-        self.0.fetch_add(1, Ordering::Relaxed);
+        // ORDER(bell): SeqCst; pairs with ORDER(bell) in `any`. Before the reader's last look.
+        self.0.fetch_add(1, Ordering::SeqCst);
     }
 
     fn remove(&self) {
@@ -63,9 +65,11 @@ impl Bell {
         &self,
         idle: &mut Idle,
         task: &mut Context<'_>,
+        position: u64,
         ready: impl FnMut() -> bool,
+        coming: impl Fn() -> bool,
     ) -> Poll<()> {
-        idle.poll(self, task, ready)
+        idle.poll(self, task, position, worker::others_wait(), ready, coming)
     }
 
     fn unpark(&self) {

@@ -25,6 +25,8 @@ pub(crate) struct RingSource<M: Message> {
     /// The first message that was not yet there when it was subscribed. What it asked for of the
     /// past is not lag.
     live: u64,
+    /// Messages that may still be handled before the next look at the lag. Not 0 after a batch that
+    /// ended because nothing more was there.
     left: u64,
     pending: Option<Gap>,
     subscriber: Arc<Subscriber<M>>,
@@ -82,7 +84,9 @@ fn lose(
 
 impl<M: Message> Source<M> for RingSource<M> {
     fn refill(&mut self) -> Refill {
-        if !self.reader.is_required() && self.reader.position() >= self.live {
+        // Who has just found nothing has no lag; and a look takes the tail's line from publishers.
+        let may_lag = self.left == 0 && !self.reader.is_required();
+        if may_lag && self.reader.position() >= self.live {
             let lag = self.reader.lag();
             let newest = self.reader.position() + lag.saturating_sub(self.window);
             if lag > self.window
@@ -147,7 +151,16 @@ impl<M: Message> Source<M> for RingSource<M> {
         self.reader.release();
         let Self { reader, bell, subscriber, idle, .. } = self;
         let ready = || reader.is_ready() || subscriber.life() != Life::Running;
-        poll_fn(|task| bell.poll(idle, task, ready)).await;
+        let mut slept = false;
+        poll_fn(|task| {
+            let polled = bell.poll(idle, task, reader.position(), ready, || reader.is_coming());
+            slept |= polled.is_pending();
+            polled
+        })
+        .await;
+        if slept {
+            self.left = 0;
+        }
     }
 
     async fn give_up(&mut self, reason: DropReason) {

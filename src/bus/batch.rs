@@ -18,7 +18,7 @@ use super::scratch::Scratch;
 use super::topics::TopicEntry;
 use crate::actor::scope;
 use crate::actor::source::{Entry, Letter};
-use crate::mailbox::{Rest, signal};
+use crate::mailbox::Rest;
 use crate::ring::Refused;
 use crate::{DropReason, Message, Sequence, Stamp, trace};
 
@@ -151,7 +151,6 @@ impl<M: Message> Group<'_, M> {
         self.fill(route, first, scratch, &mut counts);
         self.offer(route, first, scratch, &mut counts);
         self.lose_inline(route, first, scratch);
-        signal::fence();
         ring_bells(route);
         core.ring_readers();
         counts.delivered += route.readers * size as u64;

@@ -15,7 +15,6 @@ use super::scratch::Scratch;
 use super::{alarm, inline};
 use crate::actor::scope;
 use crate::actor::source::Letter;
-use crate::mailbox::signal;
 use crate::ring::queue::{Places, Refused as NoPlace};
 use crate::ring::{Log, Next};
 use crate::topic::TopicId;
@@ -51,7 +50,6 @@ pub(super) fn read_back<M: Message>(
         Err(reason) => return lose_all(&joined, sequence, reason, &mut scratch.counts),
     };
     offer_all(core, &joined.open, sequence, topic, &message, scratch);
-    signal::fence();
     ring_bells(&joined);
     join_late(core, &joined, sequence, topic, &message, scratch);
     scratch.counts.delivered += joined.inline.len() as u64;
@@ -79,7 +77,6 @@ pub(super) fn join_late<M: Message>(
             Ok(mut places) => {
                 target.addr.fill(&mut places, || Letter { sequence, topic, message });
                 scratch.counts.delivered += 1;
-                signal::fence();
                 target.addr.signal().ring();
             }
             Err(NoPlace::Full) => {
@@ -100,7 +97,7 @@ fn reserve_late<M: Message>(
     target: &Arc<Target<M>>,
     patient: bool,
 ) -> Result<Places, NoPlace> {
-    let room = Room::Mailbox(Arc::clone(target));
+    let room = Room::Mailbox(Arc::clone(target), None);
     let deadline = alarm::after(room.timeout(core, 1));
     loop {
         match target.addr.reserve(1) {

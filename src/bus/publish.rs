@@ -5,7 +5,7 @@
 //! 3. the claim on the ring, and one look whether the route is still the table's
 //! 4. the commit on the ring
 //! 5. `Block` places filled, other mailboxes offered to
-//! 6. one fence, then the bells of those who sleep
+//! 6. the bells of those who sleep
 //! 7. inline handlers
 //! 8. foreign drops: what was pushed out of mailboxes, and one retired block of the ring
 //!
@@ -32,7 +32,6 @@ use super::scratch::Scratch;
 use super::topics::TopicEntry;
 use crate::actor::scope;
 use crate::actor::source::{Entry, Letter, drop_caught};
-use crate::mailbox::signal;
 use crate::ring::{Log, Pen, Writer};
 use crate::topic::TopicId;
 use crate::{DropReason, Message, Sequence, Stamp, trace};
@@ -193,7 +192,6 @@ fn to_ring_alone<M: Message>(
     };
     scope::note_published(core.number, 1);
     scratch.counts = Counts { delivered: route.readers, dropped: 0 };
-    signal::fence();
     core.ring_readers();
     if rerouted {
         let old = std::mem::replace(route, topic.route(&core.table));
@@ -269,17 +267,22 @@ fn to_everybody<M: Message>(
     }
     if let Some(target) = last {
         offer(core, target, sequence, id, held, scratch);
-        signal::fence();
         ring_bells(route);
         core.ring_readers();
         return Ok(sequence);
     }
-    signal::fence();
-    ring_bells(reserved);
     ring_bells(route);
     core.ring_readers();
+    if old.is_none() && route.inline.is_empty() {
+        if std::mem::needs_drop::<M>() {
+            scratch.discarded.extend(held.take());
+        }
+        return Ok(sequence);
+    }
     let message = held.take().expect(HELD);
     if let Some(old) = &old {
+        // Who has left the route since has a message all the same.
+        ring_bells(old);
         let joined = route.joined_since(old);
         join_late(core, &joined, sequence, id, &message, scratch);
     }

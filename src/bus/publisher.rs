@@ -91,7 +91,9 @@ impl<M: Message> Publisher<M> {
     /// # Errors
     ///
     /// As [`try_publish`](Self::try_publish).
-    #[inline]
+    // Inlined, though it is not small: the message is made where it is taken from, and need not be
+    // copied into a call. That copy, of what was just written in smaller pieces, took 20 ns.
+    #[inline(always)]
     pub fn publish(&mut self, message: impl Into<M>) -> Result<Published, PublishError<M>> {
         let mut held = Some(message.into());
         match self.attempt(&mut held, true).published() {
@@ -151,7 +153,7 @@ impl<M: Message> Publisher<M> {
         }
     }
 
-    /// Publishes a list, in order, and empties it: one claim, one fence and one look at the route
+    /// Publishes a list, in order, and empties it: one claim and one look at the route
     /// for up to 64 messages. Each group of 64 is published whole or not at all; between groups
     /// other publishers' messages may come. Waits as [`publish`](Self::publish) does.
     ///

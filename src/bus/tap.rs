@@ -195,7 +195,11 @@ impl<M: Message> Tap<M> {
             }
             self.reader.release();
             let Self { reader, bell, idle, .. } = self;
-            if bell.poll(idle, task, || reader.is_ready()).is_pending() {
+            let position = reader.position();
+            if bell
+                .poll(idle, task, position, || reader.is_ready(), || reader.is_coming())
+                .is_pending()
+            {
                 return Poll::Pending;
             }
         }

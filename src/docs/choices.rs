@@ -16,7 +16,7 @@
 //! | call | for |
 //! |---|---|
 //! | [`Publisher::publish`](crate::Publisher::publish) | more than one message to one topic: no name is looked up, nothing allocated |
-//! | [`Publisher::publish_batch`](crate::Publisher::publish_batch) | many at once: one claim, one fence, one look at the route for up to 64 |
+//! | [`Publisher::publish_batch`](crate::Publisher::publish_batch) | many at once: one claim, one look at the route for up to 64 |
 //! | [`Publisher::try_publish`](crate::Publisher::try_publish) | never waiting, not even for `Block` |
 //! | [`Publisher::publish_async`](crate::Publisher::publish_async) | tasks, and async handlers, that may have to wait |
 //! | [`Bus::publish_to`](crate::Bus::publish_to), [`Bus::publish`](crate::Bus::publish) | now and then, or topics that change |

@@ -1,14 +1,14 @@
 //! The sending end of a mailbox.
 //!
 //! `offer` and the sends that wait are for bare use: they put a message in and ring. The bus uses
-//! the split phases instead (reserve, fill or push, then one fence and the bells), because it
+//! the split phases instead (reserve, fill or push, then the bells), because it
 //! rings for many mailboxes at once. Nothing here waits while it holds a place, and messages that
 //! gave way are dropped by the caller, after the bell.
 #![forbid(unsafe_code)]
 
 use std::fmt;
 
-use super::signal::{self, Signal};
+use super::signal::Signal;
 use super::space::Space;
 use super::{Counts, Desk, OfferError, Overflow};
 use crate::ring::queue::{Places, Queue, Refused};
@@ -375,6 +375,11 @@ impl<T> Addr<T> {
         self.queue.has_room(count)
     }
 
+    /// Whether at least half of the places are free, or the mailbox is closed.
+    pub(crate) fn is_half_free(&self) -> bool {
+        self.queue.is_half_free() || self.is_closed()
+    }
+
     /// The first position that nobody has claimed: what is put in from now on lies there or
     /// behind.
     pub(crate) fn tail(&self) -> u64 {
@@ -397,10 +402,9 @@ impl<T> Addr<T> {
         Desk::close(&self.queue);
     }
 
-    /// The fence and the bell, for one mailbox.
+    /// The bell, for one mailbox, after a claim.
     #[inline]
     fn ring(&self) {
-        signal::fence();
         self.signal().ring();
     }
 }

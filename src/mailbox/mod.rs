@@ -36,6 +36,8 @@ pub(crate) mod losses;
 mod overflow;
 pub(crate) mod signal;
 pub(crate) mod space;
+#[cfg(not(ringpost_loom))]
+mod spin;
 pub(crate) mod wait;
 
 #[cfg(all(test, ringpost_loom))]
@@ -287,7 +289,7 @@ impl<T> Mailbox<T> {
             if let Some(ended) = self.ended() {
                 return Poll::Ready(Err(ended));
             }
-            if self.poll_idle(cx).is_pending() {
+            if self.poll_idle(cx, false).is_pending() {
                 return Poll::Pending;
             }
         }
@@ -324,6 +326,11 @@ impl<T> Mailbox<T> {
                 Ok(taken) => {
                     self.freed(taken.places);
                     drained += taken.values;
+                    // Nothing more is readable. Looking again at once would find one message, and
+                    // then one: the receiver would run after its senders.
+                    if taken.places < self.taker.batch() as u64 && self.taker.in_hand() == 0 {
+                        break;
+                    }
                 }
                 Err(Busy) => thread::yield_now(),
             }
@@ -393,9 +400,12 @@ impl<T> Mailbox<T> {
     }
 
     /// Ready when there is something to take, or the end; until then yields and at last sleeps.
-    pub(crate) fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Does not linger where `others` wait for this thread.
+    pub(crate) fn poll_idle(&mut self, cx: &mut Context<'_>, others: bool) -> Poll<()> {
         let taker = &self.taker;
-        self.idle.poll(&taker.queue().beside().signal, cx, || taker.is_ready())
+        let bell = &taker.queue().beside().signal;
+        let position = taker.queue().head();
+        self.idle.poll(bell, cx, position, others, || taker.is_ready(), || taker.is_coming())
     }
 
     /// Drops everything inside, each message under `catch_unwind`, and says how many there were.

@@ -7,10 +7,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::faults::{Fault, planted};
+use super::prefetch;
 use super::slot::Slot;
 use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+/// How many places ahead of the one that was just written the next lines are asked for.
+const AHEAD: usize = 8;
 /// Out of the directory: nobody may enter any more. The rest of the word counts who still is
 /// inside.
 const RETIRED: u64 = 1 << 62;
@@ -64,6 +67,15 @@ impl<T> Block<T> {
     pub(super) fn slot(&self, position: u64) -> &Slot<T> {
         // A power of two of slots: the mask also shows the compiler that the index is in range.
         &self.slots[position as usize & (self.slots.len() - 1)]
+    }
+
+    /// Asks for the slot some places behind `position`, if it is in this block: a publisher will
+    /// write it soon.
+    #[inline(always)]
+    pub(super) fn prefetch_behind(&self, position: u64) {
+        if let Some(slot) = self.slots.get((position as usize & (self.slots.len() - 1)) + AHEAD) {
+            prefetch::for_writing(slot);
+        }
     }
 
     /// Its owner makes it block `number`, about to be put in the directory.

@@ -16,7 +16,7 @@ use super::pool::Pool;
 use super::reader::{Overrun, Reader};
 use super::writer::{Pen, Writer};
 use crate::Sequence;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, CachePadded};
 
 /// Flag of the tail: no claim succeeds any more.
@@ -68,6 +68,9 @@ pub(crate) struct Log<T> {
     pub(super) shift: u32,
     shape: Shape,
     start: u64,
+    /// Set once the tail says closed: a reader that finds nothing looks here, because each look at
+    /// the tail takes its line from the publishers.
+    closing: AtomicBool,
     pub(super) cursors: Cursors,
     pub(super) cells: Cells<T>,
     pub(super) pool: Pool<T>,
@@ -104,6 +107,7 @@ impl<T: Send + Sync + 'static> Log<T> {
             shift,
             shape,
             start,
+            closing: AtomicBool::new(false),
             cursors: Cursors::new(),
             cells: Cells::new(),
             pool: Pool::new(shape.block, shape.most, shape.tag),
@@ -165,7 +169,19 @@ impl<T: Send + Sync + 'static> Log<T> {
         // ORDER(close): AcqRel; pairs with ORDER(close) in `is_closed`, and with ORDER(claim): a
         // claim is either before, then it is in the result, or it fails. Carries what the closer
         // did before.
-        self.tail.fetch_or(CLOSED, Ordering::AcqRel) & !FLAGS
+        let tail = self.tail.fetch_or(CLOSED, Ordering::AcqRel) & !FLAGS;
+        // ORDER(closing): Release; pairs with ORDER(closing) in `is_closing`. Carries the flag in
+        // the tail.
+        self.closing.store(true, Ordering::Release);
+        tail
+    }
+
+    /// Whether it is worth looking at the tail for the flag of `close`.
+    #[inline]
+    pub(super) fn is_closing(&self) -> bool {
+        // ORDER(closing): Acquire; pairs with ORDER(closing) in `close`. Carries the flag in the
+        // tail.
+        self.closing.load(Ordering::Acquire)
     }
 
     /// Whether `close` was called.

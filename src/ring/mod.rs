@@ -92,6 +92,7 @@
 //! | `claim` | each RMW on the tail | the next RMW on it; its loads | cells' words; what claimers had seen |
 //! | `join` | the joiner's RMW on the tail | the next claim, or the other way round | what was done before it |
 //! | `close` | the closer's RMW on the tail | each load of it | what was done before it |
+//! | `closing` | the closer stores the readers' copy of the flag | a reader that finds nothing | the flag in the tail |
 //! | `cell` | publisher stores its cell's word | who looks through the cells | finished writes |
 //! | `borrow` | publisher gives its cell back | the next one takes it | what the cell remembers |
 //! | `directory` | installer's CAS on the entry | publishers' and readers' loads of it | the installed block |
@@ -112,6 +113,7 @@ mod directory;
 mod faults;
 mod log;
 mod pool;
+mod prefetch;
 pub(crate) mod queue;
 mod reader;
 mod shared;

@@ -181,6 +181,14 @@ impl<T: Send + Sync + 'static> Reader<T> {
         here || self.at_the_end()
     }
 
+    /// Whether the position was claimed, or the ring closed: the look before the reader sleeps.
+    pub(crate) fn is_coming(&self) -> bool {
+        // ORDER(claim): SeqCst; pairs with ORDER(claim) in `Pen::claim`. In one order with the
+        // reader's doorbell: a claim that is not seen here sees the reader asleep.
+        let tail = self.log.tail.load(Ordering::SeqCst);
+        tail & !DISABLED > self.position
+    }
+
     /// The message at the position, if the reader is in its block and it is committed.
     ///
     /// # Safety
@@ -196,6 +204,9 @@ impl<T: Send + Sync + 'static> Reader<T> {
     }
 
     fn at_the_end(&self) -> bool {
+        if !self.log.is_closing() {
+            return false;
+        }
         // ORDER(close): Acquire; pairs with ORDER(close) in `Log::close`. Carries what the closer
         // did before.
         let tail = self.log.tail.load(Ordering::Acquire);

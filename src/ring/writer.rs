@@ -13,7 +13,7 @@ use super::directory::Look;
 use super::faults::{Fault, planted};
 use super::log::{CLOSED, DISABLED, END, Log};
 use crate::sync::atomic::Ordering;
-use crate::sync::{Arc, thread_local};
+use crate::sync::{Arc, claim_fence, thread_local};
 
 thread_local! {
     /// Set while this thread drops messages: what they publish is cleaned up by the next publish,
@@ -207,14 +207,20 @@ fn claim<'a, T: Send + Sync + 'static>(
                 if !planted(Fault::SilentWriter) {
                     cell.announce(number);
                 }
-                // ORDER(claim, join, close): AcqRel, on failure Acquire; pairs with itself and with
-                // `Log::join` and `Log::close`: the chain of RMWs on the tail. Carries the cell's
+                // ORDER(claim, join, close): SeqCst, on failure Acquire; pairs with itself and with
+                // `Log::join` and `Log::close`, and with `Reader::is_coming` in one order with the
+                // readers' doorbells: the chain of RMWs on the tail. Carries the cell's
                 // word to whoever evicts the block, whose claim comes later; and what a joiner or
                 // closer did before.
                 let order =
-                    if planted(Fault::RelaxedClaim) { Ordering::Relaxed } else { Ordering::AcqRel };
+                    if planted(Fault::RelaxedClaim) { Ordering::Relaxed } else { Ordering::SeqCst };
                 match log.tail.compare_exchange_weak(tail, tail + k, order, Ordering::Acquire) {
-                    Ok(_) => return Ok(tail),
+                    Ok(_) => {
+                        if !planted(Fault::RelaxedClaim) {
+                            claim_fence();
+                        }
+                        return Ok(tail);
+                    }
                     Err(now) => tail = now,
                 }
             }
@@ -377,5 +383,6 @@ fn block<'a, T: Send + Sync + 'static>(
 fn put<T>(block: &Block<T>, position: u64, make: impl FnOnce() -> T) {
     // SAFETY: the position was claimed by the caller and is committed once; the block is that of
     // the position's number, and the cell has named it since before the claim.
-    unsafe { block.slot(position).write(position, make) }
+    unsafe { block.slot(position).write(position, make) };
+    block.prefetch_behind(position);
 }

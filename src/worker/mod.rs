@@ -71,4 +71,6 @@ pub(crate) use task::yield_now;
 #[cfg(not(ringpost_loom))]
 pub use pool::{Workers, WorkersBuilder, WorkersStats};
 #[cfg(not(ringpost_loom))]
-pub(crate) use seat::beat;
+pub(crate) use seat::{beat, others_wait};
+#[cfg(ringpost_loom)]
+pub(crate) use standin::others_wait;

@@ -5,10 +5,13 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
+use super::ready::Ready;
 use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 
 thread_local! {
+    /// The ready queue of the pool that this thread works for.
+    static QUEUE: OnceCell<Arc<Ready>> = const { OnceCell::new() };
     static SEAT: OnceCell<Arc<Seat>> = const { OnceCell::new() };
 }
 
@@ -24,7 +27,8 @@ pub(super) struct Seat(CachePadded<Pulse>);
 
 impl Seat {
     /// Makes this the seat of the current thread, for good.
-    pub(super) fn take(self: &Arc<Self>) {
+    pub(super) fn take(self: &Arc<Self>, ready: &Arc<Ready>) {
+        QUEUE.with(|queue| queue.set(Arc::clone(ready)).expect("a worker thread has one pool"));
         SEAT.with(|seat| seat.set(Arc::clone(self)).expect("a worker thread takes one seat"));
     }
 
@@ -54,6 +58,12 @@ impl Seat {
 pub(crate) fn beat() {
     // `Err`: the thread is being torn down and runs no tasks any more.
     let _ = SEAT.try_with(|seat| seat.get().inspect(|seat| seat.beat()).is_some());
+}
+
+/// Whether other tasks wait for a worker of this thread's pool. Elsewhere nobody is known to.
+pub(crate) fn others_wait() -> bool {
+    let waits = |queue: &OnceCell<Arc<Ready>>| queue.get().is_some_and(|q| !q.lanes.is_empty());
+    QUEUE.try_with(waits).unwrap_or(false)
 }
 
 /// Whether the current thread is a worker, of whatever pool.

@@ -26,7 +26,9 @@
 //! | `commit` | claimer stores the stamp | taker loads the stamp | the message |
 //! | `free` | taker stores `head`; a claimer passes it on in `cached_head` | claimer loads either | the places below are empty |
 //! | `chunk` | who needs the chunk first sets its pointer | everybody loads it | the chunk's stamps |
+//! | `claim` | each claim's RMW on `tail` | the consumer's look before it sleeps | nothing; their order with the doorbell |
 //! | `close` | the closer's RMW on `tail` | who finds the flag | what the closer did before; the final tail |
+//! | `closing` | the closer stores the consumer's copy of the flag | a consumer that finds nothing | the flag in `tail` |
 //!
 //! Everything else is Relaxed and says why. What wakes a sleeping side is the mailbox's business,
 //! and so are the fences that go with it.
@@ -46,8 +48,8 @@ use std::panic::{self, AssertUnwindSafe};
 pub(crate) use self::taker::{Busy, Taken, Taker};
 
 use self::slots::{Slots, State};
-use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{CachePadded, unique};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{CachePadded, claim_fence, unique};
 
 /// Bit of `tail`: no claim succeeds any more.
 const CLOSED: u64 = 1 << 63;
@@ -55,6 +57,9 @@ const CLOSED: u64 = 1 << 63;
 const SLOW: u64 = 1 << 62;
 /// Positions are below this number. At 10^9 messages a second it is reached after 70 years.
 pub(crate) const LIMIT: u64 = 1 << 61;
+
+/// How many places ahead of the one that was just filled the next lines are asked for.
+const AHEAD: u64 = 8;
 
 /// Why nothing could be claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,15 +121,18 @@ struct Front {
 pub(crate) struct Queue<T, B = ()> {
     ends: CachePadded<Ends>,
     front: CachePadded<Front>,
-    // From here on read-mostly: written when a chunk is made, and by what the owner keeps. What
-    // every put and its bell look at comes first, in one line.
+    // From here on read-mostly: written when a chunk is made, when it is closed, and by what the
+    // owner keeps. What every put and its bell look at comes first, in one line.
     slots: Slots<T>,
     capacity: u64,
-    beside: B,
-    start: u64,
+    number: u64,
+    /// Set once `tail` says closed: a consumer that finds nothing looks here, because each look at
+    /// `tail` takes its line from those who put in.
+    closing: AtomicBool,
     /// Whether the consumer shares the oldest places with `steal`.
     stealable: bool,
-    number: u64,
+    beside: B,
+    start: u64,
 }
 
 impl<T, B> Queue<T, B> {
@@ -150,6 +158,7 @@ impl<T, B> Queue<T, B> {
             capacity: capacity as u64,
             start,
             stealable,
+            closing: AtomicBool::new(false),
             number: unique(),
             beside,
         }
@@ -193,15 +202,19 @@ impl<T, B> Queue<T, B> {
                 }
             }
             let count = room.min(most);
-            // ORDER: Relaxed on both ways out; what the winner needs to know about its slots
-            // came with `head`, and `tail` itself carries nothing.
+            // ORDER(claim): SeqCst; pairs with ORDER(claim) in `is_coming`, in one order with the
+            // doorbell. It carries no data: what the winner needs to know about its slots came with
+            // `head`. Relaxed on failure.
             match ends.tail.compare_exchange_weak(
                 tail,
                 tail + count,
-                Ordering::Relaxed,
+                Ordering::SeqCst,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => return Ok((tail, count)),
+                Ok(_) => {
+                    claim_fence();
+                    return Ok((tail, count));
+                }
                 Err(now) => tail = now,
             }
         }
@@ -242,17 +255,19 @@ impl<T, B> Queue<T, B> {
             if let Some(slot) = slot
                 && tail.saturating_sub(head) < self.capacity
             {
-                // ORDER: Relaxed on both ways out; as in `claim`.
+                // ORDER(claim): SeqCst, on failure Relaxed; as in `claim`.
                 match ends.tail.compare_exchange_weak(
                     tail,
                     tail + 1,
-                    Ordering::Relaxed,
+                    Ordering::SeqCst,
                     Ordering::Relaxed,
                 ) {
                     Ok(_) => {
-                        // SAFETY: claimed one line up, against a head that was acquired; committed
+                        claim_fence();
+                        // SAFETY: claimed by the exchange above, against a head that was acquired; committed
                         // by this very call.
                         unsafe { slot.fill(tail, make) };
+                        self.prefetch(tail, head);
                         return Ok(());
                     }
                     Err(now) => tail = now,
@@ -260,6 +275,15 @@ impl<T, B> Queue<T, B> {
             } else {
                 return self.offer_slowly(make);
             }
+        }
+    }
+
+    /// Asks for the slot that comes [`AHEAD`] places after `position`, if it is known to be free:
+    /// else its line would be taken from a receiver that reads it.
+    #[inline(always)]
+    fn prefetch(&self, position: u64, head: u64) {
+        if (position + AHEAD).saturating_sub(head) < self.capacity {
+            self.slots.prefetch(position + AHEAD);
         }
     }
 
@@ -303,6 +327,7 @@ impl<T, B> Queue<T, B> {
             // SAFETY: each position of the claim is filled once, here; each value is read once,
             // and the list forgot it above.
             unsafe { self.slots.at(position).fill_from(position, value) };
+            self.slots.prefetch(position + AHEAD);
         }
         // SAFETY: `taken` is at most the length that the list had.
         let rest = unsafe { from.add(taken) };
@@ -335,6 +360,8 @@ impl<T, B> Queue<T, B> {
         // SAFETY: `Places` are made by `reserve` alone and are no copies; this one's number says
         // that the claim was made here, and the line above that it is used once.
         unsafe { self.slots.at(position).fill(position, make) };
+        // ORDER: Relaxed; only compared, for a hint.
+        self.prefetch(position, self.ends.cached_head.load(Ordering::Relaxed));
     }
 
     /// Gives back what is left of `places`. Whoever calls this rings afterwards: a skip makes
@@ -358,7 +385,15 @@ impl<T, B> Queue<T, B> {
     pub(crate) fn close(&self) -> bool {
         // ORDER(close): AcqRel; Release pairs with ORDER(close) in `is_closed` and `is_finished`.
         // Carries what the closer did before. An RMW, so the final tail is exact.
-        self.ends.tail.fetch_or(CLOSED, Ordering::AcqRel) & CLOSED == 0
+        let was_open = self.ends.tail.fetch_or(CLOSED, Ordering::AcqRel) & CLOSED == 0;
+        self.tell_closed();
+        was_open
+    }
+
+    fn tell_closed(&self) {
+        // ORDER(closing): Release; pairs with ORDER(closing) in `ends_at`. Carries the flag in
+        // `tail`, and what the closer did before.
+        self.closing.store(true, Ordering::Release);
     }
 
     /// Closes the queue because it is full and a message wants in; `false` if meanwhile it is not
@@ -371,11 +406,17 @@ impl<T, B> Queue<T, B> {
         if self.room(tail, cached) != Ok(0) {
             return false;
         }
-        // ORDER(close): AcqRel; as in `close`. Relaxed on failure: nothing is learned.
-        self.ends
+        // ORDER(close, claim): SeqCst; as in `close`, and in one order with the doorbell like a claim.
+        // Relaxed on failure: nothing is learned.
+        let closed = self
+            .ends
             .tail
-            .compare_exchange(tail, tail | CLOSED | SLOW, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok()
+            .compare_exchange(tail, tail | CLOSED | SLOW, Ordering::SeqCst, Ordering::Relaxed)
+            .is_ok();
+        if closed {
+            self.tell_closed();
+        }
+        closed
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -9,6 +9,7 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ptr;
 
+use super::super::prefetch;
 use crate::sync::UnsafeCell;
 use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
@@ -170,6 +171,14 @@ impl<T> Slots<T> {
         let slot = unsafe { first.add(within) };
         // SAFETY: chunks are never freed before `self`, and slots are only shared.
         Some(unsafe { &*slot })
+    }
+
+    /// Asks for the slot of `position`, which its claimer will fill soon.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, position: u64) {
+        if let Some(slot) = self.made(position) {
+            prefetch::for_writing(slot);
+        }
     }
 
     /// The slot of `position`, whose chunk is made if need be: for claimers.

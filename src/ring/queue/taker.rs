@@ -236,6 +236,16 @@ impl<T, B> Taker<T, B> {
         !self.hand.is_empty() || readable().is_some() || self.ends_at(head)
     }
 
+    /// Whether somebody has claimed a place that was not taken, or has closed the queue: the look
+    /// before the consumer sleeps.
+    pub(crate) fn is_coming(&self) -> bool {
+        // ORDER(claim): SeqCst; pairs with ORDER(claim) in `Queue::claim`. In one order with the
+        // consumer's doorbell: a claim that is not seen here sees the consumer asleep.
+        let tail = self.queue.ends.tail.load(Ordering::SeqCst);
+        // ORDER: Relaxed; only this thread stores it, or a stealer: then it is told again.
+        tail != self.queue.front.head.load(Ordering::Relaxed)
+    }
+
     /// Whether the queue is closed and every claimed place was taken.
     pub(crate) fn is_finished(&self) -> bool {
         // ORDER(free): Acquire; pairs with ORDER(free) of stealers, as above.
@@ -244,6 +254,11 @@ impl<T, B> Taker<T, B> {
     }
 
     fn ends_at(&self, head: u64) -> bool {
+        // ORDER(closing): Acquire; pairs with ORDER(closing) in `tell_closed`. Carries the flag in
+        // `tail`.
+        if !self.queue.closing.load(Ordering::Acquire) {
+            return false;
+        }
         // ORDER(close): Acquire; pairs with ORDER(close) in `close`. Carries what the closer did.
         let tail = self.queue.ends.tail.load(Ordering::Acquire);
         tail & CLOSED != 0 && tail & !(CLOSED | SLOW) == head
