@@ -36,14 +36,14 @@ pub(super) fn copy<M>(copies: &mut impl Iterator<Item = M>) -> Option<M> {
 
 /// Why places could not be claimed in all `Block` mailboxes.
 pub(super) enum Unreserved<M: Message> {
-    Full(Arc<Target<M>>),
+    Full(Arc<Target<M>>, Arc<Route<M>>),
     Stopped(u64),
 }
 
 impl<M: Message> From<Unreserved<M>> for Refusal<M> {
     fn from(unreserved: Unreserved<M>) -> Self {
         match unreserved {
-            Unreserved::Full(target) => Self::Full(Room::Mailbox(target)),
+            Unreserved::Full(target, route) => Self::Full(Room::Mailbox(target, Some(route))),
             Unreserved::Stopped(subscriber) => Self::Stopped(subscriber),
         }
     }
@@ -51,7 +51,7 @@ impl<M: Message> From<Unreserved<M>> for Refusal<M> {
 
 /// Claims `n` places in every `Block` mailbox of the route, or in none.
 pub(super) fn reserve<M: Message>(
-    route: &Route<M>,
+    route: &Arc<Route<M>>,
     n: usize,
     places: &mut Vec<Option<Places>>,
 ) -> Result<(), Unreserved<M>> {
@@ -60,7 +60,7 @@ pub(super) fn reserve<M: Message>(
             Ok(reserved) => places.push(Some(reserved)),
             Err(NoPlace::Full) => {
                 give_back(route, places);
-                return Err(Unreserved::Full(Arc::clone(&target.target)));
+                return Err(Unreserved::Full(Arc::clone(&target.target), Arc::clone(route)));
             }
             Err(NoPlace::Closed) if target.subscriber.life() == Life::Failed => {
                 give_back(route, places);

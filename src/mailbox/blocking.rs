@@ -70,9 +70,13 @@ impl<T> Addr<T> {
         // A timeout beyond the clock's range is none.
         let deadline = Instant::now().checked_add(timeout);
         loop {
-            let room = looks::wait_blocking(self.space(), self.capacity() as u64, deadline, || {
-                self.has_room(1)
-            });
+            let room = looks::wait_blocking(
+                self.space(),
+                self.capacity() as u64,
+                deadline,
+                || self.has_room(1),
+                || self.is_half_free(),
+            );
             message = match self.offer(message) {
                 Err(OfferError::Full(message)) if room => message,
                 done => return done,

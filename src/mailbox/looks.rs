@@ -9,6 +9,7 @@
 use std::time::{Duration, Instant};
 
 use super::space::{self, Space};
+use super::spin;
 use crate::block_on::block_on;
 
 const FIRST: Duration = Duration::from_millis(1);
@@ -44,14 +45,20 @@ impl Looks {
     }
 }
 
-/// Waits on this thread until `ready` says so; whether it did before `deadline`. Among few
-/// `places` it relies on being woken for each batch: a timer that soon is dear to set.
+/// Waits on this thread until `ready` says so; whether it did before `deadline`. First spins, if
+/// it may, until `worth` says so: half of the `places`, so that it does not run after its receiver
+/// batch by batch. Among few places it relies on being woken for each batch: a timer that soon is
+/// dear to set.
 pub(crate) fn wait_blocking(
     space: &Space,
     places: u64,
     deadline: Option<Instant>,
     mut ready: impl FnMut() -> bool,
+    worth: impl FnMut() -> bool,
 ) -> bool {
+    if spin::until(worth) {
+        return true;
+    }
     let mut looks = Looks::begin();
     let small = space::is_small(places);
     let mut waiting = if small { space.waiting() } else { space.waiting_patiently() };
@@ -99,10 +106,11 @@ mod tests {
     fn a_waiter_that_nobody_wakes_finds_the_room_by_itself() {
         let space = Space::new();
         let mut asked = 0;
-        assert!(wait_blocking(&space, u64::MAX, None, || {
+        let mut ready = || {
             asked += 1;
             asked > 4
-        }));
+        };
+        assert!(wait_blocking(&space, u64::MAX, None, &mut ready, || false));
         assert_eq!(space.waiting_now(), 0);
     }
 
@@ -111,10 +119,11 @@ mod tests {
         let space = Space::new();
         let mut asked = 0;
         let over = Instant::now();
-        assert!(wait_blocking(&space, u64::MAX, Some(over), || {
+        let mut ready = || {
             asked += 1;
             asked == 3
-        }));
-        assert!(!wait_blocking(&space, u64::MAX, Some(over), || false));
+        };
+        assert!(wait_blocking(&space, u64::MAX, Some(over), &mut ready, || false));
+        assert!(!wait_blocking(&space, u64::MAX, Some(over), || false, || false));
     }
 }
