@@ -34,7 +34,7 @@ impl Seat {
         let taken = SPINNING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
             (taken < seats).then_some(taken + 1)
         });
-        taken.is_ok().then_some(Self)
+        taken.is_ok().then(|| Self)
     }
 }
 
@@ -74,5 +74,15 @@ mod tests {
         // Other tests of this process may have all the seats.
         assert_eq!(found, looks == 2);
         assert!(!until(|| false));
+    }
+
+    #[test]
+    fn whoever_gets_no_seat_takes_none_away() {
+        let seats: Vec<_> = std::iter::from_fn(Seat::take).collect();
+        assert!((0..3).all(|_| Seat::take().is_none()));
+        drop(seats);
+        let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
+        // ORDER: Relaxed; as above.
+        assert!(SPINNING.load(Ordering::Relaxed) <= cores);
     }
 }
