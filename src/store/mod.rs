@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod checkpoint;
 mod cursor;
 mod error;
 #[cfg(all(feature = "jsonl", unix))]
@@ -30,6 +31,7 @@ mod url;
 use std::time::Instant;
 
 pub use batch::Batching;
+pub use checkpoint::{Begin, Checkpoint, ConsumerName, ConsumerNameError};
 pub use cursor::{Archive, Cursor, CursorError, Step};
 pub use error::{StoreError, StoreErrorKind};
 pub use memory::MemoryStore;

@@ -6,10 +6,13 @@
 //! is durable, what is damaged, all of it is found in the segments.
 //!
 //! Reading order of the code: `storage` (what is asked of a disk), `writer` (append, sync,
-//! rotate), `recover` (what a crash leaves), `read` (whole records or nothing), `tail`, `verify`;
+//! rotate), `recover` (what a crash leaves), `read` (whole records or nothing), `tail`, `verify`,
+//! `checkpoint` (how far named consumers are);
 //! `planted` has the bugs that the tests must find.
 #![forbid(unsafe_code)]
 
+mod checkpoint;
+mod consumers;
 mod lines;
 mod lock;
 #[cfg(feature = "zstd")]
@@ -39,6 +42,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use consumers::{ConsumerState, Consumers};
 pub use read::{Damage, Entry, JournalReader, Position, Records};
 pub use recover::{Recovery, TornTail};
 pub use tail::{Follow, Start, Tail};

@@ -39,6 +39,10 @@ pub(super) enum Bug {
     NoLock,
     /// An open segment older than its limit is gone on with.
     AgeIgnored,
+    /// A checkpoint is written over the one before it.
+    OneSlot,
+    /// What an earlier process wrote into a checkpoint's slot counts as durable.
+    InheritedCheckpoint,
 }
 
 #[cfg(not(test))]
