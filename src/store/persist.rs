@@ -85,6 +85,14 @@ pub enum Trouble {
         /// The panic's text.
         text: String,
     },
+    /// What the store does on its own failed: removing what need not be kept, compressing. It
+    /// tries again; storing goes on meanwhile. Told with the next batch.
+    Upkeep {
+        /// What it said last.
+        error: StoreError,
+        /// How often it failed since this was told last.
+        times: u64,
+    },
     /// The actor stopped with records in hand that the store did not take.
     GaveUp {
         /// How many.
@@ -155,7 +163,7 @@ impl Persistence {
     ) -> io::Result<Self> {
         options.batching.events = options.batching.events.min(store.batch_limit());
         let (marks, last) = (store.watermarks(), store.last_sequence());
-        let desk = Arc::new(Desk::new(marks, last, store.promises()));
+        let desk = Arc::new(Desk::new(marks, last, store.promises(), store.upkeep()));
         let mut actor = Actor {
             desk: Arc::clone(&desk),
             store,
@@ -163,6 +171,7 @@ impl Persistence {
             batch: Batch::default(),
             appended: last,
             taken: None,
+            upkeep_failures: 0,
             options,
         };
         thread::Builder::new().name("ringpost-journal".into()).spawn(move || {
@@ -275,6 +284,8 @@ struct Actor<St, So> {
     appended: Option<Sequence>,
     /// The last sequence that the source gave or lost.
     taken: Option<Sequence>,
+    /// Failures of the store's own work that were told.
+    upkeep_failures: u64,
     options: PersistOptions,
 }
 
@@ -304,6 +315,7 @@ impl<St: Store, So: Source> Actor<St, So> {
             if !self.keep_durable(last) {
                 return self.give_up();
             }
+            self.tell_upkeep();
             if last {
                 return self.desk.complete();
             }
@@ -406,6 +418,16 @@ impl<St: Store, So: Source> Actor<St, So> {
             self.tell(&Trouble::Recovered { times });
         }
         true
+    }
+
+    /// Tells of failures in the store's own work, of several at once only the last.
+    fn tell_upkeep(&mut self) {
+        let upkeep = self.desk.upkeep();
+        let times = upkeep.failures - self.upkeep_failures;
+        if let Some(error) = upkeep.failing.filter(|_| times > 0) {
+            self.upkeep_failures = upkeep.failures;
+            self.tell(&Trouble::Upkeep { error, times });
+        }
     }
 
     fn give_up(&mut self) {

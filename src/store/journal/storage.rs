@@ -2,7 +2,8 @@
 //!
 //! The writer, recovery and every reader reach files through [`Storage`] only, so that a test can
 //! own the disk: fail the n-th call, forget what was not synced, tear the last write. [`Disk`] is
-//! the real one. Files are never renamed, and a segment's name that exists is never created again.
+//! the real one. A segment's name that exists is never created again, and no segment is renamed:
+//! only a compressed one gets its name once it is whole.
 #![forbid(unsafe_code)]
 
 use std::fmt::Debug;
@@ -55,6 +56,9 @@ pub(crate) trait Storage: Send + Sync + Debug {
     /// The directory of that name in this one, whether it is there or not. Never followed if it
     /// is a symbolic link.
     fn below(&self, name: &str) -> Arc<dyn Storage>;
+    /// Gives a file another name, which no file has: the caller has the directory to itself and
+    /// has looked.
+    fn rename(&self, name: &str, to: &str) -> io::Result<()>;
 }
 
 /// A lock that is held until dropped.
@@ -78,6 +82,10 @@ pub(crate) trait StoredFile: Send + Debug {
     /// Makes the contents durable. After an error nothing is known about what was written since
     /// the last success, and a later success does not change that.
     fn sync(&mut self) -> io::Result<()>;
+    /// Whether only reading onward is cheap: a step back costs a pass from the beginning.
+    fn is_stream(&self) -> bool {
+        false
+    }
 }
 
 /// Appends until all is taken or the system refuses; how much was taken, and the refusal.
@@ -229,6 +237,10 @@ impl Storage for Disk {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         fs::remove_file(self.path(name)?)
+    }
+
+    fn rename(&self, name: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path(name)?, self.path(to)?)
     }
 
     fn below(&self, name: &str) -> Arc<dyn Storage> {

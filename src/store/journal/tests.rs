@@ -4,7 +4,11 @@
 
 mod checkpoints;
 mod history;
+mod kept;
+#[cfg(feature = "zstd")]
+mod packing;
 mod planting;
+mod retained;
 mod rng;
 mod sim;
 mod stress;

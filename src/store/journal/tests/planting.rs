@@ -51,6 +51,9 @@ finds! {
     what_earlier_processes_wrote_called_durable_without_a_sync_is_found: InheritedWithoutSync,
     an_append_behind_a_torn_tail_is_found: AppendBehindTornTail,
     a_sequence_used_again_after_a_restart_is_found: SequenceUsedAgain,
+    a_segment_looked_after_while_it_is_written_is_found: ActiveIsSealed,
+    the_last_sealed_segment_removed_is_found: NothingStays,
+    what_a_consumer_needs_removed_is_found: ConsumerIgnored,
 }
 
 /// Whether `holds` fails once the bug is planted, and did not before.

@@ -29,6 +29,7 @@ pub(super) enum Call {
     Sync,
     Lock,
     Remove,
+    Rename,
 }
 
 /// What the disk does instead of a call.
@@ -170,8 +171,8 @@ pub(super) enum Cut<'r> {
 #[derive(Default)]
 pub(super) struct Ground {
     pub(super) files: BTreeMap<String, Arc<Mutex<Inode>>>,
-    /// Names that survive a power cut.
-    named: BTreeSet<String>,
+    /// The names that survive a power cut, and what they name then.
+    named: BTreeMap<String, Arc<Mutex<Inode>>>,
     locked: BTreeSet<String>,
     dead: bool,
     calls: usize,
@@ -287,7 +288,7 @@ impl SimFs {
         let mut ground = self.ground();
         let inode = Arc::clone(ground.files.entry(name.to_owned()).or_default());
         inode.lock().expect("no panic under the lock").set(bytes);
-        ground.named.insert(name.to_owned());
+        ground.named.insert(name.to_owned(), inode);
     }
 
     /// What is in a file; nothing if there is none.
@@ -318,17 +319,20 @@ impl SimFs {
         let mut after = survivor.ground();
         after.failed_sync = ground.failed_sync;
         after.chance.clone_from(&ground.chance);
-        for (name, inode) in &ground.files {
-            let inode = inode.lock().expect("no panic under the lock");
-            let survives = match &mut cut {
+        let names: BTreeSet<_> = ground.files.keys().chain(ground.named.keys()).collect();
+        for name in names {
+            // What no sync covered may have reached the disk or not: a name that came, one that
+            // went, each of a rename's two.
+            let reached = match &mut cut {
                 Cut::Keep(_) => false,
                 Cut::Chance(rng) => rng.one_in(2),
             };
-            let named = survives || ground.named.contains(name);
-            if named {
-                let inode = inode.after_power_cut(&mut cut);
-                after.files.insert(name.clone(), Arc::new(Mutex::new(inode)));
-                after.named.insert(name.clone());
+            let left = if reached { ground.files.get(name) } else { ground.named.get(name) };
+            if let Some(inode) = left {
+                let inode = inode.lock().expect("no panic under the lock");
+                let inode = Arc::new(Mutex::new(inode.after_power_cut(&mut cut)));
+                after.files.insert(name.clone(), Arc::clone(&inode));
+                after.named.insert(name.clone(), inode);
             }
         }
         drop(after);
@@ -374,8 +378,9 @@ impl Storage for SimFs {
         let Ground { files, named, .. } = &mut *ground;
         let own =
             |name: &String| name.strip_prefix(&self.path).is_some_and(|name| !name.contains('/'));
-        named.retain(|name| !own(name));
-        named.extend(files.keys().filter(|name| own(name)).cloned());
+        named.retain(|name, _| !own(name));
+        let files = files.iter().filter(|(name, _)| own(name));
+        named.extend(files.map(|(name, inode)| (name.clone(), Arc::clone(inode))));
         Ok(())
     }
     fn lock(&self, name: &str, _: &str) -> io::Result<Box<dyn Held>> {
@@ -394,6 +399,15 @@ impl Storage for SimFs {
         self.ask(Call::Remove)?;
         let removed = self.ground().files.remove(&(self.path.clone() + name));
         removed.map(drop).ok_or(io::ErrorKind::NotFound.into())
+    }
+    fn rename(&self, name: &str, to: &str) -> io::Result<()> {
+        self.ask(Call::Rename)?;
+        let (name, to) = (self.path.clone() + name, self.path.clone() + to);
+        let mut ground = self.ground();
+        assert!(!ground.files.contains_key(&to), "{to} is there already");
+        let inode = ground.files.remove(&name).ok_or(io::ErrorKind::NotFound)?;
+        ground.files.insert(to, inode);
+        Ok(())
     }
     fn below(&self, name: &str) -> Arc<dyn Storage> {
         let path = format!("{}{name}/", self.path);

@@ -1,0 +1,221 @@
+//! Replaces a sealed segment by its compressed self.
+//!
+//! Called by the [keeper](super::keeper) alone, under the directory's lock. The story of a
+//! segment: its frames are written into a file under a name that no reader looks at, read back
+//! and compared, and synced; only then the file gets its name, and only once that name is durable
+//! the plain one is removed. So at every moment at least one whole form is there, and while both
+//! are, every reader takes the plain one. It must never touch a segment that may still be written.
+#![forbid(unsafe_code)]
+
+use std::io;
+
+use zstd::bulk::Compressor;
+use zstd::zstd_safe::CParameter;
+
+use super::frames::{FRAME, Frames};
+use super::io_failed;
+use super::lines::LONGEST;
+use super::packed;
+use super::planted::{Bug, planted};
+use super::segment::SegmentNumber;
+use super::storage::{Access, Storage, StoredFile, append_all};
+use crate::store::{StoreError, StoreErrorKind};
+
+/// Refuses a level that there is none of.
+pub(super) fn check(level: i32) -> Result<(), StoreError> {
+    let levels = zstd::compression_level_range();
+    if levels.contains(&level) {
+        return Ok(());
+    }
+    let attempt = format!("compress at level {level}, which is not one of 1 to {}", levels.end());
+    Err(StoreError::new(StoreErrorKind::Refused, attempt))
+}
+
+/// Compresses a sealed segment, for as long as `goes_on` says so: the bytes of the segment, and of
+/// the file that is now there in its place. Nothing if it stopped, or if there is no plain file.
+pub(super) fn compress(
+    storage: &dyn Storage,
+    number: SegmentNumber,
+    level: i32,
+    goes_on: &dyn Fn() -> bool,
+) -> Result<Option<(u64, u64)>, StoreError> {
+    let failed = |verb| move |error| io_failed(storage.place(), verb, Some(number), error);
+    let name = number.packed_name();
+    let Some(mut plain) = existing(storage, &number.file_name()).map_err(failed("open"))? else {
+        return Ok(None);
+    };
+    let from = plain.length().map_err(failed("look at"))?;
+    match existing(storage, &name).map_err(failed("open the compressed"))? {
+        // A process died before it had removed the plain one.
+        Some(packed) => {
+            let is_same = packed::open(packed).and_then(|packed| same(&*plain, &*packed));
+            if !is_same.map_err(failed("read the compressed"))? {
+                return Err(differs(storage, &name));
+            }
+        }
+        None => {
+            let temporary = number.unfinished_name();
+            let made = make(storage, &temporary, level, &mut *plain, goes_on);
+            if !matches!(made, Ok(true)) {
+                // At once as well as later: a full disk has no room for it.
+                let _ = storage.remove(&temporary);
+            }
+            if !made.map_err(failed("compress"))? {
+                return Ok(None);
+            }
+            let named = storage.rename(&temporary, &name);
+            named.map_err(failed("name the compressed"))?;
+        }
+    }
+    if !planted(Bug::PlainRemovedTooEarly) {
+        storage.sync_directory().map_err(failed("sync the name of the compressed"))?;
+    }
+    // What an index says it says of the plain one.
+    for name in [number.index_name(), number.file_name()] {
+        forget(storage, &name).map_err(failed("remove, now that it is compressed,"))?;
+    }
+    storage.sync_directory().map_err(failed("sync the removal of"))?;
+    let packed = existing(storage, &name).map_err(failed("open the compressed"))?;
+    let to = packed.map_or(Ok(0), |packed| packed.length());
+    Ok(Some((from, to.map_err(failed("look at the compressed"))?)))
+}
+
+fn differs(storage: &dyn Storage, name: &str) -> StoreError {
+    let place = storage.place().join(name);
+    let attempt = format!(
+        "compress a segment, because {} is there and holds something else: take one of them away",
+        place.display()
+    );
+    StoreError::new(StoreErrorKind::Refused, attempt)
+}
+
+/// The file of that name, if there is one.
+fn existing(storage: &dyn Storage, name: &str) -> io::Result<Option<Box<dyn StoredFile>>> {
+    match storage.open(name, Access::Read) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
+/// Removes a file that may not be there.
+fn forget(storage: &dyn Storage, name: &str) -> io::Result<()> {
+    match storage.remove(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+/// Writes the compressed file under its temporary name and makes it durable; false if it was
+/// told to stop.
+fn make(
+    storage: &dyn Storage,
+    temporary: &str,
+    level: i32,
+    plain: &mut dyn StoredFile,
+    goes_on: &dyn Fn() -> bool,
+) -> io::Result<bool> {
+    forget(storage, temporary)?;
+    let mut file = storage.create(temporary)?;
+    let mut compressor = Compressor::new(level)?;
+    compressor.set_parameter(CParameter::ChecksumFlag(true))?;
+    let mut frames = Frames::default();
+    let mut lines = Vec::new();
+    let mut at = 0;
+    loop {
+        if !goes_on() {
+            return Ok(false);
+        }
+        let whole = gather(plain, &mut lines, &mut at)?;
+        if whole == 0 {
+            break;
+        }
+        let frame = compressor.compress(&lines[..whole])?;
+        if !frames.add(frame.len(), whole) {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        write(&mut *file, &frame)?;
+        lines.drain(..whole);
+    }
+    write(&mut *file, &frames.table())?;
+    let written = packed::open(storage.open(temporary, Access::Read)?)?;
+    if !same(plain, &*written)? {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "what was written is not the same"));
+    }
+    // With a policy that never syncs, the plain one may have holes after a power cut; while both
+    // are there it is the one that is read.
+    plain.sync()?;
+    if !planted(Bug::PackedWithoutSync) {
+        file.sync()?;
+    }
+    Ok(true)
+}
+
+const BLOCK: usize = 256 * 1024;
+
+/// A buffer for so many bytes: room enough to see that nothing follows.
+fn block_of(length: u64) -> usize {
+    usize::try_from(length.saturating_add(1)).map_or(BLOCK, |length| length.min(BLOCK))
+}
+
+/// Reads on until there are lines for a frame; how many of the bytes at hand make one, 0 at the
+/// end.
+fn gather(file: &dyn StoredFile, lines: &mut Vec<u8>, at: &mut u64) -> io::Result<usize> {
+    let mut searched = 0;
+    loop {
+        let is_enough = lines.len() >= FRAME;
+        if is_enough {
+            if let Some(newline) = memchr::memrchr(b'\n', &lines[searched..]) {
+                return Ok(searched + newline + 1);
+            }
+            searched = lines.len();
+            if lines.len() >= FRAME + LONGEST {
+                return Ok(lines.len());
+            }
+        }
+        let held = lines.len();
+        lines.resize(held + block_of(file.length()?.saturating_sub(*at)), 0);
+        let read = file.read_at(&mut lines[held..], *at);
+        lines.truncate(held + *read.as_ref().unwrap_or(&0));
+        match read {
+            Ok(0) => return Ok(lines.len()),
+            Ok(more) => *at += more as u64,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn write(file: &mut dyn StoredFile, bytes: &[u8]) -> io::Result<()> {
+    append_all(file, bytes).1.map_or(Ok(()), Err)
+}
+
+/// Whether both hold the same bytes.
+fn same(one: &dyn StoredFile, other: &dyn StoredFile) -> io::Result<bool> {
+    let block = block_of(one.length()?);
+    let (mut left, mut right) = (vec![0; block], vec![0; block]);
+    let mut at = 0;
+    loop {
+        let read = read_block(one, &mut left, at)?;
+        if read_block(other, &mut right, at)? != read || left[..read] != right[..read] {
+            return Ok(false);
+        }
+        if read == 0 {
+            return Ok(true);
+        }
+        at += read as u64;
+    }
+}
+
+/// Reads until `into` is full or the file ends.
+fn read_block(file: &dyn StoredFile, into: &mut [u8], from: u64) -> io::Result<usize> {
+    let mut read = 0;
+    while read < into.len() {
+        match file.read_at(&mut into[read..], from + read as u64) {
+            Ok(0) => break,
+            Ok(more) => read += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(read)
+}
