@@ -9,27 +9,13 @@
 
 use std::io;
 
-use zstd::bulk::Compressor;
-use zstd::zstd_safe::CParameter;
-
-use super::frames::{FRAME, Frames};
 use super::io_failed;
-use super::lines::LONGEST;
+use super::pack;
 use super::packed;
 use super::planted::{Bug, planted};
 use super::segment::SegmentNumber;
-use super::storage::{Access, Storage, StoredFile, append_all};
+use super::storage::{Access, Storage, StoredFile};
 use crate::store::{StoreError, StoreErrorKind};
-
-/// Refuses a level that there is none of.
-pub(super) fn check(level: i32) -> Result<(), StoreError> {
-    let levels = zstd::compression_level_range();
-    if levels.contains(&level) {
-        return Ok(());
-    }
-    let attempt = format!("compress at level {level}, which is not one of 1 to {}", levels.end());
-    Err(StoreError::new(StoreErrorKind::Refused, attempt))
-}
 
 /// Compresses a sealed segment, for as long as `goes_on` says so: the bytes of the segment, and of
 /// the file that is now there in its place. Nothing if it stopped, or if there is no plain file.
@@ -67,8 +53,12 @@ pub(super) fn compress(
             named.map_err(failed("name the compressed"))?;
         }
     }
-    if !planted(Bug::PlainRemovedTooEarly) {
-        storage.sync_directory().map_err(failed("sync the name of the compressed"))?;
+    if !planted(Bug::PlainRemovedTooEarly)
+        && let Err(error) = storage.sync_directory()
+    {
+        // A sync that failed is not believed when it succeeds later: it begins anew.
+        let _ = storage.remove(&name);
+        return Err(failed("sync the name of the compressed")(error));
     }
     // What an index says it says of the plain one.
     for name in [number.index_name(), number.file_name()] {
@@ -116,27 +106,9 @@ fn make(
 ) -> io::Result<bool> {
     forget(storage, temporary)?;
     let mut file = storage.create(temporary)?;
-    let mut compressor = Compressor::new(level)?;
-    compressor.set_parameter(CParameter::ChecksumFlag(true))?;
-    let mut frames = Frames::default();
-    let mut lines = Vec::new();
-    let mut at = 0;
-    loop {
-        if !goes_on() {
-            return Ok(false);
-        }
-        let whole = gather(plain, &mut lines, &mut at)?;
-        if whole == 0 {
-            break;
-        }
-        let frame = compressor.compress(&lines[..whole])?;
-        if !frames.add(frame.len(), whole) {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        write(&mut *file, &frame)?;
-        lines.drain(..whole);
+    if !pack::write(plain, &mut *file, level, goes_on)? {
+        return Ok(false);
     }
-    write(&mut *file, &frames.table())?;
     let written = packed::open(storage.open(temporary, Access::Read)?)?;
     if !same(plain, &*written)? {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "what was written is not the same"));
@@ -150,48 +122,14 @@ fn make(
     Ok(true)
 }
 
+/// The most that is read at a time.
 const BLOCK: usize = 256 * 1024;
-
-/// A buffer for so many bytes: room enough to see that nothing follows.
-fn block_of(length: u64) -> usize {
-    usize::try_from(length.saturating_add(1)).map_or(BLOCK, |length| length.min(BLOCK))
-}
-
-/// Reads on until there are lines for a frame; how many of the bytes at hand make one, 0 at the
-/// end.
-fn gather(file: &dyn StoredFile, lines: &mut Vec<u8>, at: &mut u64) -> io::Result<usize> {
-    let mut searched = 0;
-    loop {
-        let is_enough = lines.len() >= FRAME;
-        if is_enough {
-            if let Some(newline) = memchr::memrchr(b'\n', &lines[searched..]) {
-                return Ok(searched + newline + 1);
-            }
-            searched = lines.len();
-            if lines.len() >= FRAME + LONGEST {
-                return Ok(lines.len());
-            }
-        }
-        let held = lines.len();
-        lines.resize(held + block_of(file.length()?.saturating_sub(*at)), 0);
-        let read = file.read_at(&mut lines[held..], *at);
-        lines.truncate(held + *read.as_ref().unwrap_or(&0));
-        match read {
-            Ok(0) => return Ok(lines.len()),
-            Ok(more) => *at += more as u64,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-fn write(file: &mut dyn StoredFile, bytes: &[u8]) -> io::Result<()> {
-    append_all(file, bytes).1.map_or(Ok(()), Err)
-}
 
 /// Whether both hold the same bytes.
 fn same(one: &dyn StoredFile, other: &dyn StoredFile) -> io::Result<bool> {
-    let block = block_of(one.length()?);
+    // Room enough to see that nothing follows.
+    let most = usize::try_from(one.length()?.saturating_add(1)).unwrap_or(BLOCK);
+    let block = most.min(BLOCK);
     let (mut left, mut right) = (vec![0; block], vec![0; block]);
     let mut at = 0;
     loop {

@@ -101,7 +101,7 @@ impl KeptBy {
     ) -> Self {
         // Where nothing older is there, nothing is sealed yet.
         let oldest = found.first().map_or(next, |first| first.0);
-        let keeper = Keeper::new(storage, options, found);
+        let keeper = Keeper::new(storage, options, found, next);
         let upkeep = keeper.as_ref().map_or_else(Upkeep::default, |keeper| keeper.upkeep.clone());
         let told = if keeper.is_some() { oldest } else { u64::MAX };
         let board = Arc::new(Board { keeper: Mutex::new(keeper), ..Board::default() });
@@ -193,6 +193,7 @@ impl Keeper {
         storage: &Arc<dyn Storage>,
         options: &JournalOptions,
         found: Vec<SegmentNumber>,
+        next: u64,
     ) -> Option<Self> {
         let limits = Limits::of(options);
         let level = options.compression;
@@ -204,7 +205,7 @@ impl Keeper {
             storage: Arc::clone(storage),
             limits,
             level,
-            stock: Stock::new(Arc::clone(storage), found, syncs),
+            stock: Stock::new(Arc::clone(storage), found, next, syncs),
             compressed_below: 0,
             upkeep: Upkeep::begun(),
         })

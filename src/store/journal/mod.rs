@@ -12,10 +12,6 @@
 #![forbid(unsafe_code)]
 
 mod checkpoint;
-#[cfg(feature = "zstd")]
-mod compress;
-#[cfg(not(feature = "zstd"))]
-#[path = "uncompressed.rs"]
 mod compress;
 mod consumers;
 #[cfg(feature = "zstd")]
@@ -23,6 +19,11 @@ mod frames;
 mod keeper;
 mod lines;
 mod lock;
+#[cfg(feature = "zstd")]
+mod pack;
+#[cfg(not(feature = "zstd"))]
+#[path = "unpackable.rs"]
+mod pack;
 #[cfg(feature = "zstd")]
 mod packed;
 #[cfg(not(feature = "zstd"))]
@@ -273,7 +274,7 @@ impl Journal {
     }
 
     fn on(storage: Arc<dyn Storage>, options: JournalOptions) -> Result<Self, StoreError> {
-        options.compression.map_or(Ok(()), compress::check)?;
+        options.compression.map_or(Ok(()), pack::check)?;
         let made = storage.make_directory();
         made.map_err(|error| io_failed(storage.place(), "make the journal", None, error))?;
         let lock = WriterLock::take(&*storage)?;

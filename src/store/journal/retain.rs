@@ -99,13 +99,17 @@ pub(super) struct Removed {
 }
 
 impl Stock {
-    /// The segments that were there when the journal was opened. `syncs` says whether its writer
-    /// makes a segment durable before it leaves it.
-    pub(super) fn new(storage: Arc<dyn Storage>, found: Vec<SegmentNumber>, syncs: bool) -> Self {
-        let known_to = found.last().map_or(1, |last| last.0.saturating_add(1));
+    /// The segments that were there when the journal was opened, whose next one gets the number
+    /// `next`. `syncs` says whether its writer makes a segment durable before it leaves it.
+    pub(super) fn new(
+        storage: Arc<dyn Storage>,
+        found: Vec<SegmentNumber>,
+        next: u64,
+        syncs: bool,
+    ) -> Self {
         let segments = found.into_iter().map(Sealed::new).collect();
         let target = Target::Directory(Arc::clone(&storage));
-        Self { storage, target, segments, known_to, unsynced: false, syncs, anchored: None }
+        Self { storage, target, segments, known_to: next, unsynced: false, syncs, anchored: None }
     }
 
     /// The sealed ones among the segments below this number. What is not sealed yet comes last.

@@ -7,8 +7,8 @@ use super::{Journal, JournalOptions};
 use crate::Sequence;
 use crate::store::Store;
 use crate::store::journal::checkpoint::Checkpoints;
-use crate::store::journal::compress;
 use crate::store::journal::keeper::Keeper;
+use crate::store::journal::pack;
 use crate::store::{Checkpoint, ConsumerName};
 
 /// What one life keeps.
@@ -48,7 +48,7 @@ impl Kept {
         self.keeps = Keeps {
             events: rng.among(&[None, None, Some(0), Some(3), Some(10)]),
             bytes: rng.among(&[None, None, Some(0), Some(1500)]),
-            compresses: rng.one_in(2) && compress::check(1).is_ok(),
+            compresses: rng.one_in(2) && pack::check(1).is_ok(),
         };
         options
             .with_keep_events(self.keeps.events)
