@@ -132,6 +132,28 @@ fn a_reader_on_its_way_is_told_what_was_removed_before_it_came() {
     assert_eq!(entry.expect("one").missing, Some(missing));
 }
 
+#[cfg(feature = "query")]
+#[test]
+fn a_query_tells_how_many_segments_went_before_it_came_to_them() {
+    use ringpost::store::journal::query::{Order, Query, Selection};
+    let directory = quick_dir();
+    let place = directory.path();
+    let mut journal = Journal::open(place, small()).expect("opens");
+    journal.append(&records(1..=100)).expect("appended");
+    for order in [Order::Ascending, Order::Descending] {
+        let query = Query::new(Selection::default()).with_order(order);
+        let mut matches = journal.reader().query(query).expect("a query");
+        let oldest = *names(place, ".jsonl").first().expect("some");
+        fs::remove_file(segment(place, oldest)).expect("removed");
+        let mut found = BTreeSet::new();
+        while let Some(one) = matches.next().expect("readable") {
+            found.insert(one.sequence.expect("a sequence").get());
+        }
+        assert_eq!(matches.gone(), 1);
+        assert!(found.into_iter().eq(sequences(&entries(place))));
+    }
+}
+
 #[cfg(feature = "zstd")]
 #[test]
 fn sealed_segments_are_compressed_behind_the_writer_and_every_reader_sees_the_same() {

@@ -57,6 +57,8 @@ pub(super) enum Bug {
     PackedWithoutSync,
     /// What retention removed is passed over without a word.
     RemovalNotTold,
+    /// Segments are listed once, although one may be replaced meanwhile.
+    ListedOnce,
 }
 
 #[cfg(not(test))]

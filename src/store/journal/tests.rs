@@ -5,6 +5,7 @@
 mod checkpoints;
 mod history;
 mod kept;
+mod listing;
 #[cfg(feature = "zstd")]
 mod packing;
 mod planting;
