@@ -85,12 +85,12 @@ pub enum Trouble {
         /// The panic's text.
         text: String,
     },
-    /// What the store does on its own failed: removing what need not be kept, compressing. It
-    /// tries again; storing goes on meanwhile. Told with the next batch.
+    /// What the store does on its own fails: removing what need not be kept, compressing. It
+    /// tries again; storing goes on meanwhile. Told with the next batch, once until it succeeds.
     Upkeep {
         /// What it said last.
         error: StoreError,
-        /// How often it failed since this was told last.
+        /// How often it failed so far.
         times: u64,
     },
     /// The actor stopped with records in hand that the store did not take.
@@ -171,7 +171,7 @@ impl Persistence {
             batch: Batch::default(),
             appended: last,
             taken: None,
-            upkeep_failures: 0,
+            upkeep_fails: false,
             options,
         };
         thread::Builder::new().name("ringpost-journal".into()).spawn(move || {
@@ -284,8 +284,8 @@ struct Actor<St, So> {
     appended: Option<Sequence>,
     /// The last sequence that the source gave or lost.
     taken: Option<Sequence>,
-    /// Failures of the store's own work that were told.
-    upkeep_failures: u64,
+    /// Whether it was told that the store's own work fails.
+    upkeep_fails: bool,
     options: PersistOptions,
 }
 
@@ -420,13 +420,12 @@ impl<St: Store, So: Source> Actor<St, So> {
         true
     }
 
-    /// Tells of failures in the store's own work, of several at once only the last.
+    /// Tells that the store's own work fails, once until it succeeds.
     fn tell_upkeep(&mut self) {
         let upkeep = self.desk.upkeep();
-        let times = upkeep.failures - self.upkeep_failures;
-        if let Some(error) = upkeep.failing.filter(|_| times > 0) {
-            self.upkeep_failures = upkeep.failures;
-            self.tell(&Trouble::Upkeep { error, times });
+        let failed_before = std::mem::replace(&mut self.upkeep_fails, upkeep.failing.is_some());
+        if let Some(error) = upkeep.failing.filter(|_| !failed_before) {
+            self.tell(&Trouble::Upkeep { error, times: upkeep.failures });
         }
     }
 

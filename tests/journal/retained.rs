@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ringpost::store::journal::{Fsync, Journal, JournalOptions, JournalReader, Start};
-use ringpost::store::{PersistOptions, Store, StoreErrorKind, UpkeepStats};
+use ringpost::store::{PersistOptions, Store, StoreErrorKind, Trouble, UpkeepStats};
 use ringpost::{EventBus, Sequence, event};
 
 use super::support::*;
@@ -16,6 +17,7 @@ fn small() -> JournalOptions {
     options(Fsync::Batch).with_segment_bytes(3000)
 }
 
+#[cfg(any(feature = "query", feature = "zstd"))]
 fn names(directory: &Path, end: &str) -> BTreeSet<u64> {
     let files = fs::read_dir(directory).expect("listed").map(|file| file.expect("a file"));
     let names = files.map(|file| file.file_name().into_string().expect("UTF-8"));
@@ -36,6 +38,7 @@ fn wait(mut stats: impl FnMut() -> UpkeepStats, wanted: impl Fn(&UpkeepStats) ->
     }
 }
 
+#[cfg(feature = "zstd")]
 fn done(journal: &Journal) {
     wait(|| journal.upkeep().stats(), |stats| stats.waiting == 0);
 }
@@ -212,6 +215,40 @@ fn a_level_that_does_not_exist_is_refused() {
     let directory = quick_dir();
     let error = Journal::open(directory.path(), small().with_compression(99)).expect_err("refused");
     assert_eq!(error.kind(), StoreErrorKind::Refused);
+}
+
+#[test]
+fn a_removal_that_is_refused_is_told_once_and_stops_nobody() {
+    let directory = quick_dir();
+    let place = directory.path();
+    drop(Journal::open(place, small()).expect("opens").append(&records(1..=100)));
+    // No file, but a directory stands where a segment's index would be: it cannot be removed.
+    fs::create_dir(place.join("00000000000000000001.index")).expect("made");
+    let journal = Journal::open(place, small().with_keep_events(Some(10))).expect("opens");
+    let bus = EventBus::builder().start(Sequence::new(101)).build();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let observed = Arc::clone(&told);
+    let observer = move |trouble: &Trouble| {
+        if let Trouble::Upkeep { error, .. } = trouble {
+            observed.lock().expect("no panic").push(error.to_string());
+        }
+    };
+    let mut options = PersistOptions::default();
+    options.observer = Some(Box::new(observer));
+    let persistence = bus.persist(journal, options).expect("it starts");
+    wait(|| persistence.stats().upkeep, |upkeep| upkeep.failures > 1);
+    for number in 101..=300 {
+        bus.publish(event!("a.b", source = "s", { "n": number }).expect("valid"))
+            .expect("published");
+        persistence.flush(Sequence::new(number), Duration::from_secs(60)).expect("flushed");
+    }
+    assert!(persistence.stats().upkeep.failing.is_some());
+    let report = persistence.stop(Duration::from_secs(60));
+    assert!(report.complete, "{report:?}");
+    let told = told.lock().expect("no panic");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("00000000000000000001.index"), "{told:?}");
+    assert_eq!(sequences(&entries(place)), (1..=300).collect::<Vec<_>>());
 }
 
 #[test]

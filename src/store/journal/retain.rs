@@ -195,9 +195,9 @@ impl Stock {
             match self.storage.remove(&name) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 removed => {
-                    let told =
-                        |error| io_failed(self.storage.place(), "remove", Some(number), error);
-                    removed.map_err(told)?;
+                    let place = self.storage.place().join(&name);
+                    let attempt = || format!("remove {}", place.display());
+                    removed.map_err(|error| StoreError::from_io(attempt(), error))?;
                     self.unsynced = true;
                     was_there |= name != number.index_name();
                 }

@@ -243,7 +243,7 @@ fn a_removal_that_fails_is_told_and_the_writer_goes_on() {
     assert_eq!((stats.removed_segments, stats.failures), (0, 1));
     let failing = stats.failing.expect("it is told");
     assert_eq!(failing.kind(), StoreErrorKind::Denied);
-    assert!(failing.to_string().contains("00000000000000000001.jsonl"), "{failing}");
+    assert!(failing.to_string().contains("remove sim/00000000000000000001."), "{failing}");
     journal.append(&records(31..=40)).expect("the writer does not care");
     disk.heal();
     journal.kept_by.by_hand(&mut keeper);
