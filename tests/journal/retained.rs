@@ -233,8 +233,8 @@ fn a_removal_that_is_refused_is_told_once_and_stops_nobody() {
             observed.lock().expect("no panic").push(error.to_string());
         }
     };
-    let mut options = PersistOptions::default();
-    options.observer = Some(Box::new(observer));
+    let options =
+        PersistOptions { observer: Some(Box::new(observer)), ..PersistOptions::default() };
     let persistence = bus.persist(journal, options).expect("it starts");
     wait(|| persistence.stats().upkeep, |upkeep| upkeep.failures > 1);
     for number in 101..=300 {

@@ -279,7 +279,7 @@ impl Keeper {
         }
         self.stock.settle()?;
         self.upkeep.held(excess.is_held);
-        Ok(excess)
+        self.stock.unreadable().map_or(Ok(excess), Err)
     }
 
     /// Compresses the oldest sealed segment that is not; whether there may be more.

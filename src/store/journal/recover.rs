@@ -80,7 +80,7 @@ pub(super) fn recover(storage: &dyn Storage, durable: bool) -> Result<Resume, St
         open_to_others: storage.is_open_to_others().unwrap_or(false),
         ..Recovery::default()
     };
-    let mut last = None;
+    let (mut last, mut newest) = (None, None);
     for &number in listing.segments.iter().rev() {
         // What is compressed, and all before it, is sealed.
         let is_last = segments.last() == Some(&number) && listing.packed.last() != Some(&number);
@@ -104,11 +104,14 @@ pub(super) fn recover(storage: &dyn Storage, durable: bool) -> Result<Resume, St
         if is_last {
             last = Some((number, file, end));
         }
+        if found.is_some() {
+            newest.get_or_insert(number);
+        }
         // The newest segment has the last sequence, unless somebody put files here by hand: what
         // is not above every other would be hidden from readers as a repetition.
         recovery.last_sequence = recovery.last_sequence.max(found);
     }
-    let packed = last_packed_sequence(storage, &listing, &mut recovery)?;
+    let packed = last_packed_sequence(storage, &listing, newest, &mut recovery)?;
     recovery.last_sequence = recovery.last_sequence.max(packed);
     if durable && !listing.segments.is_empty() && !planted(Bug::InheritedWithoutSync) {
         let synced = storage.sync_directory();
@@ -118,10 +121,11 @@ pub(super) fn recover(storage: &dyn Storage, durable: bool) -> Result<Resume, St
 }
 
 /// The last sequence of the newest compressed segment that has one. The older ones are below it:
-/// only what was written as one row is compressed.
+/// only what was written as one row is compressed. `newest` is the newest plain one that has one.
 fn last_packed_sequence(
     storage: &dyn Storage,
     listing: &Listing,
+    newest: Option<SegmentNumber>,
     recovery: &mut Recovery,
 ) -> Result<Option<Sequence>, StoreError> {
     for number in listing.packed.iter().rev() {
@@ -136,10 +140,7 @@ fn last_packed_sequence(
             Ok(None) => {}
             Ok(found) => return Ok(found),
             // A later segment says where the sequence goes on; readers will tell of this one.
-            Err(error)
-                if error.kind() == io::ErrorKind::InvalidData
-                    && recovery.last_sequence.is_some() =>
-            {
+            Err(error) if error.kind() != io::ErrorKind::Unsupported && newest > Some(*number) => {
                 recovery.damaged += 1;
                 break;
             }

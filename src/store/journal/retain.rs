@@ -89,6 +89,7 @@ pub(super) struct Stock {
     /// A policy that never syncs leaves it to us that something outlasts a removal.
     syncs: bool,
     anchored: Option<SegmentNumber>,
+    unreadable: Option<StoreError>,
 }
 
 /// One segment that is gone.
@@ -109,7 +110,9 @@ impl Stock {
     ) -> Self {
         let segments = found.into_iter().map(Sealed::new).collect();
         let target = Target::Directory(Arc::clone(&storage));
-        Self { storage, target, segments, known_to: next, unsynced: false, syncs, anchored: None }
+        let (known_to, unsynced) = (next, false);
+        let (anchored, unreadable) = (None, None);
+        Self { storage, target, segments, known_to, unsynced, syncs, anchored, unreadable }
     }
 
     /// The sealed ones among the segments below this number. What is not sealed yet comes last.
@@ -141,7 +144,7 @@ impl Stock {
         needed: impl FnOnce() -> Result<Option<u64>, StoreError>,
     ) -> Result<Excess, StoreError> {
         let mut excess = Excess::default();
-        let Some(anchor) = self.anchor(sealed)? else { return Ok(excess) };
+        let Some(anchor) = self.anchor(sealed) else { return Ok(excess) };
         let mut bytes = match limits.bytes {
             Some(_) => self.bytes(sealed)?.saturating_add(limits.reserved),
             None => 0,
@@ -149,7 +152,7 @@ impl Stock {
         let mut needed = Some(needed);
         let mut hold = None;
         for at in 0..anchor {
-            let end = self.end(at)?;
+            let end = self.end(at);
             if let Some(last) = end.sequence {
                 let age = end.time.map_or(Duration::ZERO, |time| since(time, now));
                 let too_many = limits
@@ -221,7 +224,7 @@ impl Stock {
 
     /// Makes sure that the segment from which the sequence would go on outlasts a power cut.
     fn secure(&mut self, sealed: usize) -> Result<(), StoreError> {
-        let Some(anchor) = self.anchor(sealed)?.and_then(|at| self.segments.get(at)) else {
+        let Some(anchor) = self.anchor(sealed).and_then(|at| self.segments.get(at)) else {
             return Ok(());
         };
         let anchor = anchor.number;
@@ -241,16 +244,11 @@ impl Stock {
     }
 
     /// The newest of the first `sealed` segments that has a sequence.
-    fn anchor(&mut self, sealed: usize) -> Result<Option<usize>, StoreError> {
+    fn anchor(&mut self, sealed: usize) -> Option<usize> {
         if planted(Bug::NothingStays) {
-            return Ok(Some(sealed));
+            return Some(sealed);
         }
-        for at in (0..sealed).rev() {
-            if self.end(at)?.sequence.is_some() {
-                return Ok(Some(at));
-            }
-        }
-        Ok(None)
+        (0..sealed).rev().find(|at| self.end(*at).sequence.is_some())
     }
 
     fn bytes(&mut self, sealed: usize) -> Result<u64, StoreError> {
@@ -282,28 +280,41 @@ impl Stock {
         Ok(size)
     }
 
-    /// What the segment's last record says.
-    fn end(&mut self, at: usize) -> Result<End, StoreError> {
+    /// What the segment's last record says; nothing if it cannot be read, which is
+    /// [told](Self::unreadable): then it goes with the next one, whose sequences are above its own.
+    fn end(&mut self, at: usize) -> End {
         if let Some(end) = self.segments[at].end {
-            return Ok(end);
+            return end;
         }
-        let number = self.segments[at].number;
-        let mut end = End::default();
-        if let Some(file) = self.target.open(number)? {
-            let failed = |error| self.target.failed("read", Some(number), error);
-            let mut lines = Backward::new(&*file, file.length().map_err(failed)?);
-            while let Some(line) = lines.next().map_err(failed)? {
-                let Some(Ok(record)) = line.bytes.map(judge_stored) else { continue };
-                let event = &record.event;
-                end.time = end.time.or(event.recorded_at()).or(event.time());
-                end.sequence = record.sequence.map(|sequence| sequence.get());
-                if end.sequence.is_some() {
-                    break;
-                }
+        match self.read_end(self.segments[at].number) {
+            Ok(end) => *self.segments[at].end.insert(end),
+            Err(error) => {
+                self.unreadable.get_or_insert(error);
+                End::default()
             }
         }
-        self.segments[at].end = Some(end);
+    }
+
+    fn read_end(&self, number: SegmentNumber) -> Result<End, StoreError> {
+        let mut end = End::default();
+        let Some(file) = self.target.open(number)? else { return Ok(end) };
+        let failed = |error| self.target.failed("read", Some(number), error);
+        let mut lines = Backward::new(&*file, file.length().map_err(failed)?);
+        while let Some(line) = lines.next().map_err(failed)? {
+            let Some(Ok(record)) = line.bytes.map(judge_stored) else { continue };
+            let event = &record.event;
+            end.time = end.time.or(event.recorded_at()).or(event.time());
+            end.sequence = record.sequence.map(|sequence| sequence.get());
+            if end.sequence.is_some() {
+                break;
+            }
+        }
         Ok(end)
+    }
+
+    /// Why a segment could not be read, if there was one since this was asked last.
+    pub(super) fn unreadable(&mut self) -> Option<StoreError> {
+        self.unreadable.take()
     }
 }
 

@@ -254,3 +254,33 @@ fn a_removal_that_fails_is_told_and_the_writer_goes_on() {
     assert_eq!(stats.removed_to, Some(Sequence::new(left[0] - 1)));
     assert!(journal.reader().verify().expect("verified").is_clean());
 }
+
+#[test]
+fn a_damaged_compressed_segment_is_told_and_goes_with_the_next_one() {
+    let disk = SimFs::default();
+    let (mut journal, mut keeper) = kept(&disk, options().with_compression(3));
+    journal.append(&records(1..=60)).expect("appended");
+    journal.kept_by.by_hand(&mut keeper);
+    drop((journal, keeper));
+    let first = SegmentNumber(1).packed_name();
+    let mut bytes = disk.contents(&first);
+    let middle = bytes.len() / 3;
+    bytes[middle] ^= 1;
+    disk.put(&first, &bytes);
+    // The sequence goes on where a later segment says.
+    let settings = options().with_keep_events(Some(1000));
+    let (mut journal, mut keeper) = kept(&disk, settings);
+    assert_eq!(number(journal.last_sequence()), 60);
+    journal.kept_by.by_hand(&mut keeper);
+    let stats = journal.upkeep().stats();
+    let failing = stats.failing.expect("it is told");
+    assert!(failing.to_string().contains("00000000000000000001.jsonl"), "{failing}");
+    assert!(names(&disk).contains(&first), "it stays as long as the next one");
+    journal.append(&records(61..=62)).expect("appended");
+    drop((journal, keeper));
+    let (journal, mut keeper) = kept(&disk, options().with_keep_events(Some(20)));
+    journal.kept_by.by_hand(&mut keeper);
+    assert!(!names(&disk).contains(&first));
+    let left = stored(&disk);
+    assert!(left[0] > 20 && left.ends_with(&[61, 62]), "{left:?}");
+}
