@@ -1,7 +1,7 @@
 //! Compression and retention step by step, on the simulated disk.
 #![forbid(unsafe_code)]
 
-use super::planting::shows;
+use super::planting::{self, shows};
 use super::sim::{Call, Fault, SimFs};
 use super::*;
 use crate::store::journal::planted::Bug;
@@ -37,12 +37,12 @@ fn compression_that_ends_at_any_call_leaves_every_record_once_and_is_finished_la
 
 #[test]
 fn a_plain_segment_removed_before_the_name_of_its_compressed_self_is_durable_is_found() {
-    assert!(shows(Bug::PlainRemovedTooEarly, compression_loses_nothing));
+    assert!(!planting::with(Bug::PlainRemovedTooEarly, compression_loses_nothing));
 }
 
 #[test]
 fn a_compressed_segment_named_before_it_is_durable_is_found() {
-    assert!(shows(Bug::PackedWithoutSync, compression_loses_nothing));
+    assert!(!planting::with(Bug::PackedWithoutSync, compression_loses_nothing));
 }
 
 #[test]
@@ -90,12 +90,12 @@ fn a_journal_of_compressed_segments_alone_is_gone_on_with_in_a_new_one() {
     assert_eq!((from, reader.tail(2).expect("a tail").entries.len()), (3, 2));
 }
 
-/// Every call of the compression of two segments fails once, or is the last one of the process or
+/// Every call of the compression of a segment fails once, or is the last one of the process or
 /// of the machine; whether every record is there once, whatever reached the disk.
 fn compression_loses_nothing() -> bool {
     let made = SimFs::default();
-    on(&made, Fsync::Batch, 1200).expect("opens").append(&records(1..=15)).expect("appended");
-    let all: Vec<_> = (1..=15).collect();
+    on(&made, Fsync::Batch, 1200).expect("opens").append(&records(1..=9)).expect("appended");
+    let all: Vec<_> = (1..=9).collect();
     for fault in [Fault::Fails, Fault::Dies(0), Fault::Dies(50)] {
         for at in 1.. {
             let disk = made.after_power_cut(0);
@@ -108,7 +108,7 @@ fn compression_loses_nothing() -> bool {
             disk.revive();
             let mut left = vec![disk.after_power_cut(0), disk.clone()];
             let chance = |seed| disk.cut_power(sim::Cut::Chance(&mut rng::Rng::new(seed)));
-            left.extend((1..25).map(chance));
+            left.extend((1..12).map(chance));
             for disk in left {
                 if !holds(&disk, &all) {
                     return false;
@@ -116,9 +116,11 @@ fn compression_loses_nothing() -> bool {
                 let (journal, mut keeper) = kept(&disk, options().with_compression(3));
                 assert!(ends_with(&names(&disk), ".tmp").is_empty(), "left over: {at}");
                 journal.kept_by.by_hand(&mut keeper);
-                assert!(journal.upkeep().stats().failing.is_none(), "{fault:?} at call {at}");
-                assert_eq!(ends_with(&names(&disk), ".jsonl").len(), 1);
-                assert!(holds(&disk, &all), "{fault:?} at call {at}");
+                let is_finished = journal.upkeep().stats().failing.is_none()
+                    && ends_with(&names(&disk), ".jsonl").len() == 1;
+                if !is_finished || !holds(&disk, &all) {
+                    return false;
+                }
             }
             if stats.failures == 0 {
                 break;

@@ -56,13 +56,17 @@ finds! {
     what_a_consumer_needs_removed_is_found: ConsumerIgnored,
 }
 
+/// What `run` gives with the bug planted.
+pub(super) fn with<T>(bug: Bug, run: impl FnOnce() -> T) -> T {
+    plant(Some(bug));
+    let ran = run();
+    plant(None);
+    ran
+}
+
 /// Whether `holds` fails once the bug is planted, and did not before.
 pub(super) fn shows(bug: Bug, holds: impl Fn() -> bool) -> bool {
-    let sound = holds();
-    plant(Some(bug));
-    let planted = holds();
-    plant(None);
-    sound && !planted
+    holds() && !with(bug, holds)
 }
 
 #[test]
