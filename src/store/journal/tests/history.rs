@@ -465,12 +465,11 @@ fn byte(rng: &mut Rng, limit: usize) -> u8 {
     u8::try_from(rng.below(limit)).expect("below 256")
 }
 
-/// One history by chance.
-pub(super) fn run(seed: u64) -> Verdict {
+/// One history by chance; see [`World::new`] for `looks_after`.
+pub(super) fn run(seed: u64, looks_after: bool) -> Verdict {
     let mut rng = Rng::new(seed);
     let policy = rng.among(&POLICIES);
     let segment_bytes = rng.among(&[1, 400, 1200, 60_000]);
-    let looks_after = seed.is_multiple_of(2);
     let mut world = World::new(rng.next(), policy, segment_bytes, looks_after)?;
     for _ in 0..4 + rng.below(16) {
         world.apply(any_op(&mut rng, looks_after))?;
