@@ -7,6 +7,7 @@
 #           says so if it cannot have them. Nothing durable may be lost.
 #   full    syncs fail on a full disk and then succeed for nothing; needs root and loop devices. A
 #           twentieth of the rounds.
+#   rotate  ten rotations a round with retention and compression, while another process follows.
 #   inject  system calls fail one after the other, by strace; everything must be durable in the
 #           end.
 #
@@ -26,6 +27,7 @@ case ${1:-} in
     tests=full::
     ci/need.sh mkfs.ext4=e2fsprogs mount
     ;;
+  rotate) tests=rotate:: ;;
   inject)
     tests=inject::
     ci/need.sh strace

@@ -1,5 +1,5 @@
 //! The kept inputs of the fuzz target `recover_journal`, and some thousand made up on the spot.
-#![cfg(all(feature = "jsonl", unix))]
+#![cfg(all(feature = "jsonl", feature = "zstd", unix))]
 
 use std::fs;
 

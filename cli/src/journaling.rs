@@ -15,12 +15,13 @@ use ringpost::store::journal::{Journal, JournalOptions, Recovery};
 use ringpost::store::redis::{RedisOptions, RedisStore, RedisUrl};
 use ringpost::store::{
     Level, MemoryStore, PersistOptions, PersistReport, PersistStats, Persistence, Record, Scan,
-    Store, StoreError, StoreErrorKind, StoreUrl, Trouble, Watermarks,
+    Store, StoreError, StoreErrorKind, StoreUrl, Trouble, Upkeep, Watermarks,
 };
 use ringpost::{EventBus, Sequence};
 
 use crate::console::{Console, grouped};
 use crate::exit::Failure;
+use crate::interrupt::Interrupt;
 use crate::latency::Latencies;
 use crate::settings::JournalSettings;
 use crate::target::{not_built_in, told};
@@ -71,7 +72,7 @@ impl Ready {
             _ => return Err(not_built_in()),
         };
         let latencies = Arc::new(Mutex::new(Latencies::new()));
-        let store = Timed { store, latencies: Arc::clone(&latencies) };
+        let store = Timed { store, latencies: Arc::clone(&latencies), finishes: None };
         Ok(Self { store, latencies, damaged })
     }
 
@@ -79,6 +80,13 @@ impl Ready {
     pub(crate) fn next_sequence(&self) -> Sequence {
         let last = self.store.last_sequence();
         last.map_or(Sequence::FIRST, |last| Sequence::new(last.get() + 1))
+    }
+
+    /// At the end, finished segments are compressed for as long as that takes, up to `most`, and
+    /// unless somebody interrupts.
+    pub(crate) fn finishing(mut self, interrupt: Interrupt, most: Duration) -> Self {
+        self.store.finishes = Some((interrupt, most));
+        self
     }
 
     /// Stores everything that the bus publishes from now on.
@@ -215,6 +223,10 @@ fn tell_trouble(trouble: &Trouble, console: &Console) {
             gap.from,
             gap.to
         )),
+        Trouble::Upkeep { error, .. } => console.warn(format_args!(
+            "finished segments cannot all be looked after, and are tried again: {}",
+            told(error)
+        )),
         // Repetitions, and the end, of which the summary tells.
         _ => {}
     }
@@ -224,6 +236,26 @@ fn tell_trouble(trouble: &Trouble, console: &Console) {
 struct Timed {
     store: Box<dyn Store>,
     latencies: Arc<Mutex<Latencies>>,
+    /// Who may end the wait for its own work, and how long that may last.
+    finishes: Option<(Interrupt, Duration)>,
+}
+
+/// How often it is asked whether the store's own work is done.
+const LOOK: Duration = Duration::from_millis(5);
+
+impl Drop for Timed {
+    fn drop(&mut self) {
+        let Some((interrupt, most)) = &self.finishes else { return };
+        let began = Instant::now();
+        while began.elapsed() < *most && !interrupt.is_set() {
+            let upkeep = self.store.upkeep().stats();
+            // What fails now may fail for long.
+            if upkeep.waiting == 0 || upkeep.failing.is_some() {
+                return;
+            }
+            interrupt.wait(LOOK);
+        }
+    }
 }
 
 impl Store for Timed {
@@ -269,6 +301,10 @@ impl Store for Timed {
 
     fn tend(&mut self) -> Result<(), StoreError> {
         self.store.tend()
+    }
+
+    fn upkeep(&self) -> Upkeep {
+        self.store.upkeep()
     }
 }
 

@@ -27,6 +27,7 @@ mod plot;
 mod publication;
 mod recording;
 mod settings;
+mod size;
 mod taps;
 mod target;
 mod tune;

@@ -96,6 +96,7 @@ impl Publication {
     ) -> Result<Self, Failure> {
         let began = Instant::now();
         let ready = plan.journal.map(|settings| Ready::open(settings, console)).transpose()?;
+        let ready = ready.map(|ready| ready.finishing(interrupt.clone(), plan.patience / 2));
         let damaged = ready.as_ref().is_some_and(|ready| ready.damaged);
         let mut builder = EventBus::builder().ring(RING).recent(0).publish_timeout(PUBLISH_WAIT);
         if let Some(ready) = &ready {

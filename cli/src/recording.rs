@@ -28,6 +28,8 @@ pub(crate) struct Chunk {
     /// All damaged lines met so far, and the first of them.
     pub(crate) damaged: u64,
     pub(crate) first_damage: Option<Damage>,
+    /// Segments so far that were removed before they could be read.
+    pub(crate) gone: u64,
 }
 
 /// The next thing from a [`Recording`].
@@ -113,6 +115,7 @@ fn decode(
                 bytes: matches.progress().0,
                 damaged: matches.damaged(),
                 first_damage: matches.first_damage().cloned(),
+                gone: matches.gone(),
             };
             if to.send(Ok(chunk)).is_err() || ended {
                 return failed.map_or(Ok(()), Err);

@@ -19,6 +19,8 @@ use ringpost::store::journal::{Fsync, JournalOptions};
 use serde::Deserialize;
 
 use crate::exit::Failure;
+use crate::moment::parse_duration;
+use crate::size::parse_size;
 
 /// The file looked for in the current directory.
 const FILE: &str = "ringpost.toml";
@@ -34,6 +36,50 @@ pub(crate) struct WritingArgs {
     /// [env: RINGPOST_SEGMENT_BYTES]
     #[arg(long, value_name = "BYTES")]
     segment_bytes: Option<String>,
+    /// The age at which the journal begins a new segment (1h); no limit unless set
+    /// [env: RINGPOST_SEGMENT_AGE]
+    #[arg(long, value_name = "TIME")]
+    segment_age: Option<String>,
+    /// Keep so many of the last events: older segments are removed, whole, as long as no named
+    /// consumer needs them [env: RINGPOST_KEEP_EVENTS]
+    #[arg(long, value_name = "N")]
+    keep_events: Option<String>,
+    /// Remove segments whose last event was recorded longer ago (7d) [env: RINGPOST_KEEP_AGE]
+    #[arg(long, value_name = "TIME")]
+    keep_age: Option<String>,
+    /// Remove the oldest segments where all together would take more room (10GiB); the last two
+    /// stay in any case [env: RINGPOST_KEEP_BYTES]
+    #[arg(long, value_name = "SIZE")]
+    keep_bytes: Option<String>,
+    /// Compress finished segments with zstd in the background, at a level from 1 to 22 (3 unless
+    /// given), or `off` [env: RINGPOST_COMPRESS]
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "on"
+    )]
+    compress: Option<String>,
+}
+
+/// The level of `--compress` alone: zstd's own.
+const LEVEL: i32 = 3;
+
+fn parse_count(text: &str) -> anyhow::Result<u64> {
+    text.parse().map_err(|_| anyhow!("`{text}` is no number of events"))
+}
+
+/// `on`, `off` or a level.
+fn parse_level(text: &str) -> anyhow::Result<Option<i32>> {
+    match text {
+        "on" | "true" => Ok(Some(LEVEL)),
+        "off" | "false" => Ok(None),
+        _ => match text.parse() {
+            Ok(level @ 1..=22) => Ok(Some(level)),
+            _ => Err(anyhow!("`{text}` is no level of compression: write 1 to 22, on or off")),
+        },
+    }
 }
 
 /// A journal to be written.
@@ -49,7 +95,31 @@ pub(crate) struct JournalSettings {
 struct Written {
     journal: Option<String>,
     fsync: Option<String>,
-    segment_bytes: Option<u64>,
+    segment_bytes: Option<Plain>,
+    segment_age: Option<Plain>,
+    keep_events: Option<Plain>,
+    keep_age: Option<Plain>,
+    keep_bytes: Option<Plain>,
+    compress: Option<Plain>,
+}
+
+/// A value that may be written with quotes or without.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+enum Plain {
+    Number(i64),
+    Switch(bool),
+    Text(String),
+}
+
+impl fmt::Display for Plain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Switch(switch) => switch.fmt(f),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
 }
 
 /// The settings file, if there is one.
@@ -129,22 +199,45 @@ impl Settings {
     }
 
     fn journal_options(&self, args: &WritingArgs) -> Result<JournalOptions, Failure> {
+        let file = &self.written;
         let mut options = JournalOptions::default();
-        let (flag, written) = (args.fsync.as_deref(), self.written.fsync.clone());
+        let (flag, written) = (args.fsync.as_deref(), file.fsync.clone());
         if let Some(fsync) =
             self.chosen("fsync", "RINGPOST_FSYNC", flag, written, Fsync::from_str)?
         {
             options = options.with_fsync(fsync);
         }
-        let flag = args.segment_bytes.as_deref();
-        let written = self.written.segment_bytes.map(|bytes| bytes.to_string());
-        let name = "segment_bytes";
         if let Some(bytes) =
-            self.chosen(name, "RINGPOST_SEGMENT_BYTES", flag, written, u64::from_str)?
+            self.plain("segment_bytes", &args.segment_bytes, &file.segment_bytes, parse_size)?
         {
             options = options.with_segment_bytes(bytes);
         }
-        Ok(options)
+        let age =
+            self.plain("segment_age", &args.segment_age, &file.segment_age, parse_duration)?;
+        let events =
+            self.plain("keep_events", &args.keep_events, &file.keep_events, parse_count)?;
+        let old = self.plain("keep_age", &args.keep_age, &file.keep_age, parse_duration)?;
+        let bytes = self.plain("keep_bytes", &args.keep_bytes, &file.keep_bytes, parse_size)?;
+        let level = self.plain("compress", &args.compress, &file.compress, parse_level)?;
+        Ok(options
+            .with_segment_age(age)
+            .with_keep_events(events)
+            .with_keep_age(old)
+            .with_keep_bytes(bytes)
+            .with_compression(level.flatten()))
+    }
+
+    /// The same for a value that the file may write with quotes or without.
+    fn plain<T>(
+        &self,
+        name: &str,
+        flag: &Option<String>,
+        written: &Option<Plain>,
+        parse: impl FnOnce(&str) -> anyhow::Result<T>,
+    ) -> Result<Option<T>, Failure> {
+        let variable = format!("RINGPOST_{}", name.to_ascii_uppercase());
+        let written = written.as_ref().map(ToString::to_string);
+        self.chosen(name, &variable, flag.as_deref(), written, parse)
     }
 
     /// The value of the highest rank that is set, parsed.

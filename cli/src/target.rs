@@ -187,6 +187,16 @@ pub(crate) fn tell_damage(count: u64, first: Option<&Damage>, console: &Console)
     count > 0
 }
 
+/// Tells of segments that were removed while they were to be searched; whether there were any.
+pub(crate) fn tell_gone(segments: u64, console: &Console) -> bool {
+    if segments > 0 {
+        console.warn(format_args!(
+            "{segments} segments were removed from the journal before they could be searched"
+        ));
+    }
+    segments > 0
+}
+
 /// A store's failure with its causes, on one line.
 pub(crate) fn told(error: &StoreError) -> String {
     let mut text = error.to_string();

@@ -2,7 +2,8 @@
 //! second time, loses no record that a reader could see before, and what is appended is read.
 //!
 //! The input is a program of edits to a sound journal, so that the fuzzer need not find a
-//! checksum by chance.
+//! checksum by chance. Some of its segments are compressed, some are there in both forms, some have
+//! a compression left over that was not finished; then what is left of them is compressed too.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -60,6 +61,25 @@ pub(crate) fn check(input: &[u8]) {
     }
     assert_eq!(check.records, check.valid + check.unchecked + check.damaged);
     assert_eq!(reader.stats().expect("stats").events, after.len() as u64);
+
+    drop(journal);
+    if input.first().is_some_and(|first| first & 0x80 != 0) {
+        compress(directory);
+        assert_eq!(lines(directory), after, "compressed as plain");
+    }
+}
+
+/// Compresses what is sealed, until that is done or cannot be.
+fn compress(directory: &Path) {
+    let options = JournalOptions::default().with_fsync(Fsync::Never).with_compression(1);
+    let journal = Journal::open(directory, options).expect("a journal always opens");
+    loop {
+        let upkeep = journal.upkeep().stats();
+        if upkeep.waiting == 0 || upkeep.failing.is_some() {
+            return;
+        }
+        std::thread::yield_now();
+    }
 }
 
 fn open(directory: &Path) -> Journal {
@@ -90,11 +110,14 @@ fn record(sequence: u64) -> Record {
     Record { sequence: Sequence::new(sequence), event: Shared::new(event.expect("an event")) }
 }
 
-/// Up to three segments with three records each, after the input's edits.
+/// Up to three segments with three records each, after the input's edits. The bits of the first
+/// byte: how many segments (2), which of them are compressed (3), whether the plain ones are still
+/// there (1), whether a compression was left unfinished (1).
 fn mangled(input: &[u8]) -> BTreeMap<String, Vec<u8>> {
     let mut input = Input(input);
     let mut files = BTreeMap::new();
-    let segments = u64::from(input.byte() % 4);
+    let first = input.byte();
+    let segments = u64::from(first % 4);
     for segment in 0..segments {
         let mut bytes = Vec::new();
         for sequence in segment * 3 + 1..=segment * 3 + 3 {
@@ -131,7 +154,38 @@ fn mangled(input: &[u8]) -> BTreeMap<String, Vec<u8>> {
             _ => bytes.extend(input.some()),
         }
     }
+    for number in 1..=3 {
+        let (name, is_packed) = (segment_name(number), first >> (number + 1) & 1 != 0);
+        if let Some(bytes) = files.get(&name).filter(|_| is_packed) {
+            let frame = frame(bytes);
+            if first & 0x20 == 0 {
+                files.remove(&name);
+            }
+            if first & 0x40 != 0 {
+                files.insert(format!("{name}.zst.tmp"), frame[..frame.len() / 2].to_vec());
+            }
+            files.insert(format!("{name}.zst"), frame);
+        }
+    }
     files
+}
+
+/// A zstd frame that holds these bytes as they are.
+fn frame(bytes: &[u8]) -> Vec<u8> {
+    let mut frame = 0xFD2F_B528_u32.to_le_bytes().to_vec();
+    // One segment, its size in four bytes.
+    frame.push(0xA0);
+    frame.extend((bytes.len() as u32).to_le_bytes());
+    let mut blocks = bytes.chunks(64 * 1024).peekable();
+    if blocks.peek().is_none() {
+        frame.extend([1, 0, 0]);
+    }
+    while let Some(block) = blocks.next() {
+        let is_last = u32::from(blocks.peek().is_none());
+        frame.extend(&(is_last | (block.len() as u32) << 3).to_le_bytes()[..3]);
+        frame.extend(block);
+    }
+    frame
 }
 
 /// A file that has grown beyond this is cut before its next edit.

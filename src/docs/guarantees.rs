@@ -216,7 +216,8 @@
 //!
 //! Readers of a journal get a whole record or nothing. A line with a wrong checksum is stepped
 //! over, counted and told with its place. On opening, an unfinished last line is copied to a
-//! `.torn` file and cut off; nothing else that was found is ever changed or deleted. A file whose
+//! `.torn` file and cut off; nothing else that was found is ever changed, nor deleted unless
+//! retention or compression is asked for. A file whose
 //! sync failed is never written again: what was not durable goes into a new segment, and once it
 //! is durable there, it is cut off the file that failed; only then it is called durable. Readers
 //! hide what stands there twice until then.
@@ -224,6 +225,25 @@
 //! What earlier processes wrote is made durable when the journal is opened (not with `never`), by
 //! one sync of each segment. One thing no later process can see: a sync that failed in a process
 //! that died before it had written the lines again elsewhere.
+//!
+//! Retention ([`JournalOptions`](crate::store::journal::JournalOptions)`::keep_events`, `keep_age`,
+//! `keep_bytes`) removes whole segments, the oldest first, each removal durable before the next: a
+//! crash leaves a journal that begins a little earlier or later, never one with a hole. Never
+//! removed are the segment being written, the newest one before it that has a record (so the
+//! sequence goes on, also after a power cut, whatever `fsync` says), and what a named consumer may
+//! still need; a checkpoint that cannot be read may need everything. A failure is told
+//! ([`PersistStats::upkeep`](crate::store::PersistStats::upkeep),
+//! [`Trouble::Upkeep`](crate::store::Trouble::Upkeep)) and tried again; no append waits for it.
+//!
+//! Compression replaces a finished segment by the same bytes in zstd frames. The compressed file
+//! is written under another name, read back and compared, and synced before it gets its own; the
+//! plain one goes once that name is durable, and while both are there it is the one that is read.
+//!
+//! A reader that is in a segment which is removed or compressed reads it to its end. One that
+//! comes to where segments were removed goes on with the oldest record there is, and is told the
+//! range that it did not see ([`Entry::missing`](crate::store::journal::Entry::missing), a
+//! [`Cursor`](crate::store::Cursor)'s gap); a query says how many segments went before it came to
+//! them.
 //!
 //! Stopping or dropping the [`Persistence`](crate::store::Persistence) ends the journal while the
 //! bus goes on: no publisher is refused, and what comes later is not stored. After a drop the

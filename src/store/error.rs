@@ -36,6 +36,8 @@ pub enum StoreErrorKind {
     /// The store lost records that it had acknowledged: a server that came back without them.
     /// Told once, with the range ([`StoreError::lost`]); the same call made again goes on.
     Lost,
+    /// What was stored there is no longer whole, and nothing can be read from it.
+    Damaged,
     /// The store was given up and takes nothing any more.
     Closed,
 }
@@ -55,6 +57,7 @@ impl StoreErrorKind {
             Self::TooLarge => "the record is too large",
             Self::Unsupported => "not supported by this build",
             Self::Lost => "it lost what it had stored",
+            Self::Damaged => "it is damaged",
             Self::Closed => "the store is closed",
         }
     }

@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod checkpoint;
 mod cursor;
 mod error;
 #[cfg(all(feature = "jsonl", unix))]
@@ -25,11 +26,13 @@ mod record;
 mod redis;
 #[cfg(feature = "redis")]
 pub mod redis;
+mod upkeep;
 mod url;
 
 use std::time::Instant;
 
 pub use batch::Batching;
+pub use checkpoint::{Begin, Checkpoint, ConsumerName, ConsumerNameError};
 pub use cursor::{Archive, Cursor, CursorError, Step};
 pub use error::{StoreError, StoreErrorKind};
 pub use memory::MemoryStore;
@@ -39,6 +42,7 @@ pub use persist::{
 };
 pub use receipt::{Durable, Level, Receipt, ReceiptError, ReceiptLevel, Written};
 pub use record::Record;
+pub use upkeep::{Upkeep, UpkeepStats};
 pub use url::{StoreUrl, StoreUrlError};
 
 use crate::Sequence;
@@ -130,5 +134,11 @@ pub trait Store: Send {
     /// As [`flush`](Self::flush).
     fn tend(&mut self) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    /// What the store does on its own with what it has; nothing, unless it says so. A wrapper of
+    /// another store passes its answer on.
+    fn upkeep(&self) -> Upkeep {
+        Upkeep::default()
     }
 }

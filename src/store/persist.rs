@@ -85,6 +85,14 @@ pub enum Trouble {
         /// The panic's text.
         text: String,
     },
+    /// What the store does on its own fails: removing what need not be kept, compressing. It
+    /// tries again; storing goes on meanwhile. Told with the next batch, once until it succeeds.
+    Upkeep {
+        /// What it said last.
+        error: StoreError,
+        /// How often it failed so far.
+        times: u64,
+    },
     /// The actor stopped with records in hand that the store did not take.
     GaveUp {
         /// How many.
@@ -155,7 +163,7 @@ impl Persistence {
     ) -> io::Result<Self> {
         options.batching.events = options.batching.events.min(store.batch_limit());
         let (marks, last) = (store.watermarks(), store.last_sequence());
-        let desk = Arc::new(Desk::new(marks, last, store.promises()));
+        let desk = Arc::new(Desk::new(marks, last, store.promises(), store.upkeep()));
         let mut actor = Actor {
             desk: Arc::clone(&desk),
             store,
@@ -163,6 +171,7 @@ impl Persistence {
             batch: Batch::default(),
             appended: last,
             taken: None,
+            upkeep_fails: false,
             options,
         };
         thread::Builder::new().name("ringpost-journal".into()).spawn(move || {
@@ -275,6 +284,8 @@ struct Actor<St, So> {
     appended: Option<Sequence>,
     /// The last sequence that the source gave or lost.
     taken: Option<Sequence>,
+    /// Whether it was told that the store's own work fails.
+    upkeep_fails: bool,
     options: PersistOptions,
 }
 
@@ -304,6 +315,7 @@ impl<St: Store, So: Source> Actor<St, So> {
             if !self.keep_durable(last) {
                 return self.give_up();
             }
+            self.tell_upkeep();
             if last {
                 return self.desk.complete();
             }
@@ -406,6 +418,15 @@ impl<St: Store, So: Source> Actor<St, So> {
             self.tell(&Trouble::Recovered { times });
         }
         true
+    }
+
+    /// Tells that the store's own work fails, once until it succeeds.
+    fn tell_upkeep(&mut self) {
+        let upkeep = self.desk.upkeep();
+        let failed_before = std::mem::replace(&mut self.upkeep_fails, upkeep.failing.is_some());
+        if let Some(error) = upkeep.failing.filter(|_| !failed_before) {
+            self.tell(&Trouble::Upkeep { error, times: upkeep.failures });
+        }
     }
 
     fn give_up(&mut self) {

@@ -12,3 +12,5 @@ mod kill;
 mod load;
 mod power;
 mod rig;
+#[cfg(feature = "zstd")]
+mod rotate;

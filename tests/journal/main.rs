@@ -6,6 +6,7 @@
 mod packed;
 mod reading;
 mod recovery;
+mod retained;
 #[cfg(target_os = "linux")]
 mod rotation;
 mod support;

@@ -13,7 +13,7 @@ use crate::console::{Console, grouped};
 use crate::exit::{Exit, Failure};
 use crate::filter::SearchFilter;
 use crate::output::Output;
-use crate::target::{TargetArgs, tell_damage, unreadable};
+use crate::target::{TargetArgs, tell_damage, tell_gone, unreadable};
 use crate::visible::Visible;
 
 /// Which events to find, and what to print of them.
@@ -78,7 +78,8 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Fail
     search.console.finish();
     let found = found?;
     let matches = &search.matches;
-    let damaged = tell_damage(matches.damaged(), matches.first_damage(), console);
+    let damaged = tell_damage(matches.damaged(), matches.first_damage(), console)
+        | tell_gone(matches.gone(), console);
     Ok(match (damaged, found) {
         (true, _) => Exit::Damage,
         (false, 0) => Exit::Nothing,

@@ -24,7 +24,7 @@ use crate::pace::{Clock, Pace, Speed};
 use crate::publication::{Finished, Plan, Publication, Sent};
 use crate::recording::{Chunk, Played, Recording};
 use crate::settings::{JournalSettings, Settings, WritingArgs};
-use crate::target::{Target, tell_damage, unreadable};
+use crate::target::{Target, tell_damage, tell_gone, unreadable};
 
 /// What to publish once more, how fast, and where to.
 #[derive(Args, Debug)]
@@ -108,12 +108,14 @@ pub(crate) fn run(arguments: Arguments, console: &Console) -> Result<Exit, Failu
         untimed: 0,
         rejected: Troubles::default(),
         damaged: 0,
+        gone: 0,
         first_damage: None,
     };
     let ended = run.all(&mut recording);
     console.finish();
     run.tell(arguments.speed);
     run.rejected.add_untold(run.damaged);
+    let gone = run.gone > 0;
     let Finished { summary, failure, damaged } = run.publication.finish(run.rejected.count())?;
     if let Some(Failure { error: None, .. }) = failure {
         return Err(Failure::closed_pipe());
@@ -126,7 +128,7 @@ pub(crate) fn run(arguments: Arguments, console: &Console) -> Result<Exit, Failu
     ended?;
     match failure {
         Some(failure) => Err(failure),
-        None if damaged => Ok(Exit::Damage),
+        None if damaged || gone => Ok(Exit::Damage),
         None if summary.read == 0 && !interrupt.is_set() => Ok(Exit::Nothing),
         None => Ok(Exit::Done),
     }
@@ -179,6 +181,7 @@ struct Run {
     untimed: u64,
     rejected: Troubles,
     damaged: u64,
+    gone: u64,
     first_damage: Option<Damage>,
 }
 
@@ -197,6 +200,7 @@ impl Run {
 
     fn chunk(&mut self, chunk: Chunk) -> Result<(), Failure> {
         (self.damaged, self.first_damage) = (chunk.damaged, chunk.first_damage);
+        self.gone = chunk.gone;
         for event in chunk.events {
             match event {
                 Ok(event) => {
@@ -236,6 +240,7 @@ impl Run {
     fn tell(&self, speed: Speed) {
         self.rejected.finish(&self.console, "records that cannot be published");
         tell_damage(self.damaged, self.first_damage.as_ref(), &self.console);
+        tell_gone(self.gone, &self.console);
         if self.untimed > 0 && speed != Speed::Max {
             let (name, other) = match self.clock {
                 Clock::Recordedtime => ("recordedtime", "--pace-by time"),

@@ -96,7 +96,7 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Fail
     if let From::Time(time) = arguments.from {
         wanted = wanted.since(time);
     }
-    let printer = Printer { output: Output::new(), wanted };
+    let printer = Printer { output: Output::new(), wanted, missed: false };
     let count = match arguments.from {
         From::Last => Some(arguments.count.unwrap_or(COUNT)),
         _ => None,
@@ -122,6 +122,8 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Fail
 struct Printer {
     output: Output,
     wanted: Selection,
+    /// Whether something was removed before it could be read.
+    missed: bool,
 }
 
 fn journal(
@@ -152,7 +154,7 @@ fn journal(
     };
     let mut follow = reader.follow(start).map_err(unreadable)?;
     loop {
-        printer.print_new(&mut follow, interrupt)?;
+        printer.print_new(&mut follow, interrupt, console)?;
         printer.output.flush()?;
         if !follows || interrupt.is_set() {
             break;
@@ -161,14 +163,28 @@ fn journal(
         printer.output.check()?;
     }
     damaged += follow.damaged();
-    Ok(Exit::damage_if(tell_damage(damaged, follow.first_damage(), console)))
+    let is_damaged = tell_damage(damaged, follow.first_damage(), console);
+    Ok(Exit::damage_if(is_damaged || printer.missed))
 }
 
 impl Printer {
     /// Prints what there is.
-    fn print_new(&mut self, follow: &mut Follow, interrupt: &Interrupt) -> Result<(), Failure> {
+    fn print_new(
+        &mut self,
+        follow: &mut Follow,
+        interrupt: &Interrupt,
+        console: &Console,
+    ) -> Result<(), Failure> {
         let mut seen = 0_u32;
         while let Some(entry) = follow.poll().map_err(unreadable)? {
+            if let Some(missing) = entry.missing {
+                self.missed = true;
+                console.warn(format_args!(
+                    "events {} to {} are not in the journal any more: they were removed before \
+                     they could be read",
+                    missing.from, missing.to
+                ));
+            }
             if self.wanted.admits(&entry.line) {
                 self.output.event(&entry.line)?;
             }

@@ -14,6 +14,7 @@ mod redis;
 #[path = "../../../tests/redis_server/mod.rs"]
 mod redis_server;
 mod replay;
+mod retained;
 mod signals;
 mod support;
 mod tail;

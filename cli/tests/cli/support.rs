@@ -109,7 +109,17 @@ impl Place {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ringpost"));
         command.args(arguments).current_dir(self.0.path()).stdin(Stdio::null());
-        for name in ["JOURNAL", "FSYNC", "SEGMENT_BYTES", "CONFIG"] {
+        for name in [
+            "JOURNAL",
+            "FSYNC",
+            "SEGMENT_BYTES",
+            "SEGMENT_AGE",
+            "KEEP_EVENTS",
+            "KEEP_AGE",
+            "KEEP_BYTES",
+            "COMPRESS",
+            "CONFIG",
+        ] {
             command.env_remove(format!("RINGPOST_{name}"));
         }
         command

@@ -13,6 +13,8 @@ use super::storage::StoredFile;
 pub(super) const LONGEST: usize = 8 * 1024 * 1024;
 
 const BLOCK: usize = 64 * 1024;
+/// Where every step back costs a pass from the beginning, there are few.
+const BLOCK_OF_STREAM: usize = 4 * 1024 * 1024;
 
 /// One line of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,12 +155,14 @@ pub(super) struct Backward<'f> {
     /// Given out already, kept so that a line can be lent.
     lent: usize,
     longest: usize,
+    block: usize,
 }
 
 impl<'f> Backward<'f> {
     /// The lines before `end`.
     pub(super) fn new(file: &'f dyn StoredFile, end: u64) -> Self {
-        Self { file, offset: end, buffer: Vec::new(), lent: 0, longest: LONGEST }
+        let block = if file.is_stream() { BLOCK_OF_STREAM } else { BLOCK };
+        Self { file, offset: end, buffer: Vec::new(), lent: 0, longest: LONGEST, block }
     }
 
     /// The line before the last one given; first of all the unfinished one, if there is one.
@@ -198,7 +202,7 @@ impl<'f> Backward<'f> {
         if self.offset == 0 {
             return Ok(false);
         }
-        let wanted = (BLOCK.max(self.buffer.len()) as u64).min(self.offset);
+        let wanted = (self.block.max(self.buffer.len()) as u64).min(self.offset);
         let from = self.offset - wanted;
         #[expect(clippy::cast_possible_truncation, reason = "at most a few blocks")]
         let mut block = vec![0; wanted as usize];

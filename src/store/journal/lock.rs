@@ -22,21 +22,9 @@ pub(crate) struct WriterLock {
 
 impl WriterLock {
     /// Takes the lock, or says `Locked`.
-    ///
-    /// A reader that asks whether a writer lives holds the lock for an instant, so a refusal is
-    /// believed only when it lasts longer than that.
     pub(crate) fn take(storage: &dyn Storage) -> Result<Self, StoreError> {
-        let note = format!("{}\n", process::id());
-        for pause in [1, 4, 16, 0] {
-            match storage.lock(LOCK, &note) {
-                Ok(held) => return Ok(Self { _held: held }),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    thread::sleep(Duration::from_millis(pause));
-                }
-                Err(error) => return Err(StoreError::from_io(attempt(storage), error)),
-            }
-        }
-        Err(StoreError::new(StoreErrorKind::Locked, attempt(storage)))
+        let attempt = format!("lock the journal {} for writing", storage.place().display());
+        Ok(Self { _held: take(storage, LOCK, &attempt)? })
     }
 
     /// Whether a writer has the directory now. A directory that cannot be asked has none.
@@ -45,6 +33,23 @@ impl WriterLock {
     }
 }
 
-fn attempt(storage: &dyn Storage) -> String {
-    format!("lock the journal {} for writing", storage.place().display())
+/// Takes the lock of `name` while doing `attempt`, or says `Locked`.
+///
+/// A reader that asks whether somebody holds it holds it for an instant itself, so a refusal is
+/// believed only when it lasts longer than that.
+pub(super) fn take(
+    storage: &dyn Storage,
+    name: &str,
+    attempt: &str,
+) -> Result<Box<dyn Held>, StoreError> {
+    let note = format!("{}\n", process::id());
+    for pause in [1, 4, 16, 0] {
+        match storage.lock(name, &note) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                thread::sleep(Duration::from_millis(pause));
+            }
+            held => return held.map_err(|error| StoreError::from_io(attempt, error)),
+        }
+    }
+    Err(StoreError::new(StoreErrorKind::Locked, attempt))
 }

@@ -6,12 +6,24 @@
 //! is durable, what is damaged, all of it is found in the segments.
 //!
 //! Reading order of the code: `storage` (what is asked of a disk), `writer` (append, sync,
-//! rotate), `recover` (what a crash leaves), `read` (whole records or nothing), `tail`, `verify`;
-//! `planted` has the bugs that the tests must find.
+//! rotate), `recover` (what a crash leaves), `read` (whole records or nothing), `tail`, `verify`,
+//! `checkpoint` (how far named consumers are), `keeper` (looks after what is sealed: `retain`,
+//! `compress`); `planted` has the bugs that the tests must find.
 #![forbid(unsafe_code)]
 
+mod checkpoint;
+mod compress;
+mod consumers;
+#[cfg(feature = "zstd")]
+mod frames;
+mod keeper;
 mod lines;
 mod lock;
+#[cfg(feature = "zstd")]
+mod pack;
+#[cfg(not(feature = "zstd"))]
+#[path = "unpackable.rs"]
+mod pack;
 #[cfg(feature = "zstd")]
 mod packed;
 #[cfg(not(feature = "zstd"))]
@@ -22,6 +34,7 @@ mod planted;
 pub mod query;
 mod read;
 mod recover;
+mod retain;
 mod segment;
 mod storage;
 mod tail;
@@ -39,6 +52,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use consumers::{ConsumerState, Consumers};
 pub use read::{Damage, Entry, JournalReader, Position, Records};
 pub use recover::{Recovery, TornTail};
 pub use tail::{Follow, Start, Tail};
@@ -46,13 +60,14 @@ pub use verify::{JournalStats, SequenceRange, Verification};
 #[cfg(feature = "tail")]
 pub use watch::Watch;
 
+use self::keeper::KeptBy;
 use self::lines::LONGEST;
 use self::lock::WriterLock;
 use self::planted::{Bug, planted};
 use self::segment::SegmentNumber;
 use self::storage::{Disk, Storage};
 use self::writer::{Encoded, Writer};
-use super::{Archive, Level, Record, Scan, Store, StoreError, StoreErrorKind, Watermarks};
+use super::{Archive, Level, Record, Scan, Store, StoreError, StoreErrorKind, Upkeep, Watermarks};
 use crate::Sequence;
 use crate::event::json::encode_record;
 use crate::ring::Shared;
@@ -146,11 +161,38 @@ pub struct JournalOptions {
     /// happened is left at once, the next one made with the next record: an empty one never
     /// is. The clock that counts is not the one that people set.
     pub segment_age: Option<Duration>,
+    /// So many of the last sequences are kept: a segment that ends before them is removed. `None`,
+    /// the default, for no limit.
+    ///
+    /// For this and the two limits below: segments are removed whole, the oldest first, in the
+    /// background, as soon as one of the limits allows it. Never removed are the segment being
+    /// written, the newest one before it that has a record, and what a named consumer has not
+    /// acknowledged. A sequence is never used again.
+    pub keep_events: Option<u64>,
+    /// A segment whose last record was recorded longer ago is removed; `None`, the default, for
+    /// no limit. What counts is the time in the record (`recordedtime`, else `time`). The segment
+    /// being written does not go however old it is: see [`segment_age`](Self::segment_age).
+    pub keep_age: Option<Duration>,
+    /// So many bytes the segments may have on the disk, with room for the one being written;
+    /// `None`, the default, for no limit. It needs to be twice [`segment_bytes`](Self::segment_bytes)
+    /// at least to be kept to, because the last two segments stay.
+    pub keep_bytes: Option<u64>,
+    /// The zstd level at which sealed segments are compressed, 1 to 22; `None`, the default, for
+    /// not at all. Done in the background. Takes the feature `zstd`, as reading them does.
+    pub compression: Option<i32>,
 }
 
 impl Default for JournalOptions {
     fn default() -> Self {
-        Self { fsync: Fsync::default(), segment_bytes: 64 * 1024 * 1024, segment_age: None }
+        Self {
+            fsync: Fsync::default(),
+            segment_bytes: 64 * 1024 * 1024,
+            segment_age: None,
+            keep_events: None,
+            keep_age: None,
+            keep_bytes: None,
+            compression: None,
+        }
     }
 }
 
@@ -172,6 +214,30 @@ impl JournalOptions {
     pub fn with_segment_age(self, segment_age: Option<Duration>) -> Self {
         Self { segment_age, ..self }
     }
+
+    /// The same with another number of sequences that are kept.
+    #[must_use]
+    pub fn with_keep_events(self, keep_events: Option<u64>) -> Self {
+        Self { keep_events, ..self }
+    }
+
+    /// The same with another age up to which segments are kept.
+    #[must_use]
+    pub fn with_keep_age(self, keep_age: Option<Duration>) -> Self {
+        Self { keep_age, ..self }
+    }
+
+    /// The same with another limit on the bytes of all segments.
+    #[must_use]
+    pub fn with_keep_bytes(self, keep_bytes: Option<u64>) -> Self {
+        Self { keep_bytes, ..self }
+    }
+
+    /// The same with sealed segments compressed at this level, or not at all.
+    #[must_use]
+    pub fn with_compression(self, level: impl Into<Option<i32>>) -> Self {
+        Self { compression: level.into(), ..self }
+    }
 }
 
 /// A journal opened for writing: the [`Store`] over a directory of segments.
@@ -185,6 +251,8 @@ pub struct Journal {
     writer: Writer,
     /// Kept for its room.
     encoded: Encoded,
+    /// Ends before the lock is given back.
+    kept_by: KeptBy,
     _lock: WriterLock,
 }
 
@@ -196,12 +264,17 @@ impl Journal {
     /// # Errors
     ///
     /// `Locked` if another writer has it; `Refused` if the directory, a segment or the lock is a
-    /// symbolic link or not a plain file; otherwise why it could not be read or written.
+    /// symbolic link or not a plain file, or if there is no such level of compression;
+    /// `Unsupported` if something is to be compressed, or is, and this build lacks the feature
+    /// `zstd`; otherwise why it could not be read or written.
     pub fn open(directory: impl AsRef<Path>, options: JournalOptions) -> Result<Self, StoreError> {
-        Self::on(Arc::new(Disk::new(directory.as_ref())), options)
+        let mut journal = Self::on(Arc::new(Disk::new(directory.as_ref())), options)?;
+        journal.tell_sealed();
+        Ok(journal)
     }
 
     fn on(storage: Arc<dyn Storage>, options: JournalOptions) -> Result<Self, StoreError> {
+        options.compression.map_or(Ok(()), pack::check)?;
         let made = storage.make_directory();
         made.map_err(|error| io_failed(storage.place(), "make the journal", None, error))?;
         let lock = WriterLock::take(&*storage)?;
@@ -211,6 +284,7 @@ impl Journal {
         if planted(Bug::SequenceUsedAgain) {
             last = last.map(|last| Sequence::new(last.get() - 1));
         }
+        let kept_by = KeptBy::new(&storage, &options, resume.segments, resume.next);
         let mut writer = Writer::new(Arc::clone(&storage), options, resume.next, last);
         if let Some((number, file, length)) = resume.last {
             writer.go_on(number, file, length);
@@ -219,7 +293,14 @@ impl Journal {
             writer.all_is_durable();
         }
         let encoded = Encoded::default();
-        Ok(Self { storage, recovery: resume.recovery, writer, encoded, _lock: lock })
+        let recovery = resume.recovery;
+        Ok(Self { storage, recovery, writer, encoded, kept_by, _lock: lock })
+    }
+
+    /// Tells whoever looks after sealed segments that there are more.
+    fn tell_sealed(&mut self) {
+        let written = self.writer.watermarks().written;
+        self.kept_by.tell(self.writer.sealed_below(), written.map_or(0, Sequence::get));
     }
 
     /// What was found and mended when it was opened.
@@ -248,11 +329,15 @@ impl Store for Journal {
             }
             self.encoded.end_line(record.sequence);
         }
-        self.writer.append(&self.encoded)
+        let appended = self.writer.append(&self.encoded);
+        self.tell_sealed();
+        appended
     }
 
     fn flush(&mut self) -> Result<(), StoreError> {
-        self.writer.flush()
+        let flushed = self.writer.flush();
+        self.tell_sealed();
+        flushed
     }
 
     fn watermarks(&self) -> Watermarks {
@@ -282,7 +367,13 @@ impl Store for Journal {
     }
 
     fn tend(&mut self) -> Result<(), StoreError> {
-        self.writer.tend()
+        let tended = self.writer.tend();
+        self.tell_sealed();
+        tended
+    }
+
+    fn upkeep(&self) -> Upkeep {
+        self.kept_by.upkeep().clone()
     }
 }
 

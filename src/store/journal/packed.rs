@@ -1,16 +1,19 @@
 //! A sealed segment that was compressed, read as if it were not.
 //!
-//! It is one zstd frame of the very bytes that the segment had, so offsets, lines and checksums
-//! are those of before. Reading onward costs one pass; a step back within what was unpacked last
-//! costs nothing, and any other begins at the front again.
+//! Its frames hold the very bytes that the segment had, so offsets, lines and checksums are those
+//! of before. With a [table](super::frames) of its frames any place costs the unpacking of one of
+//! them; a file of somebody else's making, without one, is read as a stream from its beginning,
+//! where only a step back within what was unpacked last is cheap.
 #![forbid(unsafe_code)]
 
 use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, BufReader, Read};
 
+use zstd::bulk::Decompressor;
 use zstd::stream::read::Decoder;
 
+use super::frames::{Frame, Frames, fill};
 use super::storage::StoredFile;
 
 /// How much of what was unpacked is kept at least.
@@ -21,30 +24,125 @@ const HEADER: usize = 18;
 
 /// Opens the compressed contents of `file`.
 pub(super) fn open(file: Box<dyn StoredFile>) -> io::Result<Box<dyn StoredFile>> {
+    if let Some(frames) = Frames::read(&*file)? {
+        let decoder = Decompressor::new()?;
+        let held = [Held::default(), Held::default()];
+        return Ok(Box::new(FramedFile {
+            file,
+            frames,
+            unpacked: RefCell::new(Unpacked { decoder, held }),
+        }));
+    }
     let mut header = [0; HEADER];
     let mut input = Input { file, at: 0 };
     let read = input.fill(&mut header)?;
     let size = zstd::zstd_safe::get_frame_content_size(&header[..read])
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no zstd frame"))?;
-    let unpacked = Unpacked::begin(input)?;
-    let file = PackedFile(RefCell::new(Contents { unpacked: Some(unpacked), length: size }));
-    // A frame that was written as a stream does not say its size.
+    // The first frame's size is the whole one's only where nothing follows it.
+    let size = size.filter(|_| !input.may_have_more_frames());
+    let stream = Stream::begin(input)?;
+    let file = PackedFile(RefCell::new(Contents { stream: Some(stream), length: size }));
     if size.is_none() {
         file.0.borrow_mut().measure()?;
     }
     Ok(Box::new(file))
 }
 
+/// A file with a table of its frames.
+struct FramedFile {
+    file: Box<dyn StoredFile>,
+    frames: Frames,
+    unpacked: RefCell<Unpacked>,
+}
+
+struct Unpacked {
+    decoder: Decompressor<'static>,
+    /// The last two, because a line may lie in both.
+    held: [Held; 2],
+}
+
+#[derive(Default)]
+struct Held {
+    from: u64,
+    bytes: Vec<u8>,
+}
+
+impl Held {
+    /// The bytes from `offset` on, if it holds that one.
+    fn behind(&self, offset: u64) -> Option<&[u8]> {
+        let at = usize::try_from(offset.checked_sub(self.from)?).ok()?;
+        self.bytes.get(at..).filter(|bytes| !bytes.is_empty())
+    }
+}
+
+impl Unpacked {
+    fn unpack(&mut self, file: &dyn StoredFile, frame: Frame) -> io::Result<()> {
+        let bad = |why| io::Error::new(io::ErrorKind::InvalidData, why);
+        let mut packed = vec![0; frame.packed as usize];
+        if !fill(file, &mut packed, frame.packed_from)? {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.held.swap(0, 1);
+        let [held, _] = &mut self.held;
+        held.bytes.clear();
+        held.bytes.reserve_exact(frame.length as usize);
+        held.from = frame.from;
+        let unpacked = self.decoder.decompress_to_buffer(&packed, &mut held.bytes);
+        if unpacked.ok() != Some(frame.length as usize) {
+            held.bytes.clear();
+            return Err(bad("a frame of it is damaged"));
+        }
+        Ok(())
+    }
+}
+
+impl StoredFile for FramedFile {
+    fn append(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(sealed())
+    }
+
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut unpacked = self.unpacked.borrow_mut();
+        if !unpacked.held.iter().any(|held| held.behind(offset).is_some()) {
+            let Some(frame) = self.frames.at(offset) else { return Ok(0) };
+            unpacked.unpack(&*self.file, frame)?;
+        }
+        let there = unpacked.held.iter().find_map(|held| held.behind(offset)).unwrap_or_default();
+        let count = there.len().min(into.len());
+        into[..count].copy_from_slice(&there[..count]);
+        Ok(count)
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.frames.length())
+    }
+
+    fn cut(&mut self, _: u64) -> io::Result<()> {
+        Err(sealed())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Err(sealed())
+    }
+}
+
+impl fmt::Debug for FramedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FramedFile").field("frames", &self.frames).finish_non_exhaustive()
+    }
+}
+
+/// A file without one.
 struct PackedFile(RefCell<Contents>);
 
 struct Contents {
     /// None after a failure to begin again.
-    unpacked: Option<Unpacked>,
+    stream: Option<Stream>,
     length: Option<u64>,
 }
 
 /// Some bytes of the contents, and the decoder that stands behind them.
-struct Unpacked {
+struct Stream {
     decoder: Decoder<'static, BufReader<Input>>,
     held: Vec<u8>,
     /// The offset of `held`.
@@ -70,6 +168,17 @@ impl Input {
         }
         Ok(read)
     }
+
+    /// Whether the first frame may not be all there is. Only looked at where that costs little.
+    fn may_have_more_frames(&self) -> bool {
+        let length = self.file.length().unwrap_or(u64::MAX);
+        let Some(length) = usize::try_from(length).ok().filter(|length| *length <= KEPT) else {
+            return true;
+        };
+        let mut all = vec![0; length];
+        fill(&*self.file, &mut all, 0).is_ok_and(|whole| whole)
+            && zstd::zstd_safe::find_frame_compressed_size(&all).is_ok_and(|size| size < length)
+    }
 }
 
 impl Read for Input {
@@ -80,7 +189,7 @@ impl Read for Input {
     }
 }
 
-impl Unpacked {
+impl Stream {
     fn begin(input: Input) -> io::Result<Self> {
         let decoder = Decoder::new(Input { at: 0, ..input })?;
         Ok(Self { decoder, held: Vec::new(), offset: 0 })
@@ -106,33 +215,33 @@ impl Unpacked {
 }
 
 impl Contents {
-    fn begin_again(&mut self) -> io::Result<&mut Unpacked> {
-        let before = self.unpacked.take();
+    fn begin_again(&mut self) -> io::Result<&mut Stream> {
+        let before = self.stream.take();
         let before = before.ok_or_else(|| io::Error::other("unpacking failed before"))?;
         let input = before.decoder.finish().into_inner();
-        Ok(self.unpacked.insert(Unpacked::begin(input)?))
+        Ok(self.stream.insert(Stream::begin(input)?))
     }
 
     fn measure(&mut self) -> io::Result<()> {
-        if let Some(unpacked) = &mut self.unpacked {
-            while unpacked.step()? {}
-            self.length = Some(unpacked.end());
+        if let Some(stream) = &mut self.stream {
+            while stream.step()? {}
+            self.length = Some(stream.end());
         }
         Ok(())
     }
 
     fn read_at(&mut self, into: &mut [u8], offset: u64) -> io::Result<usize> {
-        let unpacked = match &mut self.unpacked {
-            Some(unpacked) if unpacked.offset <= offset => unpacked,
+        let stream = match &mut self.stream {
+            Some(stream) if stream.offset <= offset => stream,
             _ => self.begin_again()?,
         };
-        while unpacked.end() <= offset {
-            if !unpacked.step()? {
+        while stream.end() <= offset {
+            if !stream.step()? {
                 return Ok(0);
             }
         }
-        let start = usize::try_from(offset - unpacked.offset).unwrap_or(usize::MAX);
-        let there = unpacked.held.get(start..).unwrap_or_default();
+        let start = usize::try_from(offset - stream.offset).unwrap_or(usize::MAX);
+        let there = stream.held.get(start..).unwrap_or_default();
         let count = there.len().min(into.len());
         into[..count].copy_from_slice(&there[..count]);
         Ok(count)
@@ -159,6 +268,10 @@ impl StoredFile for PackedFile {
     fn sync(&mut self) -> io::Result<()> {
         Err(sealed())
     }
+
+    fn is_stream(&self) -> bool {
+        true
+    }
 }
 
 fn sealed() -> io::Error {
@@ -183,13 +296,37 @@ mod tests {
         open(Disk::open_named(kept.path())?)
     }
 
+    /// In frames of different lengths; with the table, or without.
+    fn framed(text: &[u8], with_table: bool) -> Vec<u8> {
+        let (mut packed, mut frames, mut rest) = (Vec::new(), Frames::default(), text);
+        for nth in 0.. {
+            if rest.is_empty() {
+                break;
+            }
+            let (part, behind) = rest.split_at(rest.len().min(100_000 + nth * 7919));
+            let frame = zstd::bulk::compress(part, 1).unwrap();
+            assert!(frames.add(frame.len(), part.len()));
+            packed.extend(frame);
+            rest = behind;
+        }
+        if with_table {
+            packed.extend(frames.table());
+        }
+        packed
+    }
+
     #[test]
     fn any_part_can_be_read_in_any_order() {
         let text: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
         let length = text.len() as u64;
         let mut streamed = zstd::stream::Encoder::new(Vec::new(), 1).unwrap();
         streamed.write_all(&text).unwrap();
-        for packed in [zstd::bulk::compress(&text, 1).unwrap(), streamed.finish().unwrap()] {
+        for packed in [
+            zstd::bulk::compress(&text, 1).unwrap(),
+            streamed.finish().unwrap(),
+            framed(&text, false),
+            framed(&text, true),
+        ] {
             let file = file(&packed).unwrap();
             assert_eq!(file.length().unwrap(), length);
             for offset in
@@ -202,16 +339,47 @@ mod tests {
                 assert_eq!(read > 0, offset < length, "{offset}");
             }
         }
+        assert!(!file(&framed(&text, true)).unwrap().is_stream());
+        assert_eq!(zstd::decode_all(&*framed(&text, true)).unwrap(), text, "as any decoder does");
     }
 
     #[test]
     fn what_is_no_frame_or_half_of_one_is_an_error() {
         assert_eq!(file(b"{\"a\":1}\n").unwrap_err().kind(), io::ErrorKind::InvalidData);
         let packed = zstd::bulk::compress(&vec![7; 1 << 20], 1).unwrap();
-        let half = file(&packed[..packed.len() / 2]).unwrap();
-        let mut into = [0; 64];
-        let read =
-            (0..1 << 20).step_by(64).try_for_each(|at| half.read_at(&mut into, at).map(drop));
+        let half = file(&packed[..packed.len() / 2]);
+        let read = half.and_then(|half| {
+            let mut into = [0; 64];
+            (0..1 << 20).step_by(64).try_for_each(|at| half.read_at(&mut into, at).map(drop))
+        });
         assert!(read.is_err());
     }
+
+    #[test]
+    fn a_table_that_lies_is_not_believed() {
+        let text: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
+        let sound = framed(&text, true);
+        let table = sound.len() - (HEADER_OF_TABLE + 4 * 8 + 9);
+        for at in table..sound.len() {
+            for bit in 0..8 {
+                let mut bent = sound.clone();
+                bent[at] ^= 1 << bit;
+                let mut found = Vec::new();
+                let Ok(file) = file(&bent) else { continue };
+                let mut into = [0; 4096];
+                let end = loop {
+                    match file.read_at(&mut into, found.len() as u64) {
+                        Ok(0) => break Ok(()),
+                        Ok(read) => found.extend_from_slice(&into[..read]),
+                        Err(error) => break Err(error),
+                    }
+                };
+                // What is given out is the segment's, up to an error at the most.
+                assert!(text.starts_with(&found), "bit {bit} of byte {at}");
+                assert!(end.is_err() || found == text, "bit {bit} of byte {at}");
+            }
+        }
+    }
+
+    const HEADER_OF_TABLE: usize = 8;
 }

@@ -39,6 +39,26 @@ pub(super) enum Bug {
     NoLock,
     /// An open segment older than its limit is gone on with.
     AgeIgnored,
+    /// A checkpoint is written over the one before it.
+    OneSlot,
+    /// What an earlier process wrote into a checkpoint's slot counts as durable.
+    InheritedCheckpoint,
+    /// The segment being written counts as sealed.
+    ActiveIsSealed,
+    /// Also the newest sealed segment may be removed.
+    NothingStays,
+    /// A removal begins before the one before it is durable.
+    RemovedTogether,
+    /// What a consumer has not read is removed.
+    ConsumerIgnored,
+    /// A plain segment is removed before the name of its compressed self is durable.
+    PlainRemovedTooEarly,
+    /// A compressed segment gets its name without a sync.
+    PackedWithoutSync,
+    /// What retention removed is passed over without a word.
+    RemovalNotTold,
+    /// Segments are listed once, although one may be replaced meanwhile.
+    ListedOnce,
 }
 
 #[cfg(not(test))]

@@ -16,6 +16,7 @@ use super::packed;
 use super::planted::{Bug, planted};
 use super::segment::{Listing, SegmentNumber};
 use super::storage::{Access, Disk, Storage, StoredFile};
+use super::verify::SequenceRange;
 use crate::Sequence;
 use crate::event::Event;
 use crate::event::json::{self, Checksum, Limits};
@@ -45,6 +46,10 @@ pub struct Entry {
     pub line: Vec<u8>,
     /// Where the line begins.
     pub position: Position,
+    /// What a reader on its way was to see before this and did not, because its segments were
+    /// removed meanwhile; also what is missing between the sequence it asked for and the first
+    /// one there is.
+    pub missing: Option<SequenceRange>,
 }
 
 /// A line that is no record, or a piece of one.
@@ -85,6 +90,22 @@ impl Target {
 
     /// The segments, oldest first. A plain file counts as one, with the number 0.
     pub(super) fn segments(&self) -> Result<Vec<SegmentNumber>, StoreError> {
+        let mut segments = self.listed()?;
+        if let (Self::Directory(_), false) = (self, planted(Bug::ListedOnce)) {
+            // A directory is not listed in one moment. Of a segment that is replaced by its
+            // compressed self meanwhile, neither may be seen: the one because it came behind
+            // the reading, the other because it went before it. It happens to each only once, so
+            // it is seen the second time.
+            segments.append(&mut self.listed()?);
+            segments.sort_unstable();
+            segments.dedup();
+        }
+        Ok(segments)
+    }
+
+    /// The same, but a segment may not be seen that is just being compressed: for whoever asks
+    /// again.
+    pub(super) fn listed(&self) -> Result<Vec<SegmentNumber>, StoreError> {
         let Self::Directory(storage) = self else { return Ok(vec![SegmentNumber(0)]) };
         let names = storage.names().map_err(|error| self.failed("list", None, error))?;
         Ok(Listing::of(names.iter().map(String::as_str)).readable())
@@ -263,11 +284,23 @@ pub struct Records {
     damaged: u64,
     first_damage: Option<Damage>,
     over: bool,
+    /// What is missing may have been removed: the beginning, or a segment on the way.
+    may_miss: bool,
 }
 
 impl Records {
     fn new(walk: Walk, from: Option<Sequence>) -> Self {
-        Self { walk, from, last: None, repeated: 0, damaged: 0, first_damage: None, over: false }
+        let may_miss = from.is_some() && walk.target.hides_repeats();
+        Self {
+            walk,
+            from,
+            last: None,
+            repeated: 0,
+            damaged: 0,
+            first_damage: None,
+            over: false,
+            may_miss,
+        }
     }
 
     /// Damaged lines so far.
@@ -288,8 +321,17 @@ impl Records {
         self.repeated
     }
 
+    /// Segments so far that were gone when it came to them. What was in them is told with the
+    /// next record, as [`Entry::missing`].
+    #[must_use]
+    pub fn gone(&self) -> u64 {
+        self.walk.gone
+    }
+
     fn read(&mut self) -> Result<Option<Entry>, StoreError> {
+        let mut gone = self.walk.gone;
         while self.walk.advance()? {
+            self.may_miss |= std::mem::replace(&mut gone, self.walk.gone) < gone;
             let record = match self.walk.piece() {
                 Some(Ok(record)) => record,
                 Some(Err(reason)) => {
@@ -301,6 +343,7 @@ impl Records {
                 }
                 None => continue,
             };
+            let before = self.last;
             if let Some(sequence) = record.sequence {
                 if self.walk.target.hides_repeats() && self.last >= Some(sequence) {
                     self.repeated += 1;
@@ -311,7 +354,14 @@ impl Records {
             if self.from.is_some() && record.sequence < self.from {
                 continue;
             }
-            return Ok(Some(self.walk.entry(record)));
+            let mut entry = self.walk.entry(record);
+            if let Some(sequence) = entry.sequence.filter(|_| self.may_miss) {
+                self.may_miss = false;
+                let asked = self.from.map(|from| from.get().saturating_sub(1));
+                let seen = before.map(Sequence::get).max(asked);
+                entry.missing = seen.and_then(|seen| missing_between(seen, sequence));
+            }
+            return Ok(Some(entry));
         }
         Ok(None)
     }
@@ -338,6 +388,8 @@ pub(super) struct Walk {
     segments: VecDeque<SegmentNumber>,
     current: Option<(SegmentNumber, Forward)>,
     at: Option<At>,
+    /// Segments that were gone when it came to them.
+    pub(super) gone: u64,
 }
 
 /// The line a [`Walk`] stands on.
@@ -349,7 +401,7 @@ enum At {
 
 impl Walk {
     pub(super) fn new(target: Target, segments: Vec<SegmentNumber>) -> Self {
-        Self { target, segments: segments.into(), current: None, at: None }
+        Self { target, segments: segments.into(), current: None, at: None, gone: 0 }
     }
 
     /// Goes to the next line that is not blank; false at the end.
@@ -360,8 +412,9 @@ impl Walk {
             }
             let Some((number, lines)) = &mut self.current else {
                 let Some(number) = self.segments.pop_front() else { return Ok(false) };
-                if let Some(file) = self.target.open(number)? {
-                    self.current = Some((number, Forward::new(file, 0)));
+                match self.target.open(number)? {
+                    Some(file) => self.current = Some((number, Forward::new(file, 0))),
+                    None => self.gone += 1,
                 }
                 continue;
             };
@@ -429,7 +482,14 @@ impl Walk {
 
 pub(super) fn entry(record: json::Record, line: Vec<u8>, position: Position) -> Entry {
     let json::Record { event, sequence, checksum, .. } = record;
-    Entry { event, sequence, checksum, line, position }
+    Entry { event, sequence, checksum, line, position, missing: None }
+}
+
+/// The range between what was seen, up to `before`, and `now`; nothing where they are neighbours.
+pub(super) fn missing_between(before: u64, now: Sequence) -> Option<SequenceRange> {
+    let (from, to) = (before + 1, now.get().checked_sub(1)?);
+    (from <= to && !planted(Bug::RemovalNotTold))
+        .then(|| SequenceRange { from: Sequence::new(from), to: Sequence::new(to) })
 }
 
 /// Blank lines are neither records nor damage.

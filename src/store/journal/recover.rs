@@ -1,8 +1,8 @@
 //! What opening a journal for writing does before the first append.
 //!
 //! Called under the directory's lock. It looks at the end of the last segment and leaves it
-//! ending in a whole line, whatever a crash left there; it finds the last sequence; it changes
-//! nothing else. A line is never deleted: a torn tail is copied aside before it is cut off, and
+//! ending in a whole line, whatever a crash left there; it finds the last sequence; it removes
+//! what compressing a segment left unfinished; it changes nothing else. A line is never deleted: a torn tail is copied aside before it is cut off, and
 //! each step is durable before the next, so that a crash in between, and any repetition, ends in
 //! the same state. Damage elsewhere is left alone: readers step over it.
 #![forbid(unsafe_code)]
@@ -12,18 +12,19 @@ use std::path::PathBuf;
 
 use super::io_failed;
 use super::lines::Backward;
+use super::packed;
 use super::planted::{Bug, planted};
 use super::read::judge_stored;
 use super::segment::{Listing, SegmentNumber};
 use super::storage::{Access, Storage, StoredFile, append_all};
 use crate::Sequence;
-use crate::store::{StoreError, StoreErrorKind};
+use crate::store::StoreError;
 
 /// What was found, and mended, when a journal was opened for writing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Recovery {
-    /// Segments that are there.
+    /// Segments that are there, compressed ones among them.
     pub segments: usize,
     /// The last sequence found. The journal goes on behind it.
     pub last_sequence: Option<Sequence>,
@@ -60,6 +61,8 @@ pub(super) struct Resume {
     pub(super) last: Option<(SegmentNumber, Box<dyn StoredFile>, u64)>,
     /// A segment number that was never used.
     pub(super) next: u64,
+    /// All segments that are there, oldest first.
+    pub(super) segments: Vec<SegmentNumber>,
 }
 
 /// Mends the end of the journal and finds where it goes on. With `durable` all that is there is
@@ -67,26 +70,28 @@ pub(super) struct Resume {
 pub(super) fn recover(storage: &dyn Storage, durable: bool) -> Result<Resume, StoreError> {
     let names = storage.names().map_err(|error| io_failed(storage.place(), "list", None, error))?;
     let listing = Listing::of(names.iter().map(String::as_str));
-    if let Some(packed) = listing.packed.first() {
-        let place = storage.place().join(packed.packed_name());
-        let attempt = format!("open the compressed {}", place.display());
-        return Err(StoreError::new(StoreErrorKind::Unsupported, attempt));
+    for number in &listing.unfinished {
+        // It was never read, and is made anew. Where it cannot be removed it harms nobody.
+        let _ = storage.remove(&number.unfinished_name());
     }
+    let segments = listing.clone().readable();
     let mut recovery = Recovery {
-        segments: listing.segments.len(),
+        segments: segments.len(),
         open_to_others: storage.is_open_to_others().unwrap_or(false),
         ..Recovery::default()
     };
-    let mut last = None;
-    for (age, &number) in listing.segments.iter().rev().enumerate() {
-        let access = if age == 0 { Access::Append } else { Access::Read };
+    let (mut last, mut newest) = (None, None);
+    for &number in listing.segments.iter().rev() {
+        // What is compressed, and all before it, is sealed.
+        let is_last = segments.last() == Some(&number) && listing.packed.last() != Some(&number);
+        let access = if is_last { Access::Append } else { Access::Read };
         let file = storage.open(&number.file_name(), access);
         let mut file =
             file.map_err(|error| io_failed(storage.place(), "open", Some(number), error))?;
         let mut end = file
             .length()
             .map_err(|error| io_failed(storage.place(), "look at", Some(number), error))?;
-        if age == 0 && !planted(Bug::AppendBehindTornTail) {
+        if is_last && !planted(Bug::AppendBehindTornTail) {
             end = mend(storage, number, &mut *file, end, &mut recovery)
                 .map_err(|error| io_failed(storage.place(), "recover", Some(number), error))?;
         }
@@ -96,18 +101,57 @@ pub(super) fn recover(storage: &dyn Storage, durable: bool) -> Result<Resume, St
             let synced = file.sync();
             synced.map_err(|error| io_failed(storage.place(), "sync", Some(number), error))?;
         }
-        if age == 0 {
+        if is_last {
             last = Some((number, file, end));
+        }
+        if found.is_some() {
+            newest.get_or_insert(number);
         }
         // The newest segment has the last sequence, unless somebody put files here by hand: what
         // is not above every other would be hidden from readers as a repetition.
         recovery.last_sequence = recovery.last_sequence.max(found);
     }
-    if durable && last.is_some() && !planted(Bug::InheritedWithoutSync) {
+    let packed = last_packed_sequence(storage, &listing, newest, &mut recovery)?;
+    recovery.last_sequence = recovery.last_sequence.max(packed);
+    if durable && !listing.segments.is_empty() && !planted(Bug::InheritedWithoutSync) {
         let synced = storage.sync_directory();
         synced.map_err(|error| io_failed(storage.place(), "sync", None, error))?;
     }
-    Ok(Resume { recovery, last, next: listing.next })
+    Ok(Resume { recovery, last, next: listing.next, segments })
+}
+
+/// The last sequence of the newest compressed segment that has one. The older ones are below it:
+/// only what was written as one row is compressed. `newest` is the newest plain one that has one.
+fn last_packed_sequence(
+    storage: &dyn Storage,
+    listing: &Listing,
+    newest: Option<SegmentNumber>,
+    recovery: &mut Recovery,
+) -> Result<Option<Sequence>, StoreError> {
+    for number in listing.packed.iter().rev() {
+        if listing.segments.contains(number) {
+            continue;
+        }
+        let name = number.packed_name();
+        let opened = storage.open(&name, Access::Read).and_then(packed::open);
+        let found =
+            opened.and_then(|file| last_sequence(&*file, file.length()?, &mut recovery.damaged));
+        match found {
+            Ok(None) => {}
+            Ok(found) => return Ok(found),
+            // A later segment says where the sequence goes on; readers will tell of this one.
+            Err(error) if error.kind() != io::ErrorKind::Unsupported && newest > Some(*number) => {
+                recovery.damaged += 1;
+                break;
+            }
+            Err(error) => {
+                let place = storage.place().join(&name);
+                let attempt = format!("read the compressed {}", place.display());
+                return Err(StoreError::from_io(attempt, error));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Makes the segment end in a newline, or be empty; its length then.

@@ -15,6 +15,8 @@ pub(crate) struct SegmentNumber(pub(crate) u64);
 const DIGITS: usize = 20;
 const PLAIN: &str = ".jsonl";
 const PACKED: &str = ".jsonl.zst";
+const UNFINISHED: &str = ".jsonl.zst.tmp";
+const INDEX: &str = ".index";
 
 impl SegmentNumber {
     /// The segment's file name.
@@ -25,6 +27,16 @@ impl SegmentNumber {
     /// The file name it has once it was sealed and compressed.
     pub(crate) fn packed_name(self) -> String {
         format!("{self}{PACKED}")
+    }
+
+    /// The name that its compressed file has until it is whole.
+    pub(crate) fn unfinished_name(self) -> String {
+        format!("{self}{UNFINISHED}")
+    }
+
+    /// The name of what was noted about it, which can be made again at any time.
+    pub(crate) fn index_name(self) -> String {
+        format!("{self}{INDEX}")
     }
 
     /// The name under which the `nth` torn tail of this segment is kept, counted from 1.
@@ -55,6 +67,8 @@ pub(crate) struct Listing {
     pub(crate) segments: Vec<SegmentNumber>,
     /// Sealed and compressed segments, oldest first.
     pub(crate) packed: Vec<SegmentNumber>,
+    /// Segments whose compression was not finished.
+    pub(crate) unfinished: Vec<SegmentNumber>,
     /// A number that no file here has had.
     pub(crate) next: u64,
 }
@@ -68,6 +82,7 @@ impl Listing {
             match &name[DIGITS..] {
                 PLAIN => listing.segments.push(number),
                 PACKED => listing.packed.push(number),
+                UNFINISHED => listing.unfinished.push(number),
                 _ => {}
             }
             listing.next = listing.next.max(number.0.saturating_add(1));
@@ -103,11 +118,13 @@ mod tests {
             "1.jsonl",
             "0000000000000000001x.jsonl",
             "00000000000000000003.jsonl.tmp",
+            "00000000000000000010.jsonl.zst.tmp",
             "ééééééééééé.jsonl",
         ];
         let listing = Listing::of(names);
         assert_eq!(listing.segments, [SegmentNumber(9), SegmentNumber(10)]);
         assert_eq!(listing.packed, [SegmentNumber(1)]);
+        assert_eq!(listing.unfinished, [SegmentNumber(10)]);
         assert_eq!(listing.clone().readable(), [1, 9, 10].map(SegmentNumber));
         assert_eq!(listing.next, 13, "the number of a torn tail is not used again");
         assert_eq!(Listing::of([]).next, 1);

@@ -2,7 +2,8 @@
 //!
 //! The writer, recovery and every reader reach files through [`Storage`] only, so that a test can
 //! own the disk: fail the n-th call, forget what was not synced, tear the last write. [`Disk`] is
-//! the real one. Files are never renamed, and a name that exists is never created again.
+//! the real one. A segment's name that exists is never created again, and no segment is renamed:
+//! only a compressed one gets its name once it is whole.
 #![forbid(unsafe_code)]
 
 use std::fmt::Debug;
@@ -10,6 +11,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::planted::{Bug, planted};
 
@@ -20,6 +22,8 @@ pub(crate) enum Access {
     Read,
     /// Reading, appending and cutting: the writer's own.
     Append,
+    /// Reading and writing over what is there: a checkpoint's.
+    Replace,
 }
 
 /// One directory of files.
@@ -47,6 +51,14 @@ pub(crate) trait Storage: Send + Sync + Debug {
     fn lock(&self, name: &str, note: &str) -> io::Result<Box<dyn Held>>;
     /// Whether somebody holds the lock of `name` now. Leaves no trace.
     fn is_locked(&self, name: &str) -> io::Result<bool>;
+    /// Takes a file's name away.
+    fn remove(&self, name: &str) -> io::Result<()>;
+    /// The directory of that name in this one, whether it is there or not. Never followed if it
+    /// is a symbolic link.
+    fn below(&self, name: &str) -> Arc<dyn Storage>;
+    /// Gives a file another name, which no file has: the caller has the directory to itself and
+    /// has looked.
+    fn rename(&self, name: &str, to: &str) -> io::Result<()>;
 }
 
 /// A lock that is held until dropped.
@@ -58,6 +70,11 @@ pub(crate) trait StoredFile: Send + Debug {
     fn append(&mut self, bytes: &[u8]) -> io::Result<usize>;
     /// Reads at an offset without moving anything; 0 at the end.
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Writes at an offset, as much as one system call takes. Only for a file that was opened
+    /// to [replace](Access::Replace) what is in it.
+    fn write_at(&mut self, _: &[u8], _: u64) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// The length now.
     fn length(&self) -> io::Result<u64>;
     /// Cuts the file to `length`.
@@ -65,6 +82,10 @@ pub(crate) trait StoredFile: Send + Debug {
     /// Makes the contents durable. After an error nothing is known about what was written since
     /// the last success, and a later success does not change that.
     fn sync(&mut self) -> io::Result<()>;
+    /// Whether only reading onward is cheap: a step back costs a pass from the beginning.
+    fn is_stream(&self) -> bool {
+        false
+    }
 }
 
 /// Appends until all is taken or the system refuses; how much was taken, and the refusal.
@@ -85,12 +106,23 @@ pub(crate) fn append_all(file: &mut dyn StoredFile, bytes: &[u8]) -> (usize, Opt
 #[derive(Debug)]
 pub(crate) struct Disk {
     directory: PathBuf,
+    /// Whether the directory lies in another one that is ours, and so must be none that a link
+    /// leads to.
+    nested: bool,
 }
 
 impl Disk {
     /// Names the directory; touches nothing.
     pub(crate) fn new(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into() }
+        Self { directory: directory.into(), nested: false }
+    }
+
+    /// The path of a file, unless the directory is not the one it seems to be.
+    fn path(&self, name: &str) -> io::Result<PathBuf> {
+        if self.nested && !fs::symlink_metadata(&self.directory)?.is_dir() {
+            return Err(refused("its directory is not a plain one"));
+        }
+        Ok(self.directory.join(name))
     }
 
     /// A plain file that a person named: links are followed, only reading is possible.
@@ -104,7 +136,7 @@ impl Disk {
         // O_NONBLOCK changes nothing for a plain file; on a pipe planted under a segment's
         // name it turns an endless wait into a refusal.
         options.read(true).mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-        options.append(access == Access::Append);
+        options.append(access == Access::Append).write(access == Access::Replace);
         options
     }
 }
@@ -146,7 +178,7 @@ impl Storage for Disk {
 
     fn names(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
-        for entry in fs::read_dir(&self.directory)? {
+        for entry in fs::read_dir(self.path("")?)? {
             if let Ok(name) = entry?.file_name().into_string() {
                 names.push(name);
             }
@@ -155,18 +187,16 @@ impl Storage for Disk {
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn StoredFile>> {
-        let file =
-            Self::options(Access::Append).create_new(true).open(self.directory.join(name))?;
+        let file = Self::options(Access::Append).create_new(true).open(self.path(name)?)?;
         file.set_permissions(Permissions::from_mode(0o600))?;
         Ok(Box::new(DiskFile { file }))
     }
 
     fn open(&self, name: &str, access: Access) -> io::Result<Box<dyn StoredFile>> {
-        let path = self.directory.join(name);
-        let file = Self::options(access).open(path).map_err(explain_link)?;
+        let file = Self::options(access).open(self.path(name)?).map_err(explain_link)?;
         let file = DiskFile::plain(file)?;
         // A second name would let a write here change a file elsewhere.
-        if access == Access::Append && file.file.metadata()?.nlink() != 1 {
+        if access != Access::Read && file.file.metadata()?.nlink() != 1 {
             return Err(refused("the file has more than one name"));
         }
         Ok(Box::new(file))
@@ -177,7 +207,7 @@ impl Storage for Disk {
     }
 
     fn lock(&self, name: &str, note: &str) -> io::Result<Box<dyn Held>> {
-        let path = self.directory.join(name);
+        let path = self.path(name)?;
         let file = Self::options(Access::Append).create(true).open(path).map_err(explain_link)?;
         let file = DiskFile::plain(file)?.file;
         match file.try_lock() {
@@ -193,7 +223,7 @@ impl Storage for Disk {
     }
 
     fn is_locked(&self, name: &str) -> io::Result<bool> {
-        let file = match Self::options(Access::Read).open(self.directory.join(name)) {
+        let file = match Self::options(Access::Read).open(self.path(name)?) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(explain_link(error)),
@@ -203,6 +233,18 @@ impl Storage for Disk {
             Err(TryLockError::WouldBlock) => Ok(true),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path(name)?)
+    }
+
+    fn rename(&self, name: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path(name)?, self.path(to)?)
+    }
+
+    fn below(&self, name: &str) -> Arc<dyn Storage> {
+        Arc::new(Self { directory: self.directory.join(name), nested: true })
     }
 }
 
@@ -236,6 +278,10 @@ impl StoredFile for DiskFile {
 
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
         self.file.read_at(into, offset)
+    }
+
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        FileExt::write_at(&self.file, bytes, offset)
     }
 
     fn length(&self) -> io::Result<u64> {

@@ -6,7 +6,8 @@
 #![forbid(unsafe_code)]
 
 use super::lines::{Backward, Forward, Line};
-use super::read::{Damage, Entry, JournalReader, Position, Target, entry, is_blank};
+use super::read::{Damage, Entry, JournalReader, Position, Target};
+use super::read::{entry, is_blank, missing_between};
 use super::segment::SegmentNumber;
 use crate::Sequence;
 use crate::store::StoreError;
@@ -126,6 +127,7 @@ impl JournalReader {
             from: None,
             doubted: None,
             looked_again: false,
+            may_miss: false,
             damaged: 0,
             first_damage: None,
         };
@@ -134,6 +136,7 @@ impl JournalReader {
             Start::End => follow.next = self.tail(0)?.next,
             Start::Sequence(from) => {
                 follow.from = Some(from);
+                follow.may_miss = self.target.hides_repeats();
                 if let Some(entry) = self.records_from(from)?.next() {
                     follow.next = entry?.position;
                 }
@@ -161,6 +164,8 @@ pub struct Follow {
     doubted: Option<Position>,
     /// The present segment was read to its end after a newer one had been seen.
     looked_again: bool,
+    /// What is missing before the next record may have been removed.
+    may_miss: bool,
     damaged: u64,
     first_damage: Option<Damage>,
 }
@@ -168,6 +173,10 @@ pub struct Follow {
 impl Follow {
     /// The next record that is written to its end; `None` if there is none yet. May be called
     /// again after either, and after an error.
+    ///
+    /// A segment that is compressed or removed while it is read is read to its end all the same.
+    /// Where segments were removed before the follower came to them, it goes on with the oldest
+    /// record there is, and [`Entry::missing`] says what it did not see.
     ///
     /// # Errors
     ///
@@ -185,7 +194,7 @@ impl Follow {
                 match take(&self.target, line, position) {
                     Ok(entry) => {
                         self.next = next;
-                        if let Some(entry) = entry.filter(|entry| self.is_new(entry)) {
+                        if let Some(entry) = entry.and_then(|entry| self.admit(entry)) {
                             return Ok(Some(entry));
                         }
                     }
@@ -203,8 +212,12 @@ impl Follow {
             } else {
                 match self.turn_page(number)? {
                     Page::Same => return Ok(None),
-                    Page::Next(Some(entry)) if self.is_new(&entry) => return Ok(Some(*entry)),
-                    Page::Next(_) => {}
+                    Page::Next(None) => {}
+                    Page::Next(Some(entry)) => {
+                        if let Some(entry) = self.admit(*entry) {
+                            return Ok(Some(entry));
+                        }
+                    }
                 }
             }
         }
@@ -239,6 +252,8 @@ impl Follow {
         };
         let Some(file) = self.target.open(number)? else { return Ok(None) };
         if number.0 != self.next.segment {
+            // Those before it are gone, or their numbers were never used.
+            self.may_miss = self.target.hides_repeats();
             self.next = Position { segment: number.0, offset: 0 };
         }
         self.looked_again = false;
@@ -250,7 +265,7 @@ impl Follow {
     /// read to its end.
     fn turn_page(&mut self, number: SegmentNumber) -> Result<Page, StoreError> {
         let Some((_, lines)) = &mut self.current else { return Ok(Page::Same) };
-        let newer = self.target.segments()?.iter().any(|other| *other > number);
+        let newer = self.target.listed()?.iter().any(|other| *other > number);
         if !newer {
             let length = lines.length();
             let length =
@@ -283,17 +298,23 @@ impl Follow {
         Ok(Page::Next(left.flatten().map(Box::new)))
     }
 
-    fn is_new(&mut self, entry: &Entry) -> bool {
-        let Some(sequence) = entry.sequence else { return self.from.is_none() };
-        if self.target.hides_repeats() && self.last >= Some(sequence) {
-            return false;
+    /// The entry, if it is one to give out: new, and not before the beginning.
+    fn admit(&mut self, mut entry: Entry) -> Option<Entry> {
+        let Some(sequence) = entry.sequence else { return self.from.is_none().then_some(entry) };
+        let before = self.last;
+        if self.target.hides_repeats() && before >= Some(sequence) {
+            return None;
         }
         self.last = Some(sequence);
         if self.from.is_some_and(|from| sequence < from) {
-            return false;
+            return None;
         }
-        self.from = None;
-        true
+        let asked = self.from.take().map(|from| from.get().saturating_sub(1));
+        if std::mem::take(&mut self.may_miss) {
+            let seen = before.map(Sequence::get).max(asked);
+            entry.missing = seen.and_then(|seen| missing_between(seen, sequence));
+        }
+        Some(entry)
     }
 
     fn note(&mut self, damage: Damage) {

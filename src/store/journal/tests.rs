@@ -2,8 +2,14 @@
 //! the one at which the power goes.
 #![forbid(unsafe_code)]
 
+mod checkpoints;
 mod history;
+mod kept;
+mod listing;
+#[cfg(feature = "zstd")]
+mod packing;
 mod planting;
+mod retained;
 mod rng;
 mod sim;
 mod stress;

@@ -36,7 +36,8 @@ pub struct Verification {
     /// Bytes at the ends of segments that were not written to their end. The line that a living
     /// writer is just writing is not among them.
     pub torn_bytes: u64,
-    /// Sequences that are missing between two that are there.
+    /// Sequences that are missing between two that are there. What retention removes while this
+    /// goes on is no gap.
     pub gaps: Vec<SequenceRange>,
     /// Records whose sequence does not rise above the one before. Readers of a journal hide them.
     pub duplicates: u64,
@@ -67,7 +68,7 @@ impl Verification {
 pub struct JournalStats {
     /// Records, each counted once.
     pub events: u64,
-    /// Bytes of all segments.
+    /// Bytes of all segments; of compressed ones those that they hold.
     pub bytes: u64,
     /// Segments.
     pub segments: u64,
@@ -100,6 +101,8 @@ impl JournalReader {
         let mut last: Option<Sequence> = None;
         // Whether the segment has had a sequence above all before it.
         let mut rising_in = None;
+        // How many segments were removed under its hands.
+        let mut gone = 0;
         let mut walk = Walk::new(self.target.clone(), self.target.segments()?);
         while walk.advance()? {
             let (segment, is_last) = walk.segment().unzip();
@@ -126,13 +129,14 @@ impl JournalReader {
                 _ => found.unchecked += 1,
             }
             let Some(sequence) = record.sequence else { continue };
+            let after_removal = std::mem::replace(&mut gone, walk.gone) < gone;
             match last {
                 Some(last) if sequence <= last => {
                     found.duplicates += 1;
                     found.rewritten += u64::from(rising_in != segment);
                     continue;
                 }
-                Some(last) if sequence.get() > last.get() + 1 => {
+                Some(last) if sequence.get() > last.get() + 1 && !after_removal => {
                     let from = Sequence::new(last.get() + 1);
                     found.gaps.push(SequenceRange { from, to: Sequence::new(sequence.get() - 1) });
                 }

@@ -141,6 +141,15 @@ impl Writer {
         Watermarks { written: mark(self.written), durable: mark(self.durable) }
     }
 
+    /// Segments below this number are sealed: the writer will never touch them again.
+    pub(super) fn sealed_below(&self) -> u64 {
+        let active = self.active.as_ref().map_or(self.next, |active| active.number.0);
+        if planted(Bug::ActiveIsSealed) {
+            return self.next;
+        }
+        self.finished.iter().fold(active, |least, finished| least.min(finished.number.0))
+    }
+
     /// What the policy can say of a record at most.
     pub(super) fn promises(&self) -> Level {
         if self.options.fsync == Fsync::Never { Level::Written } else { Level::Durable }

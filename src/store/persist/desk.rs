@@ -12,7 +12,7 @@ use std::{error, fmt};
 
 use super::waiting::{Ticket, Waiting};
 use crate::event::Event;
-use crate::store::{Level, ReceiptError, StoreError, Watermarks};
+use crate::store::{Level, ReceiptError, StoreError, Upkeep, UpkeepStats, Watermarks};
 use crate::{Bus, Gap, Sequence, Shared, WeakBus};
 
 /// What a persistence has done so far.
@@ -36,6 +36,9 @@ pub struct PersistStats {
     pub degraded: Option<StoreError>,
     /// Whether the thread has ended.
     pub ended: bool,
+    /// What the store did on its own with what it has: removed, compressed. True at the moment of
+    /// asking.
+    pub upkeep: UpkeepStats,
 }
 
 /// How a persistence ended.
@@ -128,11 +131,18 @@ pub(super) struct Desk {
     others: Condvar,
     /// The bus that is the source, if one is.
     bus: OnceLock<WeakBus<Shared<Event>>>,
+    /// The store's own work.
+    upkeep: Upkeep,
 }
 
 impl Desk {
-    /// For a store that is so far, ends there, and promises so much.
-    pub(super) fn new(watermarks: Watermarks, last: Option<Sequence>, promised: Level) -> Self {
+    /// For a store that is so far, ends there, promises so much, and does so on its own.
+    pub(super) fn new(
+        watermarks: Watermarks,
+        last: Option<Sequence>,
+        promised: Level,
+        upkeep: Upkeep,
+    ) -> Self {
         let state = State {
             rung: false,
             listening: false,
@@ -151,6 +161,7 @@ impl Desk {
             actor: Condvar::new(),
             others: Condvar::new(),
             bus: OnceLock::new(),
+            upkeep,
         }
     }
 
@@ -169,7 +180,13 @@ impl Desk {
     }
 
     pub(super) fn stats(&self) -> PersistStats {
-        self.state().stats.clone()
+        let stats = self.state().stats.clone();
+        PersistStats { upkeep: self.upkeep.stats(), ..stats }
+    }
+
+    /// What the store did on its own.
+    pub(super) fn upkeep(&self) -> UpkeepStats {
+        self.upkeep.stats()
     }
 
     pub(super) fn flush(&self, upto: Sequence, timeout: Duration) -> Result<(), FlushError> {
@@ -242,7 +259,7 @@ impl Desk {
         PersistReport {
             unwritten: state.stats.held,
             complete: state.complete && state.stats.ended,
-            stats: state.stats.clone(),
+            stats: PersistStats { upkeep: self.upkeep.stats(), ..state.stats.clone() },
         }
     }
 

@@ -1,8 +1,7 @@
 //! The matches of a query, in order, while other threads look for more.
 #![forbid(unsafe_code)]
 
-use std::collections::VecDeque;
-use std::io;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
@@ -13,7 +12,6 @@ use super::{Order, Query};
 use crate::Sequence;
 use crate::store::journal::read::{Damage, Position, Target};
 use crate::store::journal::segment::SegmentNumber;
-use crate::store::journal::storage::Access;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// An event that matches.
@@ -52,6 +50,8 @@ pub struct Matches {
     last: Option<Sequence>,
     damaged: u64,
     first_damage: Option<Damage>,
+    /// Segments that were removed before they were searched to their end.
+    gone: BTreeSet<SegmentNumber>,
     done: u64,
     total: u64,
     pool: ThreadPool,
@@ -62,13 +62,17 @@ impl Matches {
         let Query { selection, order, limit, group, keeps_lines } = query;
         let mut ranges = VecDeque::new();
         let mut total = 0;
+        let mut gone = BTreeSet::new();
         for segment in target.segments()? {
-            let Some(file) = target.open(segment)? else { continue };
+            let Some(file) = target.open(segment)? else {
+                gone.insert(segment);
+                continue;
+            };
             let length = file.length();
             let length = length.map_err(|error| target.failed("look at", Some(segment), error))?;
             total += length;
             // Who comes from the front need not unpack it once a range.
-            let whole = order == Order::Ascending && is_packed(&target, segment);
+            let whole = order == Order::Ascending && file.is_stream();
             let step = if whole { length } else { RANGE };
             let mut from = 0;
             while from < length {
@@ -107,6 +111,7 @@ impl Matches {
             last: None,
             damaged: 0,
             first_damage: None,
+            gone,
             done: 0,
             total,
             pool,
@@ -163,6 +168,13 @@ impl Matches {
         self.first_damage.as_ref()
     }
 
+    /// Segments so far that were there when the search began and that retention removed before
+    /// they were searched: what may have matched in them is not among the matches.
+    #[must_use]
+    pub fn gone(&self) -> u64 {
+        self.gone.len() as u64
+    }
+
     /// How many bytes of the journal were gone through, and how many there are.
     #[must_use]
     pub fn progress(&self) -> (u64, u64) {
@@ -191,6 +203,7 @@ impl Matches {
         let findings = findings.inspect_err(|_| self.stop())?;
         self.done += findings.bytes;
         self.damaged += findings.damaged;
+        self.gone.extend(findings.gone);
         if self.first_damage.is_none() {
             self.first_damage.clone_from(&findings.first_damage);
         }
@@ -237,11 +250,4 @@ impl Matches {
         }
         repeated
     }
-}
-
-/// Whether only the compressed segment is there.
-fn is_packed(target: &Target, number: SegmentNumber) -> bool {
-    let Target::Directory(storage) = target else { return false };
-    let opened = storage.open(&number.file_name(), Access::Read);
-    opened.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }

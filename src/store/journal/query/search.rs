@@ -46,6 +46,8 @@ pub(super) struct Findings {
     pub(super) matches: Vec<Hit>,
     pub(super) damaged: u64,
     pub(super) first_damage: Option<Damage>,
+    /// The segment, if it was removed before it was searched.
+    pub(super) gone: Option<SegmentNumber>,
     /// How many bytes were gone through.
     pub(super) bytes: u64,
 }
@@ -63,7 +65,7 @@ pub(super) struct Hit {
 
 impl Search {
     /// Goes through a range and gives out what it finds, a part after the other, until nobody
-    /// wants it any more. Nothing is found in a segment that is gone.
+    /// wants it any more. Nothing is found in a segment that is gone, which is told.
     pub(super) fn range(
         &self,
         range: Range,
@@ -85,6 +87,8 @@ impl Search {
                     }
                 }
             }
+        } else {
+            findings.gone = Some(range.segment);
         }
         findings.bytes = range.to - told;
         give(findings);

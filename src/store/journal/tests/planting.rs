@@ -14,12 +14,13 @@ use std::time::{Duration, Instant};
 /// Within how many histories a bug is found.
 const SEARCH: u64 = 20_000;
 
-/// The first history in which the bug shows, and how.
-fn search(bug: Option<Bug>) -> Option<(u64, String)> {
+/// The first history in which the bug shows, and how. Bugs of what looks after sealed segments show
+/// in lives that do.
+fn search(bug: Option<Bug>, looks_after: bool) -> Option<(u64, String)> {
     plant(bug);
     let found = (1..=SEARCH).find_map(|seed| {
         // A debug assertion finds a bug as well as a comparison does.
-        match catch_unwind(AssertUnwindSafe(|| history::run(seed))) {
+        match catch_unwind(AssertUnwindSafe(|| history::run(seed, looks_after))) {
             Ok(verdict) => verdict.err().map(|broken| (seed, broken)),
             Err(_) => Some((seed, "a panic".to_owned())),
         }
@@ -29,16 +30,17 @@ fn search(bug: Option<Bug>) -> Option<(u64, String)> {
 }
 
 macro_rules! finds {
-    ($($name:ident: $bug:ident,)+) => {
+    ($looks_after:literal: $($name:ident: $bug:ident,)+) => {
         $(#[test]
         fn $name() {
-            let (seed, broken) = search(Some(Bug::$bug)).expect("a history that shows the bug");
+            let found = search(Some(Bug::$bug), $looks_after);
+            let (seed, broken) = found.expect("a history that shows the bug");
             println!("{:?} shows in history {seed}: {broken}", Bug::$bug);
         })+
     };
 }
 
-finds! {
+finds! { false:
     a_record_that_counts_as_written_before_it_is_is_found: WrittenBeforeWrite,
     a_record_that_counts_as_durable_without_a_sync_is_found: DurableWithoutSync,
     a_directory_that_is_not_synced_is_found: NoDirectorySync,
@@ -53,13 +55,23 @@ finds! {
     a_sequence_used_again_after_a_restart_is_found: SequenceUsedAgain,
 }
 
-/// Whether `holds` fails once the bug is planted, and did not before.
-fn shows(bug: Bug, holds: impl Fn() -> bool) -> bool {
-    let sound = holds();
+finds! { true:
+    a_segment_looked_after_while_it_is_written_is_found: ActiveIsSealed,
+    the_last_sealed_segment_removed_is_found: NothingStays,
+    what_a_consumer_needs_removed_is_found: ConsumerIgnored,
+}
+
+/// What `run` gives with the bug planted.
+pub(super) fn with<T>(bug: Bug, run: impl FnOnce() -> T) -> T {
     plant(Some(bug));
-    let planted = holds();
+    let ran = run();
     plant(None);
-    sound && !planted
+    ran
+}
+
+/// Whether `holds` fails once the bug is planted, and did not before.
+pub(super) fn shows(bug: Bug, holds: impl Fn() -> bool) -> bool {
+    holds() && !with(bug, holds)
 }
 
 #[test]

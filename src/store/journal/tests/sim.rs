@@ -22,11 +22,14 @@ pub(super) enum Call {
     Open,
     SyncDirectory,
     Append,
+    Write,
     Read,
     Length,
     Cut,
     Sync,
     Lock,
+    Remove,
+    Rename,
 }
 
 /// What the disk does instead of a call.
@@ -39,7 +42,7 @@ pub(super) enum Fault {
     Error(i32),
     /// An append takes this many bytes, and the one after it fails.
     Short(usize),
-    /// The process dies: an append takes this many bytes, any other call nothing, and no later
+    /// The process dies: a write takes this many bytes, any other call nothing, and no later
     /// call does anything.
     Dies(usize),
 }
@@ -72,7 +75,14 @@ impl Inode {
     fn append(&mut self, bytes: &[u8]) {
         let from = self.bytes.len();
         self.bytes.extend_from_slice(bytes);
-        self.dirty.extend((from..self.bytes.len()).map(|at| at / PAGE));
+        self.dirty.extend(from / PAGE..self.bytes.len().div_ceil(PAGE));
+    }
+
+    fn write(&mut self, bytes: &[u8], offset: usize) {
+        let end = offset + bytes.len();
+        self.bytes.resize(self.bytes.len().max(end), 0);
+        self.bytes[offset..end].copy_from_slice(bytes);
+        self.dirty.extend(offset / PAGE..end.div_ceil(PAGE));
     }
 
     fn cut(&mut self, length: usize) {
@@ -161,9 +171,9 @@ pub(super) enum Cut<'r> {
 #[derive(Default)]
 pub(super) struct Ground {
     pub(super) files: BTreeMap<String, Arc<Mutex<Inode>>>,
-    /// Names that survive a power cut.
-    named: BTreeSet<String>,
-    locked: bool,
+    /// The names that survive a power cut, and what they name then.
+    named: BTreeMap<String, Arc<Mutex<Inode>>>,
+    locked: BTreeSet<String>,
     dead: bool,
     calls: usize,
     plan: Option<Plan>,
@@ -174,8 +184,13 @@ pub(super) struct Ground {
     pub(super) read_bytes: u64,
 }
 
+/// The disk, seen from one directory.
 #[derive(Clone, Default)]
-pub(super) struct SimFs(Arc<Mutex<Ground>>);
+pub(super) struct SimFs {
+    ground: Arc<Mutex<Ground>>,
+    /// What the names of this directory's files begin with: empty for the first one.
+    path: String,
+}
 
 impl fmt::Debug for SimFs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -193,7 +208,7 @@ impl SimFs {
 
     pub(super) fn ground(&self) -> MutexGuard<'_, Ground> {
         // A failing assertion may hold it; the lock file is given back all the same.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ground.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn plan(&self, plan: impl FnMut(usize, Call) -> Fault + Send + 'static) {
@@ -216,7 +231,7 @@ impl SimFs {
     pub(super) fn revive(&self) {
         let mut ground = self.ground();
         ground.dead = false;
-        ground.locked = false;
+        ground.locked.clear();
         ground.fail_next_append = false;
     }
 
@@ -254,7 +269,8 @@ impl SimFs {
             }
             Fault::Dies(_) => {
                 ground.dead = true;
-                if call == Call::Append { Ok(fault) } else { Err(gone()) }
+                let written = matches!(call, Call::Append | Call::Write);
+                if written { Ok(fault) } else { Err(gone()) }
             }
             _ => Ok(Fault::None),
         };
@@ -272,7 +288,7 @@ impl SimFs {
         let mut ground = self.ground();
         let inode = Arc::clone(ground.files.entry(name.to_owned()).or_default());
         inode.lock().expect("no panic under the lock").set(bytes);
-        ground.named.insert(name.to_owned());
+        ground.named.insert(name.to_owned(), inode);
     }
 
     /// What is in a file; nothing if there is none.
@@ -303,17 +319,20 @@ impl SimFs {
         let mut after = survivor.ground();
         after.failed_sync = ground.failed_sync;
         after.chance.clone_from(&ground.chance);
-        for (name, inode) in &ground.files {
-            let inode = inode.lock().expect("no panic under the lock");
-            let survives = match &mut cut {
+        let names: BTreeSet<_> = ground.files.keys().chain(ground.named.keys()).collect();
+        for name in names {
+            // What no sync covered may have reached the disk or not: a name that came, one that
+            // went, each of a rename's two.
+            let reached = match &mut cut {
                 Cut::Keep(_) => false,
                 Cut::Chance(rng) => rng.one_in(2),
             };
-            let named = survives || ground.named.contains(name);
-            if named {
-                let inode = inode.after_power_cut(&mut cut);
-                after.files.insert(name.clone(), Arc::new(Mutex::new(inode)));
-                after.named.insert(name.clone());
+            let left = if reached { ground.files.get(name) } else { ground.named.get(name) };
+            if let Some(inode) = left {
+                let inode = inode.lock().expect("no panic under the lock");
+                let inode = Arc::new(Mutex::new(inode.after_power_cut(&mut cut)));
+                after.files.insert(name.clone(), Arc::clone(&inode));
+                after.named.insert(name.clone(), inode);
             }
         }
         drop(after);
@@ -333,51 +352,80 @@ impl Storage for SimFs {
     }
     fn names(&self) -> io::Result<Vec<String>> {
         self.ask(Call::Names)?;
-        Ok(self.ground().files.keys().cloned().collect())
+        let ground = self.ground();
+        let own = ground.files.keys().filter_map(|name| name.strip_prefix(&self.path));
+        Ok(own.filter(|name| !name.contains('/')).map(str::to_owned).collect())
     }
     fn create(&self, name: &str) -> io::Result<Box<dyn StoredFile>> {
         self.ask(Call::Create)?;
-        let mut ground = self.ground();
-        if ground.files.contains_key(name) {
+        let (name, mut ground) = (self.path.clone() + name, self.ground());
+        if ground.files.contains_key(&name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         let inode = Arc::<Mutex<Inode>>::default();
-        ground.files.insert(name.to_owned(), Arc::clone(&inode));
+        ground.files.insert(name, Arc::clone(&inode));
         Ok(Box::new(SimFile { disk: self.clone(), inode }))
     }
     fn open(&self, name: &str, _: Access) -> io::Result<Box<dyn StoredFile>> {
         self.ask(Call::Open)?;
-        let found = self.ground().files.get(name).cloned();
+        let found = self.ground().files.get(&(self.path.clone() + name)).cloned();
         let inode = found.ok_or(io::ErrorKind::NotFound)?;
         Ok(Box::new(SimFile { disk: self.clone(), inode }))
     }
     fn sync_directory(&self) -> io::Result<()> {
         self.ask(Call::SyncDirectory)?;
         let mut ground = self.ground();
-        ground.named = ground.files.keys().cloned().collect();
+        let Ground { files, named, .. } = &mut *ground;
+        let own =
+            |name: &String| name.strip_prefix(&self.path).is_some_and(|name| !name.contains('/'));
+        named.retain(|name, _| !own(name));
+        let files = files.iter().filter(|(name, _)| own(name));
+        named.extend(files.map(|(name, inode)| (name.clone(), Arc::clone(inode))));
         Ok(())
     }
     fn lock(&self, name: &str, _: &str) -> io::Result<Box<dyn Held>> {
-        assert_eq!(name, LOCK);
+        assert!(!self.path.is_empty() || name == LOCK);
         self.ask(Call::Lock)?;
-        if std::mem::replace(&mut self.ground().locked, true) {
+        let name = self.path.clone() + name;
+        if !self.ground().locked.insert(name.clone()) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        Ok(Box::new(SimLock(self.clone())))
+        Ok(Box::new(SimLock { disk: self.clone(), name }))
     }
-    fn is_locked(&self, _: &str) -> io::Result<bool> {
-        Ok(self.ground().locked)
+    fn is_locked(&self, name: &str) -> io::Result<bool> {
+        Ok(self.ground().locked.contains(&(self.path.clone() + name)))
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.ask(Call::Remove)?;
+        let removed = self.ground().files.remove(&(self.path.clone() + name));
+        removed.map(drop).ok_or(io::ErrorKind::NotFound.into())
+    }
+    fn rename(&self, name: &str, to: &str) -> io::Result<()> {
+        self.ask(Call::Rename)?;
+        let (name, to) = (self.path.clone() + name, self.path.clone() + to);
+        let mut ground = self.ground();
+        assert!(!ground.files.contains_key(&to), "{to} is there already");
+        let inode = ground.files.remove(&name).ok_or(io::ErrorKind::NotFound)?;
+        ground.files.insert(to, inode);
+        Ok(())
+    }
+    fn below(&self, name: &str) -> Arc<dyn Storage> {
+        let path = format!("{}{name}/", self.path);
+        Arc::new(Self { ground: Arc::clone(&self.ground), path })
     }
 }
 
 #[derive(Debug)]
-struct SimLock(SimFs);
+struct SimLock {
+    disk: SimFs,
+    name: String,
+}
 
 impl Held for SimLock {}
 
 impl Drop for SimLock {
     fn drop(&mut self) {
-        self.0.ground().locked = false;
+        self.disk.ground().locked.remove(&self.name);
     }
 }
 
@@ -401,6 +449,18 @@ impl StoredFile for SimFile {
             _ => bytes.len(),
         };
         self.inode().append(&bytes[..taken]);
+        match fault {
+            Fault::Dies(_) => Err(io::Error::other("the process is dead")),
+            _ => Ok(taken),
+        }
+    }
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        let fault = self.disk.ask(Call::Write)?;
+        let taken = match fault {
+            Fault::Dies(most) => most.min(bytes.len()),
+            _ => bytes.len(),
+        };
+        self.inode().write(&bytes[..taken], usize::try_from(offset).expect("small"));
         match fault {
             Fault::Dies(_) => Err(io::Error::other("the process is dead")),
             _ => Ok(taken),

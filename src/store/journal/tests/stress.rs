@@ -4,7 +4,7 @@
 mod damage;
 mod model;
 
-use super::history;
+use super::{checkpoints, history};
 
 /// `RINGPOST_HISTORIES` and `RINGPOST_SEED` choose others (`ci/crash.sh`).
 fn setting(name: &str, otherwise: u64) -> u64 {
@@ -16,8 +16,17 @@ fn no_history_of_faults_deaths_and_power_cuts_breaks_a_promise() {
     let (count, first) = (setting("RINGPOST_HISTORIES", 100_000), setting("RINGPOST_SEED", 1));
     println!("{count} histories from seed {first} on");
     for seed in first..first + count {
-        if let Err(broken) = history::run(seed) {
+        if let Err(broken) = history::run(seed, seed.is_multiple_of(2)) {
             panic!("{broken}\nrepeat it: RINGPOST_SEED={seed} RINGPOST_HISTORIES=1 ci/crash.sh");
         }
+    }
+}
+
+#[test]
+fn no_life_of_a_checkpoint_takes_back_what_was_stored() {
+    let (count, first) = (setting("RINGPOST_HISTORIES", 20_000), setting("RINGPOST_SEED", 1));
+    for seed in first..first + count {
+        let holds = checkpoints::histories_hold(std::iter::once(seed));
+        assert!(holds, "repeat it: RINGPOST_SEED={seed} RINGPOST_HISTORIES=1 ci/crash.sh");
     }
 }

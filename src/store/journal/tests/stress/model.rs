@@ -17,6 +17,8 @@ fn op() -> impl Strategy<Value = Op> {
         Kind::Sync,
         Kind::SyncDirectory,
         Kind::Cut,
+        Kind::Remove,
+        Kind::Rename,
     ]);
     let way = prop_oneof![
         2 => select(ERRORS.to_vec()).prop_map(Way::Error),
@@ -28,6 +30,8 @@ fn op() -> impl Strategy<Value = Op> {
         8 => (1..6_u8, 0..120_u8).prop_map(|(records, bytes)| Op::Append { records, bytes }),
         2 => Just(Op::Flush),
         1 => Just(Op::Tend),
+        2 => Just(Op::Keep),
+        1 => any::<u8>().prop_map(Op::Acknowledge),
         2 => Just(Op::WriteBack),
         1 => Just(Op::Heal),
         3 => (0..8_u8, 1..8_u8, kind, way)
@@ -38,7 +42,7 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 fn live(seed: u64, policy: Fsync, segment_bytes: u16, ops: &[Op]) -> Verdict {
-    let mut world = World::new(seed, policy, segment_bytes)?;
+    let mut world = World::new(seed, policy, segment_bytes, true)?;
     ops.iter().try_for_each(|op| world.apply(*op))?;
     world.finish()
 }
@@ -67,6 +71,9 @@ fn script(policy: Fsync) -> Vec<Op> {
             ops.push(Op::Append { records: 2, bytes: step * 5 });
             if step % 6 == 5 {
                 ops.push(Op::Flush);
+            }
+            if step % 7 == 6 {
+                ops.push(Op::Keep);
             }
         }
         if half == 0 {
