@@ -112,6 +112,11 @@ mod directory;
 mod faults;
 mod log;
 mod pool;
+#[cfg(not(target_arch = "x86_64"))]
+#[path = "no_prefetch.rs"]
+mod prefetch;
+#[cfg(target_arch = "x86_64")]
+mod prefetch;
 pub(crate) mod queue;
 mod reader;
 mod shared;
@@ -119,6 +124,7 @@ mod slot;
 mod writer;
 
 pub(crate) use log::Log;
+pub(crate) use prefetch::prefetch;
 pub(crate) use reader::{Next, Reader};
 pub use shared::{Shared, Shares};
 pub(crate) use writer::{Pen, Refused, Writer};

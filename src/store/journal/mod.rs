@@ -10,6 +10,7 @@
 //! `planted` has the bugs that the tests must find.
 #![forbid(unsafe_code)]
 
+mod encoded;
 mod lines;
 mod lock;
 #[cfg(feature = "zstd")]
@@ -46,15 +47,15 @@ pub use verify::{JournalStats, SequenceRange, Verification};
 #[cfg(feature = "tail")]
 pub use watch::Watch;
 
-use self::lines::LONGEST;
+use self::encoded::Encoded;
 use self::lock::WriterLock;
 use self::planted::{Bug, planted};
 use self::segment::SegmentNumber;
 use self::storage::{Disk, Storage};
-use self::writer::{Encoded, Writer};
-use super::{Archive, Level, Record, Scan, Store, StoreError, StoreErrorKind, Watermarks};
+use self::writer::Writer;
+use super::{Archive, Level, Record, Scan, Store, StoreError, Watermarks};
 use crate::Sequence;
-use crate::event::json::encode_record;
+use crate::event::Event;
 use crate::ring::Shared;
 
 /// When a journal syncs what it wrote to the disk.
@@ -185,6 +186,8 @@ pub struct Journal {
     writer: Writer,
     /// Kept for its room.
     encoded: Encoded,
+    /// Lines that wait for the next append.
+    staged: Encoded,
     _lock: WriterLock,
 }
 
@@ -218,8 +221,8 @@ impl Journal {
         if syncs {
             writer.all_is_durable();
         }
-        let encoded = Encoded::default();
-        Ok(Self { storage, recovery: resume.recovery, writer, encoded, _lock: lock })
+        let (encoded, staged) = (Encoded::default(), Encoded::default());
+        Ok(Self { storage, recovery: resume.recovery, writer, encoded, staged, _lock: lock })
     }
 
     /// What was found and mended when it was opened.
@@ -239,16 +242,23 @@ impl Store for Journal {
     fn append(&mut self, batch: &[Record]) -> Result<(), StoreError> {
         self.encoded.clear();
         for record in batch {
-            let start = self.encoded.bytes.len();
-            encode_record(&record.event, record.sequence, &mut self.encoded.bytes);
-            let length = self.encoded.bytes.len() - start;
-            if length > LONGEST {
-                let attempt = format!("append sequence {} of {length} bytes", record.sequence);
-                return Err(StoreError::new(StoreErrorKind::TooLarge, attempt));
-            }
-            self.encoded.end_line(record.sequence);
+            self.encoded.push(record.sequence, &record.event)?;
         }
-        self.writer.append(&self.encoded)
+        self.writer.append(self.encoded.lines())
+    }
+
+    fn stage(
+        &mut self,
+        sequence: Sequence,
+        event: &Shared<Event>,
+    ) -> Result<Option<usize>, StoreError> {
+        self.staged.push(sequence, event).map(Some)
+    }
+
+    fn append_staged(&mut self) -> Result<(), StoreError> {
+        self.writer.append(self.staged.lines())?;
+        self.staged.clear();
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), StoreError> {
