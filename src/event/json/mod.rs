@@ -17,7 +17,7 @@ pub(crate) mod decode;
 pub(crate) mod encode;
 #[cfg(all(feature = "query", unix))]
 pub(crate) mod outline;
-pub(crate) mod record;
+mod record;
 pub(crate) mod scan;
 
 pub use batch::{BatchError, Elements};

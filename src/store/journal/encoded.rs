@@ -1,28 +1,23 @@
 //! Records as the lines they will be in a file.
 //!
 //! Filled by the [`Journal`](super::Journal), one line a record, and written by its writer as it
-//! is. Checksums come last: see [`encode_unsummed`].
+//! is.
 #![forbid(unsafe_code)]
 
 use super::lines::LONGEST;
 use crate::Sequence;
 use crate::event::Event;
-use crate::event::json::record::{encode_unsummed, write_sum};
+use crate::event::json::encode_record;
 use crate::store::{StoreError, StoreErrorKind};
-
-/// Lines that get their checksums together: they are still in the nearest cache by then.
-const TOGETHER: usize = 16;
 
 /// Encoded lines, each ending in a newline, with rising sequences.
 #[derive(Debug, Default)]
 pub(super) struct Encoded {
     bytes: Vec<u8>,
     ends: Vec<(usize, u64)>,
-    /// Lines that have their checksums.
-    summed: usize,
 }
 
-/// The same when every line has its checksum.
+/// The same, lent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lines<'a> {
     pub(super) bytes: &'a [u8],
@@ -34,7 +29,6 @@ impl Encoded {
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
-        self.summed = 0;
     }
 
     /// Adds a record's line, and returns its length.
@@ -45,7 +39,7 @@ impl Encoded {
     #[inline]
     pub(super) fn push(&mut self, sequence: Sequence, event: &Event) -> Result<usize, StoreError> {
         let start = self.bytes.len();
-        encode_unsummed(event, sequence, &mut self.bytes);
+        encode_record(event, sequence, &mut self.bytes);
         let length = self.bytes.len() - start;
         if length > LONGEST {
             self.bytes.truncate(start);
@@ -53,25 +47,12 @@ impl Encoded {
             return Err(StoreError::new(StoreErrorKind::TooLarge, attempt));
         }
         self.ends.push((self.bytes.len(), sequence.get()));
-        if self.ends.len() - self.summed >= TOGETHER {
-            self.sum();
-        }
         Ok(length)
     }
 
-    /// All lines, whole.
-    pub(super) fn lines(&mut self) -> Lines<'_> {
-        self.sum();
+    /// All lines.
+    pub(super) fn lines(&self) -> Lines<'_> {
         Lines { bytes: &self.bytes, ends: &self.ends }
-    }
-
-    fn sum(&mut self) {
-        let lines = Lines { bytes: &[], ends: &self.ends };
-        for line in self.summed..self.ends.len() {
-            let whole = lines.start(line)..self.ends[line].0;
-            write_sum(self.bytes.get_mut(whole).unwrap_or_default());
-        }
-        self.summed = self.ends.len();
     }
 }
 
@@ -85,22 +66,7 @@ impl Lines<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::json::{Checksum, checksum, encode_record};
-
-    #[test]
-    fn lines_have_the_checksums_that_they_would_have_one_by_one() {
-        let event = Event::builder("a.b").id("1").source("s").json(&7).build().unwrap();
-        let (mut encoded, mut one_by_one) = (Encoded::default(), Vec::new());
-        for count in [1, TOGETHER - 1, TOGETHER, 3 * TOGETHER + 1] {
-            encoded.clear();
-            one_by_one.clear();
-            for number in 1..=count as u64 {
-                encoded.push(Sequence::new(number), &event).unwrap();
-                encode_record(&event, Sequence::new(number), &mut one_by_one);
-            }
-            assert_eq!(encoded.lines().bytes, one_by_one, "{count}");
-        }
-    }
+    use crate::event::json::{Checksum, checksum};
 
     #[test]
     fn a_line_that_is_too_long_leaves_no_trace() {
