@@ -30,5 +30,5 @@ fn store(journal: Journal, count: usize, events: impl Iterator<Item = Shared<Eve
         bus.publish(event).expect("the journal keeps up");
     }
     let last = Sequence::new(count as u64);
-    persistence.written(last).wait(LONG).expect("it is written");
+    let _receipt = persistence.written(last).wait(LONG).expect("it is written");
 }
