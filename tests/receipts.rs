@@ -293,11 +293,21 @@ async fn tasks_wait_for_receipts_without_holding_their_thread() {
 }
 
 /// A source with holes and losses.
-struct Holed(Vec<Taken>);
+struct Holed {
+    next: Vec<Result<Record, Gap>>,
+    lent: Option<Record>,
+}
 
 impl Source for Holed {
-    fn poll_next(&mut self, _: &mut Context<'_>) -> Poll<Taken> {
-        Poll::Ready(self.0.pop().unwrap_or(Taken::Closed))
+    fn poll_next(&mut self, _: &mut Context<'_>) -> Poll<Taken<'_>> {
+        Poll::Ready(match self.next.pop() {
+            Some(Ok(record)) => {
+                let lent = self.lent.insert(record);
+                Taken::Record(lent.sequence, &lent.event)
+            }
+            Some(Err(gap)) => Taken::Gap(gap),
+            None => Taken::Closed,
+        })
     }
     fn acknowledge(&mut self) {}
 }
@@ -306,10 +316,10 @@ impl Source for Holed {
 fn what_a_source_left_out_or_lost_has_no_receipt() {
     let record = |number| {
         let event = Shared::new(event(number));
-        Taken::Record(Record { sequence: sequence(number), event })
+        Ok(Record { sequence: sequence(number), event })
     };
     let gap = Gap { from: sequence(8), to: sequence(9), count: 2, reason: DropReason::Lapped };
-    let source = Holed(vec![record(10), Taken::Gap(gap), record(7), record(5)]);
+    let source = Holed { next: vec![record(10), Err(gap), record(7), record(5)], lent: None };
     let persistence = Persistence::start(MemoryStore::new(), source, PersistOptions::default());
     let persistence = persistence.expect("started");
     for stored in [5, 7, 10] {

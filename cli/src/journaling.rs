@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
-use ringpost::event::Timestamp;
+use ringpost::event::{Event, Timestamp};
 use ringpost::store::journal::{Journal, JournalOptions, Recovery};
 #[cfg(feature = "redis")]
 use ringpost::store::redis::{RedisOptions, RedisStore, RedisUrl};
@@ -17,7 +17,7 @@ use ringpost::store::{
     Level, MemoryStore, PersistOptions, PersistReport, PersistStats, Persistence, Record, Scan,
     Store, StoreError, StoreErrorKind, StoreUrl, Trouble, Upkeep, Watermarks,
 };
-use ringpost::{EventBus, Sequence};
+use ringpost::{EventBus, Sequence, Shared};
 
 use crate::console::{Console, grouped};
 use crate::exit::Failure;
@@ -72,7 +72,9 @@ impl Ready {
             _ => return Err(not_built_in()),
         };
         let latencies = Arc::new(Mutex::new(Latencies::new()));
-        let store = Timed { store, latencies: Arc::clone(&latencies), finishes: None };
+        let latencies_of_store = Arc::clone(&latencies);
+        let store =
+            Timed { store, latencies: latencies_of_store, staged: Vec::new(), finishes: None };
         Ok(Self { store, latencies, damaged })
     }
 
@@ -236,6 +238,8 @@ fn tell_trouble(trouble: &Trouble, console: &Console) {
 struct Timed {
     store: Box<dyn Store>,
     latencies: Arc<Mutex<Latencies>>,
+    /// When the records were published that the store has staged.
+    staged: Vec<Option<Timestamp>>,
     /// Who may end the wait for its own work, and how long that may last.
     finishes: Option<(Interrupt, Duration)>,
 }
@@ -258,12 +262,39 @@ impl Drop for Timed {
     }
 }
 
+impl Timed {
+    fn note(&self, published: impl Iterator<Item = Option<Timestamp>>) {
+        let now = Timestamp::now();
+        let mut latencies = self.latencies.lock().unwrap_or_else(PoisonError::into_inner);
+        published.for_each(|published| latencies.add_since_publish(published, now));
+    }
+}
+
 impl Store for Timed {
     fn append(&mut self, batch: &[Record]) -> Result<(), StoreError> {
         self.store.append(batch)?;
-        let now = Timestamp::now();
-        let mut latencies = self.latencies.lock().unwrap_or_else(PoisonError::into_inner);
-        batch.iter().for_each(|record| latencies.add_since_publish(&record.event, now));
+        self.note(batch.iter().map(|record| record.event.recorded_at()));
+        Ok(())
+    }
+
+    fn stage(
+        &mut self,
+        sequence: Sequence,
+        event: &Shared<Event>,
+    ) -> Result<Option<usize>, StoreError> {
+        let staged = self.store.stage(sequence, event)?;
+        if staged.is_some() {
+            self.staged.push(event.recorded_at());
+        }
+        Ok(staged)
+    }
+
+    fn append_staged(&mut self) -> Result<(), StoreError> {
+        self.store.append_staged()?;
+        let staged = std::mem::take(&mut self.staged);
+        self.note(staged.iter().copied());
+        self.staged = staged;
+        self.staged.clear();
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use hdrhistogram::Histogram;
-use ringpost::event::{Event, Timestamp};
+use ringpost::event::Timestamp;
 use serde::Serialize;
 
 /// Nanoseconds, counted.
@@ -33,8 +33,8 @@ impl Latencies {
     }
 
     /// Counts how long ago, seen from `now`, the bus took an event.
-    pub(crate) fn add_since_publish(&mut self, event: &Event, now: Timestamp) {
-        if let Some(at) = event.recorded_at() {
+    pub(crate) fn add_since_publish(&mut self, published: Option<Timestamp>, now: Timestamp) {
+        if let Some(at) = published {
             // A clock that was set back in between must not make it negative.
             let nanos = (now.unix_nanos() - at.unix_nanos()).max(0);
             self.add(u64::try_from(nanos).unwrap_or(u64::MAX));

@@ -109,7 +109,7 @@ impl Reading {
         }
         let now = Timestamp::now();
         for _ in 0..matching {
-            self.outcome.latencies.add_since_publish(event, now);
+            self.outcome.latencies.add_since_publish(event.recorded_at(), now);
         }
         self.outcome.delivered += matching as u64;
         Ok(())

@@ -183,6 +183,27 @@ impl<M: Message> Tap<M> {
         }
     }
 
+    /// The message `by` places on from the one to come, if it is at hand, whatever its topic.
+    #[inline]
+    pub(crate) fn ahead(&self, by: u64) -> Option<&M> {
+        self.reader.ahead(by).map(|entry| &entry.message)
+    }
+
+    /// As [`poll_next`](Self::poll_next), for who needs no more than a message and its sequence.
+    pub(crate) fn poll_message(
+        &mut self,
+        task: &mut Context<'_>,
+    ) -> Poll<Option<Result<(Sequence, &M), Gap>>> {
+        self.poll_found(task).map(|found| match found {
+            Found::Gap(gap) => Some(Err(gap)),
+            Found::Closed => None,
+            Found::Message | Found::Empty => {
+                let (sequence, entry) = entry(&mut self.reader, &mut self.lent);
+                Some(Ok((sequence, &entry.message)))
+            }
+        })
+    }
+
     /// Ready with anything but [`Found::Empty`].
     fn poll_found(&mut self, task: &mut Context<'_>) -> Poll<Found> {
         loop {
@@ -239,14 +260,22 @@ impl<M: Message> Tap<M> {
 
     /// Lends what [`find`](Tap::find) found.
     fn lend(&mut self) -> Tapped<'_, M> {
-        self.lent = true;
-        match self.reader.next() {
-            Next::Item(sequence, Entry { topic, message }) => {
-                let number = Some(Sequence::new(sequence));
-                Tapped::Delivery(Delivery::lend(number, *topic, &self.names, message, &[]))
-            }
-            _ => unreachable!("the block of a message that was found is held"),
-        }
+        let Self { reader, names, lent, .. } = self;
+        let (sequence, Entry { topic, message }) = entry(reader, lent);
+        Tapped::Delivery(Delivery::lend(Some(sequence), *topic, names, message, &[]))
+    }
+}
+
+/// The message that was found, which is lent from now on.
+#[inline]
+fn entry<'a, M: Message>(
+    reader: &'a mut RingReader<M>,
+    lent: &mut bool,
+) -> (Sequence, &'a Entry<M>) {
+    *lent = true;
+    match reader.next() {
+        Next::Item(sequence, entry) => (Sequence::new(sequence), entry),
+        _ => unreachable!("the block of a message that was found is held"),
     }
 }
 

@@ -54,7 +54,7 @@ enum Time {
 impl EventBuilder {
     pub(super) fn new(kind: &str) -> Self {
         let builder = Self {
-            event: Event::unfinished(kind.len() + 64),
+            event: Event::unfinished(kind.len() + 192),
             payload: Ok(None),
             id: false,
             source: false,

@@ -2,18 +2,20 @@
 //!
 //! Built by the builder and the codecs, carried by buses, written by the journal. Once built it
 //! never changes, but for what the bus stamps on it at publish. All texts lie in one allocation,
-//! in the order given; the fields are ranges of it.
+//! as they stand in a line of a journal ([`Attributes`]).
 #![forbid(unsafe_code)]
 
 use std::fmt;
 use std::str::FromStr;
 
+use super::attributes::Attributes;
 use super::builder::EventBuilder;
 use super::data::{self, Data, Payload};
 use super::error::{EventError, Reason};
-use super::field::{self, Field, Spelling};
+use super::field::Field;
 use super::json::{self, DecodeError, Limits};
 use super::time::Timestamp;
+use crate::ring::prefetch;
 
 /// A CloudEvents 1.0 event. Immutable; made by [`Event::builder`], [`event!`](crate::event!),
 /// [`json::decode()`] or the binary codec.
@@ -21,46 +23,16 @@ use super::time::Timestamp;
 /// Cheap to build (one allocation for all texts, one for the payload). To send one event to many
 /// places, share it: `Shared<Event>` costs one count, while `clone` copies the texts.
 #[derive(Clone)]
+// An event is published, written and dropped on different cores and at different times: what all
+// three touch lies together, beside the count of whoever shares it, so that each meets two cache
+// lines and not four or five.
+#[repr(C)]
 pub struct Event {
-    text: String,
-    fields: [Span; Field::COUNT],
-    time: Option<Timestamp>,
-    expires_at: Option<Timestamp>,
     recorded_at: Option<Timestamp>,
     payload: Option<Payload>,
-    /// By name, each once.
-    extensions: Vec<Extension>,
-    spelling: Spelling,
-}
-
-/// A range of an event's text.
-#[derive(Clone, Copy, Debug)]
-struct Span {
-    start: u32,
-    end: u32,
-}
-
-impl Span {
-    const ABSENT: Span = Span { start: u32::MAX, end: u32::MAX };
-
-    fn is_absent(self) -> bool {
-        self.start == u32::MAX
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Extension {
-    name: Span,
-    value: Value,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Value {
-    Boolean(bool),
-    Integer(i32),
-    Text(Span),
-    /// `null`: held until the names are known to be distinct.
-    Absent,
+    attributes: Attributes,
+    time: Option<Timestamp>,
+    expires_at: Option<Timestamp>,
 }
 
 /// The value of an extension attribute: the three types that CloudEvents' JSON tells apart.
@@ -203,48 +175,44 @@ impl Event {
     /// One extension attribute that has no accessor of its own.
     #[must_use]
     pub fn extension(&self, name: &str) -> Option<ExtensionValue<'_>> {
-        let found = self.extensions.binary_search_by(|e| self.slice(e.name).cmp(name)).ok()?;
-        self.extensions.get(found).and_then(|extension| self.value(extension))
+        self.attributes.extension(name)
     }
 
     /// All extension attributes that have no accessor of their own, by name.
     pub fn extensions(&self) -> impl ExactSizeIterator<Item = (&str, ExtensionValue<'_>)> {
-        self.extensions.iter().map(|extension| {
-            let value = self.value(extension).unwrap_or(ExtensionValue::String(""));
-            (self.slice(extension.name), value)
-        })
-    }
-
-    fn value(&self, extension: &Extension) -> Option<ExtensionValue<'_>> {
-        Some(match extension.value {
-            Value::Boolean(value) => ExtensionValue::Boolean(value),
-            Value::Integer(value) => ExtensionValue::Integer(value),
-            Value::Text(span) => ExtensionValue::String(self.slice(span)),
-            Value::Absent => return None,
-        })
-    }
-
-    fn slice(&self, span: Span) -> &str {
-        self.text.get(span.start as usize..span.end as usize).unwrap_or_default()
+        self.attributes.extensions()
     }
 
     #[inline]
     pub(super) fn text_of(&self, field: Field) -> Option<&str> {
-        let span = self.fields[field as usize];
-        if span.is_absent() { None } else { Some(self.slice(span)) }
+        self.attributes.text_of(field)
     }
 
-    pub(super) fn spelling(&self) -> Spelling {
-        self.spelling
+    /// Asks for its first part, which leads to all else.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        prefetch(&self.recorded_at);
+        self.attributes.prefetch();
+    }
+
+    /// Asks for what an encoder will read of it. Waits for its first part.
+    #[inline]
+    pub(crate) fn prefetch_texts(&self) {
+        self.attributes.prefetch_text();
+        match &self.payload {
+            Some(Payload::Json(raw)) => prefetch(&**raw),
+            Some(Payload::Binary(bytes)) => prefetch(&**bytes),
+            None => {}
+        }
+    }
+
+    /// What holds the texts, for the encoder.
+    pub(super) fn attributes(&self) -> &Attributes {
+        &self.attributes
     }
 
     pub(super) fn payload(&self) -> Option<&Payload> {
         self.payload.as_ref()
-    }
-
-    /// Bytes of all texts.
-    pub(super) fn text_len(&self) -> usize {
-        self.text.len()
     }
 }
 
@@ -253,38 +221,22 @@ impl Event {
     /// An event under construction, with room for `capacity` bytes of text.
     pub(super) fn unfinished(capacity: usize) -> Self {
         Self {
-            text: String::with_capacity(capacity),
-            fields: [Span::ABSENT; Field::COUNT],
-            time: None,
-            expires_at: None,
             recorded_at: None,
             payload: None,
-            extensions: Vec::new(),
-            spelling: Spelling::Plain,
+            attributes: Attributes::with_capacity(capacity),
+            time: None,
+            expires_at: None,
         }
-    }
-
-    fn append(&mut self, text: &str) -> Result<Span, Reason> {
-        if field::check_text(text)? == Spelling::Escaped {
-            self.spelling = Spelling::Escaped;
-        }
-        let start = u32::try_from(self.text.len()).map_err(|_| Reason::TooLarge)?;
-        self.text.push_str(text);
-        let end = u32::try_from(self.text.len()).map_err(|_| Reason::TooLarge)?;
-        Ok(Span { start, end })
     }
 
     /// Sets a field to a text that fits it.
     pub(super) fn put(&mut self, field: Field, text: &str) -> Result<(), EventError> {
-        let span = field.check(text).and_then(|()| self.append(text));
-        self.fields[field as usize] =
-            span.map_err(|reason| EventError::new(field.name(), reason))?;
-        Ok(())
+        self.attributes.put(field, text)
     }
 
     /// Makes room for `count` more extensions, and no more than that.
     pub(super) fn make_room(&mut self, count: usize) {
-        self.extensions.reserve_exact(count);
+        self.attributes.make_room(count);
     }
 
     /// Adds an extension under a legal name; `None` is JSON's `null`.
@@ -293,16 +245,7 @@ impl Event {
         name: &str,
         value: Option<ExtensionValue<'_>>,
     ) -> Result<(), EventError> {
-        let mut append = |text| self.append(text).map_err(|reason| EventError::new(name, reason));
-        let value = match value {
-            None => Value::Absent,
-            Some(ExtensionValue::Boolean(value)) => Value::Boolean(value),
-            Some(ExtensionValue::Integer(value)) => Value::Integer(value),
-            Some(ExtensionValue::String(text)) => Value::Text(append(text)?),
-        };
-        let name = append(name)?;
-        self.extensions.push(Extension { name, value });
-        Ok(())
+        self.attributes.put_extension(name, value)
     }
 
     pub(super) fn put_time(&mut self, time: Option<Timestamp>) {
@@ -329,33 +272,16 @@ impl Event {
             }
         }
         if self.topic() == self.kind() {
-            self.fields[Field::Topic as usize] = Span::ABSENT;
+            self.attributes.take_out(Field::Topic);
         }
-        if !self.extensions.is_empty() {
-            self.finish_extensions()?;
-        }
+        self.attributes.finish_extensions()?;
+        self.arrange();
         Ok(self)
     }
 
-    fn finish_extensions(&mut self) -> Result<(), EventError> {
-        let mut extensions = std::mem::take(&mut self.extensions);
-        extensions.sort_unstable_by(|a, b| self.slice(a.name).cmp(self.slice(b.name)));
-        let twice = extensions.windows(2).find_map(|pair| match pair {
-            [a, b] if self.slice(a.name) == self.slice(b.name) => Some(b),
-            _ => None,
-        });
-        let beside_field = || {
-            extensions.iter().find(|extension| {
-                let field = Field::from_name(self.slice(extension.name));
-                field.is_some_and(|field| self.text_of(field).is_some())
-            })
-        };
-        if let Some(extension) = twice.or_else(beside_field) {
-            return Err(EventError::new(self.slice(extension.name), Reason::Duplicate));
-        }
-        extensions.retain(|extension| !matches!(extension.value, Value::Absent));
-        self.extensions = extensions;
-        Ok(())
+    /// Puts the texts in their line's order, after the last of them came.
+    pub(super) fn arrange(&mut self) {
+        self.attributes.arrange(self.time, self.expires_at);
     }
 }
 

@@ -65,6 +65,25 @@ impl Field {
         }
     }
 
+    /// The attribute's member up to its value: `,"name":"`.
+    pub(crate) const fn opening(self) -> &'static str {
+        match self {
+            Self::Id => ",\"id\":\"",
+            Self::Source => ",\"source\":\"",
+            Self::Kind => ",\"type\":\"",
+            Self::Topic => ",\"topic\":\"",
+            Self::Subject => ",\"subject\":\"",
+            Self::ContentType => ",\"datacontenttype\":\"",
+            Self::Schema => ",\"dataschema\":\"",
+            Self::Correlation => ",\"correlationid\":\"",
+            Self::Causation => ",\"causationid\":\"",
+            Self::Trace => ",\"traceid\":\"",
+            Self::Traceparent => ",\"traceparent\":\"",
+            Self::Tracestate => ",\"tracestate\":\"",
+            Self::Key => ",\"partitionkey\":\"",
+        }
+    }
+
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         Some(match name {
             "id" => Self::Id,
@@ -211,6 +230,7 @@ mod tests {
             assert_eq!(field as usize, number);
             assert_eq!(Field::from_name(field.name()), Some(field));
             assert!(is_name(field.name()));
+            assert_eq!(field.opening(), format!(",\"{}\":\"", field.name()));
         }
         assert_eq!(Field::from_name("time"), None);
     }

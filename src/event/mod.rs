@@ -6,6 +6,7 @@
 //! back. An event, through either and back, is the same event, and its payload the same bytes.
 #![forbid(unsafe_code)]
 
+mod attributes;
 #[cfg(feature = "bincode")]
 pub mod binary;
 mod builder;

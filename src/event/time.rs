@@ -53,6 +53,13 @@ impl Timestamp {
         Self::from_parts(seconds, nanos)
     }
 
+    /// An instant from nanoseconds since 1970 UTC, which with 64 bits cannot leave the years.
+    #[inline]
+    pub(crate) fn from_nanos(nanos: i64) -> Self {
+        const NANOS: i64 = 1_000_000_000;
+        Self { seconds: nanos.div_euclid(NANOS), nanos: nanos.rem_euclid(NANOS) as u32 }
+    }
+
     /// Nanoseconds since 1970 UTC.
     #[must_use]
     pub fn unix_nanos(self) -> i128 {
@@ -78,6 +85,13 @@ impl Timestamp {
     /// The RFC 3339 text.
     pub(crate) fn text(self) -> [u8; Self::TEXT_LEN] {
         let mut text = *b"0000-00-00T00:00:00.000000000Z";
+        self.write(&mut text);
+        text
+    }
+
+    /// Writes the RFC 3339 text over another one.
+    #[inline]
+    pub(crate) fn write(self, text: &mut [u8; Self::TEXT_LEN]) {
         let (year, month, day) = date_of(self.seconds.div_euclid(DAY));
         let second = self.seconds.rem_euclid(DAY) as u32;
         digits::write(&mut text[0..4], year);
@@ -87,7 +101,6 @@ impl Timestamp {
         digits::write(&mut text[14..16], second / 60 % 60);
         digits::write(&mut text[17..19], second % 60);
         digits::write(&mut text[20..29], self.nanos);
-        text
     }
 
     /// Reads an RFC 3339 date and time.
@@ -186,18 +199,23 @@ fn days_before(year: u32, month: u32, day: u32) -> i64 {
     era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
-/// The inverse of [`days_before`].
+/// The inverse of [`days_before`], for the years 0 to 9999.
+///
+/// After Neri and Schneider, "Euclidean affine functions and their application to calendar
+/// algorithms", 2022: the divisions of a date are multiplications here.
 fn date_of(days: i64) -> (u32, u32, u32) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let of_era = days.rem_euclid(146_097);
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let march_month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    let year = year + era * 400 + i64::from(month <= 2);
-    (year as u32, month as u32, day as u32)
+    // Days since March 1st of the year -400, so that no number is below 0.
+    let day = (days + 719_468 + 146_097) as u32;
+    let quarters = 4 * day + 3;
+    let (century, of_century) = (quarters / 146_097, quarters % 146_097 / 4);
+    let product = 2_939_745 * u64::from(4 * of_century + 3);
+    let (year, of_year) = ((product >> 32) as u32, product as u32 / 2_939_745 / 4);
+    let months = 2141 * of_year + 197_913;
+    let (month, day) = (months >> 16, (months & 0xffff) / 2141 + 1);
+    // January and February belong to the next year.
+    let late = of_year >= 306;
+    let year = 100 * century + year + u32::from(late) - 400;
+    (year, if late { month - 12 } else { month }, day)
 }
 
 impl fmt::Display for Timestamp {

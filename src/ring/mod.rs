@@ -113,6 +113,10 @@ mod directory;
 mod faults;
 mod log;
 mod pool;
+#[cfg(any(not(target_arch = "x86_64"), miri, ringpost_loom))]
+#[path = "no_prefetch.rs"]
+mod prefetch;
+#[cfg(not(any(not(target_arch = "x86_64"), miri, ringpost_loom)))]
 mod prefetch;
 pub(crate) mod queue;
 mod reader;
@@ -121,6 +125,7 @@ mod slot;
 mod writer;
 
 pub(crate) use log::Log;
+pub(crate) use prefetch::prefetch;
 pub(crate) use reader::{Next, Reader};
 pub use shared::{Shared, Shares};
 pub(crate) use writer::{Pen, Refused, Writer};

@@ -189,6 +189,21 @@ impl<T: Send + Sync + 'static> Reader<T> {
         tail & !DISABLED > self.position
     }
 
+    /// The message `by` places on, if it is committed and in the block where the reader is.
+    #[inline]
+    pub(crate) fn ahead(&self, by: u64) -> Option<&T> {
+        let position = self.position + by;
+        if position >> self.log.shift != self.position >> self.log.shift {
+            return None;
+        }
+        // SAFETY: blocks are freed with the log, which is held here.
+        let block = unsafe { self.block?.as_ref() };
+        let slot = block.slot(position);
+        // SAFETY: committed, and the reader counts in the block, which it cannot leave while the
+        // message is lent.
+        slot.is_committed(position).then(|| unsafe { slot.get() })
+    }
+
     /// The message at the position, if the reader is in its block and it is committed.
     ///
     /// # Safety

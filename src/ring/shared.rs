@@ -61,6 +61,8 @@ pub struct Shared<T> {
     owns: PhantomData<Inner<T>>,
 }
 
+// The count is looked at whenever the value's beginning is.
+#[repr(C)]
 struct Inner<T> {
     /// How many `Shared` there are, and places in `Shares`. Written by all holders.
     count: AtomicUsize,
@@ -150,9 +152,14 @@ impl<T> Shared<T> {
     unsafe fn release(inner: NonNull<Inner<T>>, n: usize) {
         // SAFETY: alive while counted, and the caller has a count until the next line.
         let count = unsafe { &inner.as_ref().count };
-        // ORDER(share): Release; pairs with ORDER(share) below and in `get_mut`. Carries the end of
-        // this holder's uses.
-        if count.fetch_sub(n, Ordering::Release) == n {
+        // Who finds no other holder needs no read-modify-write, which would wait for a line that
+        // has gone cold: there is nobody who could make one.
+        // ORDER(share): Acquire; pairs with ORDER(share) below, of all other holders. Carries the
+        // end of their uses.
+        let alone = count.load(Ordering::Acquire) == n;
+        // ORDER(share): Release; pairs with ORDER(share) above, below and in `get_mut`. Carries the
+        // end of this holder's uses.
+        if alone || count.fetch_sub(n, Ordering::Release) == n {
             // ORDER(share): Acquire; pairs with ORDER(share) above, of all other holders. Carries
             // the end of their uses.
             fence(Ordering::Acquire);

@@ -1,13 +1,15 @@
 //! How many records go to a store at once.
 //!
-//! Filled by the persistence actor, handed to [`Store::append`] as a
-//! slice. One system call, one transaction or one round trip carries a batch.
+//! Filled by the persistence actor. A store that has a form of its own for records makes it while
+//! they are lent ([`Store::stage`]); others get them shared, as a slice. One system call, one
+//! transaction or one round trip carries a batch.
 #![forbid(unsafe_code)]
 
 use std::time::{Duration, Instant};
 
 use super::{Record, Store, StoreError, StoreErrorKind};
-use crate::Sequence;
+use crate::event::Event;
+use crate::{Sequence, Shared};
 
 /// When a batch goes out: at the first limit it reaches, and in any case as soon as nothing more
 /// is waiting. The limits cost no latency when little happens; they bound it, and the memory,
@@ -31,7 +33,10 @@ impl Default for Batching {
 /// Records on their way into a store.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
+    /// For a store that does not stage.
     records: Vec<Record>,
+    /// Records that the store has staged.
+    staged: usize,
     bytes: usize,
     since: Option<Instant>,
     last: Option<Sequence>,
@@ -43,16 +48,38 @@ pub(super) struct Batch {
 const CLOCK_EVERY: usize = 32;
 
 impl Batch {
-    pub(super) fn push(&mut self, record: Record) {
+    /// Adds a record that is lent, and not kept if the store has a form of its own for it.
+    #[inline]
+    pub(super) fn take(
+        &mut self,
+        sequence: Sequence,
+        event: &Shared<Event>,
+        store: &mut impl Store,
+    ) {
         self.since.get_or_insert_with(Instant::now);
-        self.bytes += record.weight();
-        self.last = Some(record.sequence);
-        self.records.push(record);
+        self.last = Some(sequence);
+        match store.stage(sequence, event) {
+            Ok(Some(bytes)) => {
+                self.bytes += bytes;
+                self.staged += 1;
+            }
+            Ok(None) => {
+                let record = Record { sequence, event: event.clone() };
+                self.bytes += record.weight();
+                self.records.push(record);
+            }
+            Err(error) => self.refused.push((sequence, error)),
+        }
+    }
+
+    /// Whether it was given nothing since it was ended.
+    pub(super) fn is_empty(&self) -> bool {
+        self.last.is_none()
     }
 
     /// Whether a limit is reached.
     pub(super) fn is_ready(&self, limits: &Batching) -> bool {
-        let count = self.records.len();
+        let count = self.waiting() + self.refused.len();
         count >= limits.events.max(1)
             || self.bytes >= limits.bytes
             || (count.is_multiple_of(CLOCK_EVERY)
@@ -62,6 +89,13 @@ impl Batch {
     /// Appends the records that the store has not taken yet. One that is too large for it is
     /// set apart, because it would keep all others waiting for ever.
     pub(super) fn append_to(&mut self, store: &mut impl Store) -> Result<(), StoreError> {
+        if self.staged > 0 {
+            store.append_staged()?;
+            self.stored += std::mem::take(&mut self.staged);
+        }
+        if self.records.is_empty() {
+            return Ok(());
+        }
         match store.append(&self.records) {
             Ok(()) => {
                 self.stored += self.records.len();
@@ -95,12 +129,12 @@ impl Batch {
 
     /// Records that no store has taken.
     pub(super) fn waiting(&self) -> usize {
-        self.records.len()
+        self.records.len() + self.staged
     }
 
     /// Ends the batch, whose records are all dealt with, and keeps the room for the next one.
     pub(super) fn finish(&mut self) -> Finished {
-        debug_assert!(self.records.is_empty());
+        debug_assert_eq!(self.waiting(), 0);
         self.bytes = 0;
         self.since = None;
         Finished {

@@ -45,7 +45,8 @@ pub use record::Record;
 pub use upkeep::{Upkeep, UpkeepStats};
 pub use url::{StoreUrl, StoreUrlError};
 
-use crate::Sequence;
+use crate::event::Event;
+use crate::{Sequence, Shared};
 
 /// Records read from a store, oldest first.
 pub type Scan<'s> = Box<dyn Iterator<Item = Result<Record, StoreError>> + Send + 's>;
@@ -77,6 +78,34 @@ pub trait Store: Send {
     /// [`StoreErrorKind::OutOfOrder`] if the sequences do not rise, [`StoreErrorKind::TooLarge`]
     /// for a record that the store can never take: then nothing of the batch is stored. Otherwise why it could not be done.
     fn append(&mut self, batch: &[Record]) -> Result<(), StoreError>;
+
+    /// Makes this store's own form of a record, while the record still lies where it came from:
+    /// it is not kept, and [`append_staged`](Self::append_staged) stores the form, among those of
+    /// all records staged since its last success. Returns the bytes it takes, or `None` from a
+    /// store that has no such form: then records come by [`append`](Self::append), which is what
+    /// happens unless a store says otherwise. A store answers the same way for all its records.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::TooLarge`] for a record that the store can never take: it is not staged,
+    /// the others are.
+    fn stage(
+        &mut self,
+        _sequence: Sequence,
+        _event: &Shared<Event>,
+    ) -> Result<Option<usize>, StoreError> {
+        Ok(None)
+    }
+
+    /// Stores what is staged, as [`append`](Self::append) stores a batch: after an error it is
+    /// still staged, and to be called again.
+    ///
+    /// # Errors
+    ///
+    /// As [`append`](Self::append), but for `TooLarge`.
+    fn append_staged(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// Makes all that was appended as durable as this store's settings allow.
     ///

@@ -23,16 +23,16 @@ pub use self::confirm::{Confirmation, Receipts};
 use self::desk::{Desk, Ended};
 pub use self::desk::{FlushError, PersistReport, PersistStats};
 use super::batch::{Batch, Finished};
-use super::{Batching, Durable, Record, Store, StoreError, Written};
+use super::{Batching, Durable, Store, StoreError, Written};
 use crate::actor::run::panic_text;
 use crate::event::Event;
 use crate::{Gap, Sequence, Shared, WeakBus};
 
 /// Where the persistence actor's records come from.
 pub trait Source: Send + 'static {
-    /// The next record. Does not wait: when there is none yet, `cx`'s waker is kept and woken
-    /// when there is.
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Taken>;
+    /// The next record, lent until the next call. Does not wait: when there is none yet, `cx`'s
+    /// waker is kept and woken when there is.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Taken<'_>>;
 
     /// Everything given out so far is stored: the source need not hold it any longer. Called
     /// once a batch.
@@ -42,9 +42,9 @@ pub trait Source: Send + 'static {
 /// What a [`Source`] gives.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Taken {
+pub enum Taken<'a> {
     /// The next record, above all before it.
-    Record(Record),
+    Record(Sequence, &'a Shared<Event>),
     /// Records that a source which may lose some has lost. A required tap never says this.
     Gap(Gap),
     /// There will be no more.
@@ -299,7 +299,7 @@ impl<St: Store, So: Source> Actor<St, So> {
             // may follow publishes that were not collected yet.
             let stopping = self.desk.stop_by().is_some();
             let found = self.collect(&mut cx);
-            if self.batch.waiting() > 0 {
+            if !self.batch.is_empty() {
                 gathered = true;
                 if !self.append() {
                     return self.give_up();
@@ -329,9 +329,9 @@ impl<St: Store, So: Source> Actor<St, So> {
     fn collect(&mut self, cx: &mut Context<'_>) -> Found {
         loop {
             match self.source.poll_next(cx) {
-                Poll::Ready(Taken::Record(record)) => {
-                    self.count(record.sequence);
-                    self.batch.push(record);
+                Poll::Ready(Taken::Record(sequence, event)) => {
+                    count(&self.desk, &mut self.taken, sequence);
+                    self.batch.take(sequence, event, &mut self.store);
                     if self.batch.is_ready(&self.options.batching) {
                         return Found::Enough;
                     }
@@ -344,18 +344,6 @@ impl<St: Store, So: Source> Actor<St, So> {
                 Poll::Ready(Taken::Closed) => return Found::Closed,
                 Poll::Pending => return Found::Nothing,
             }
-        }
-    }
-
-    /// Notes what the source left out before this record: it has no receipts.
-    fn count(&mut self, sequence: Sequence) {
-        match self.taken.replace(sequence).map(Sequence::get) {
-            None => self.desk.begins(sequence),
-            Some(before) if before + 1 < sequence.get() => {
-                let (from, to) = (Sequence::new(before + 1), Sequence::new(sequence.get() - 1));
-                self.desk.left_out(from, to);
-            }
-            Some(_) => {}
         }
     }
 
@@ -438,5 +426,19 @@ impl<St: Store, So: Source> Actor<St, So> {
         if let Some(observer) = &mut self.options.observer {
             observer(trouble);
         }
+    }
+}
+
+/// Notes what the source left out between the last record that was `taken` and this one: it has no
+/// receipts.
+#[inline]
+fn count(desk: &Desk, taken: &mut Option<Sequence>, sequence: Sequence) {
+    match taken.replace(sequence).map(Sequence::get) {
+        None => desk.begins(sequence),
+        Some(before) if before + 1 < sequence.get() => {
+            let (from, to) = (Sequence::new(before + 1), Sequence::new(sequence.get() - 1));
+            desk.left_out(from, to);
+        }
+        Some(_) => {}
     }
 }

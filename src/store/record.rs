@@ -14,13 +14,9 @@ pub struct Record {
     pub event: Shared<Event>,
 }
 
-/// What the encoder reserves and a usual record does not use.
-const RESERVED: usize = 400;
-
 impl Record {
     /// About how many bytes the record takes when it is written.
     pub(super) fn weight(&self) -> usize {
-        // The encoder reserves for the longest names and times; a record mostly takes less.
-        crate::event::json::encode::max_len(&self.event).saturating_sub(RESERVED)
+        crate::event::json::encode::usual_len(&self.event)
     }
 }

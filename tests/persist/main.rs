@@ -2,17 +2,18 @@
 
 mod feed;
 mod scripted;
+mod staging;
 
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use ringpost::store::{
     Batching, FlushError, MemoryStore, PersistOptions, Persistence, Record, Scan, Store,
-    StoreError, StoreErrorKind, Taken, Trouble, Watermarks,
+    StoreError, StoreErrorKind, Trouble, Watermarks,
 };
 use ringpost::{DropReason, Gap, Sequence};
 
-use self::feed::{Feed, record};
+use self::feed::{Feed, Next, record};
 use self::scripted::Scripted;
 
 /// Long enough that reaching it means a hang.
@@ -258,7 +259,7 @@ fn what_came_before_a_stop_is_stored_even_if_the_store_was_at_work_then() {
     let at_work = store.script();
     feed.records([1]);
     until(|| {
-        let held = feed.0.0.lock().expect("no panic under the lock");
+        let held = feed.shared.0.lock().expect("no panic under the lock");
         held.given == 1 && held.waker.is_some()
     });
     feed.records([2]);
@@ -344,7 +345,7 @@ fn a_gap_of_a_lossy_source_is_counted_exactly() {
     let from = Sequence::new(2);
     let to = Sequence::new(40);
     feed.records([1]);
-    feed.offer([Taken::Gap(Gap { from, to, count: 39, reason: DropReason::Lapped })]);
+    feed.offer([Next::Gap(Gap { from, to, count: 39, reason: DropReason::Lapped })]);
     feed.records([41]);
     feed.close();
     let report = Persistence::start(store.clone(), feed, quick()).expect("starts").stop(LONG);

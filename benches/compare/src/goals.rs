@@ -266,6 +266,10 @@ fn ends(list: &mut Vec<Target>) {
             aim: 1.15,
         });
     }
+    journal(list);
+}
+
+fn journal(list: &mut Vec<Target>) {
     beside(
         list,
         "journal, sensor events, the whole path",
@@ -273,6 +277,33 @@ fn ends(list: &mut Vec<Target>) {
         &[
             ("serde_json into BufWriter", BUS, &["serde_json"], 1.5, 2.5),
             ("tracing-appender", BUS, &["tracing-appender"], 8.0, 12.0),
+            ("dd, same chunks", BUS, &["dd"], 0.5, 0.5),
         ],
+    );
+    for (work, case) in [
+        ("journal, interval, within what it holds", cases::journal_burst()),
+        ("journal, interval, beyond what it holds", cases::journal_sustained()),
+    ] {
+        beside(
+            list,
+            work,
+            case,
+            &[
+                ("serde_json into BufWriter, no sync", BUS, &["serde_json"], 1.5, 2.5),
+                ("tracing-appender, no sync", BUS, &["tracing-appender"], 8.0, 12.0),
+            ],
+        );
+    }
+    beside(
+        list,
+        "journal, batch",
+        cases::journal_batch(),
+        &[("write and fdatasync, same chunks", BUS, &["write"], 0.9, 0.9)],
+    );
+    beside(
+        list,
+        "replay at max, from a journal into another",
+        cases::replay(),
+        &[("append", &["ringpost replay"], &["append"], 0.8, 0.8)],
     );
 }

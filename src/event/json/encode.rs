@@ -1,7 +1,7 @@
 //! Writes an event as CloudEvents JSON.
 //!
 //! The journal appends every record through here, so nothing is formatted by way of another
-//! text: attributes are copied (nearly all need no escape, and the event knows when none does),
+//! text: the event keeps its attributes as they stand in a line unless one needs an escape, and
 //! the payload goes out as it came in.
 #![forbid(unsafe_code)]
 
@@ -25,18 +25,26 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-/// Names, quotes, times and a record's own members, at most.
-const FRAME_LEN: usize = 640;
+/// What a line holds beside the event's own texts and payload, times included, at most.
+const FRAME_LEN: usize = 256;
+/// What a usual record needs of it.
+const USUAL_FRAME_LEN: usize = 136;
 
 /// The length of the event's line or record, at most.
 pub(crate) fn max_len(event: &Event) -> usize {
-    let texts = match event.spelling() {
-        Spelling::Plain => event.text_len(),
-        Spelling::Escaped => event.text_len() * 2,
+    let attributes = event.attributes();
+    let texts = match attributes.spelling() {
+        Spelling::Plain => attributes.len(),
+        Spelling::Escaped => attributes.len() * 2,
     };
     let payload = event.payload().map_or(0, Payload::size);
     // `,"":` and an integer or the quotes around a text.
     texts + payload + event.extensions().len() * 16 + FRAME_LEN
+}
+
+/// About the length of the event's record.
+pub(crate) fn usual_len(event: &Event) -> usize {
+    max_len(event) - FRAME_LEN + USUAL_FRAME_LEN
 }
 
 /// Whether the event's line is no longer than `max`.
@@ -49,29 +57,18 @@ pub(crate) fn fits(event: &Event, max: usize) -> bool {
 }
 
 /// Writes all members of the event but no closing brace.
+#[inline]
 pub(crate) fn write(event: &Event, sequence: Option<Sequence>, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"specversion\":\"1.0\"");
-    if let Some(sequence) = sequence {
-        write_sequence(sequence, out);
+    match sequence {
+        Some(sequence) => out.extend_from_slice(&head(sequence)),
+        None => out.extend_from_slice(b"{\"specversion\":\"1.0\""),
     }
-    let spelling = event.spelling();
-    // Written out, so that each opening is copied as a constant of known length.
-    write_field(event, Field::Id, out);
-    write_field(event, Field::Source, out);
-    write_field(event, Field::Kind, out);
-    write_field(event, Field::Topic, out);
-    write_field(event, Field::Subject, out);
-    write_field(event, Field::ContentType, out);
-    write_field(event, Field::Schema, out);
-    write_field(event, Field::Correlation, out);
-    write_field(event, Field::Causation, out);
-    write_field(event, Field::Trace, out);
-    write_field(event, Field::Traceparent, out);
-    write_field(event, Field::Tracestate, out);
-    write_field(event, Field::Key, out);
-    write_time(b",\"time\":\"", event.time(), out);
-    write_time(b",\"expirytime\":\"", event.expires_at(), out);
-    write_time(b",\"recordedtime\":\"", event.recorded_at(), out);
+    match event.attributes().members() {
+        Some(members) => out.extend_from_slice(members.as_bytes()),
+        None => write_members(event, out),
+    }
+    write_time(*b",\"recordedtime\":\"0000-00-00T00:00:00.000000000Z\"", event.recorded_at(), out);
+    let spelling = event.attributes().spelling();
     for (name, value) in event.extensions() {
         write_extension(name, value, spelling, out);
     }
@@ -92,48 +89,41 @@ pub(crate) fn write(event: &Event, sequence: Option<Sequence>, out: &mut Vec<u8>
     }
 }
 
+/// A record's beginning. Twenty digits sort as the numbers do, in any tool.
 #[inline]
-fn write_field(event: &Event, field: Field, out: &mut Vec<u8>) {
-    if let Some(text) = event.text_of(field) {
-        out.extend_from_slice(opening(field));
-        write_inner(text, event.spelling(), out);
-        out.push(b'"');
+fn head(sequence: Sequence) -> [u8; 54] {
+    let mut head = *b"{\"specversion\":\"1.0\",\"sequence\":\"00000000000000000000\"";
+    if let Some(digits) = head[33..].first_chunk_mut() {
+        digits::write_u64(digits, sequence.get());
     }
+    head
 }
 
-/// `,"name":"`, as one piece.
-const fn opening(field: Field) -> &'static [u8] {
-    match field {
-        Field::Id => b",\"id\":\"",
-        Field::Source => b",\"source\":\"",
-        Field::Kind => b",\"type\":\"",
-        Field::Topic => b",\"topic\":\"",
-        Field::Subject => b",\"subject\":\"",
-        Field::ContentType => b",\"datacontenttype\":\"",
-        Field::Schema => b",\"dataschema\":\"",
-        Field::Correlation => b",\"correlationid\":\"",
-        Field::Causation => b",\"causationid\":\"",
-        Field::Trace => b",\"traceid\":\"",
-        Field::Traceparent => b",\"traceparent\":\"",
-        Field::Tracestate => b",\"tracestate\":\"",
-        Field::Key => b",\"partitionkey\":\"",
+/// Writes fields and times that the event does not keep as they stand in a line: some need an
+/// escape.
+#[cold]
+fn write_members(event: &Event, out: &mut Vec<u8>) {
+    for field in Field::ALL {
+        if let Some(text) = event.text_of(field) {
+            out.extend_from_slice(field.opening().as_bytes());
+            write_escaped(text, out);
+            out.push(b'"');
+        }
     }
+    write_time(*b",\"time\":\"0000-00-00T00:00:00.000000000Z\"", event.time(), out);
+    write_time(*b",\"expirytime\":\"0000-00-00T00:00:00.000000000Z\"", event.expires_at(), out);
 }
 
-/// Twenty digits sort as the numbers do, in any tool.
-fn write_sequence(sequence: Sequence, out: &mut Vec<u8>) {
-    let mut digits = [0; 20];
-    digits::write_u64(&mut digits, sequence.get());
-    out.extend_from_slice(b",\"sequence\":\"");
-    out.extend_from_slice(&digits);
-    out.push(b'"');
-}
-
-fn write_time(opening: &[u8], time: Option<Timestamp>, out: &mut Vec<u8>) {
+/// Writes a time, if there is one, over the one that `member` ends in.
+#[inline]
+fn write_time<const N: usize>(mut member: [u8; N], time: Option<Timestamp>, out: &mut Vec<u8>) {
     if let Some(time) = time {
-        out.extend_from_slice(opening);
-        out.extend_from_slice(&time.text());
-        out.push(b'"');
+        if let Some((_quote, before)) = member.split_last_mut()
+            && let Some(text) = before.last_chunk_mut()
+        {
+            time.write(text);
+        }
+        out.extend_from_slice(&member);
     }
 }
 
@@ -195,13 +185,6 @@ fn write_escaped(text: &str, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    #[test]
-    fn openings_carry_the_fields_names() {
-        for field in Field::ALL {
-            assert_eq!(opening(field), format!(",\"{}\":\"", field.name()).as_bytes());
-        }
-    }
 
     proptest! {
         #[test]

@@ -14,6 +14,7 @@
 mod checkpoint;
 mod compress;
 mod consumers;
+mod encoded;
 #[cfg(feature = "zstd")]
 mod frames;
 mod keeper;
@@ -60,16 +61,16 @@ pub use verify::{JournalStats, SequenceRange, Verification};
 #[cfg(feature = "tail")]
 pub use watch::Watch;
 
+use self::encoded::Encoded;
 use self::keeper::KeptBy;
-use self::lines::LONGEST;
 use self::lock::WriterLock;
 use self::planted::{Bug, planted};
 use self::segment::SegmentNumber;
 use self::storage::{Disk, Storage};
-use self::writer::{Encoded, Writer};
-use super::{Archive, Level, Record, Scan, Store, StoreError, StoreErrorKind, Upkeep, Watermarks};
+use self::writer::Writer;
+use super::{Archive, Level, Record, Scan, Store, StoreError, Upkeep, Watermarks};
 use crate::Sequence;
-use crate::event::json::encode_record;
+use crate::event::Event;
 use crate::ring::Shared;
 
 /// When a journal syncs what it wrote to the disk.
@@ -251,6 +252,8 @@ pub struct Journal {
     writer: Writer,
     /// Kept for its room.
     encoded: Encoded,
+    /// Lines that wait for the next append.
+    staged: Encoded,
     /// Ends before the lock is given back.
     kept_by: KeptBy,
     _lock: WriterLock,
@@ -292,9 +295,9 @@ impl Journal {
         if syncs {
             writer.all_is_durable();
         }
-        let encoded = Encoded::default();
+        let (encoded, staged) = (Encoded::default(), Encoded::default());
         let recovery = resume.recovery;
-        Ok(Self { storage, recovery, writer, encoded, kept_by, _lock: lock })
+        Ok(Self { storage, recovery, writer, encoded, staged, kept_by, _lock: lock })
     }
 
     /// Tells whoever looks after sealed segments that there are more.
@@ -320,18 +323,27 @@ impl Store for Journal {
     fn append(&mut self, batch: &[Record]) -> Result<(), StoreError> {
         self.encoded.clear();
         for record in batch {
-            let start = self.encoded.bytes.len();
-            encode_record(&record.event, record.sequence, &mut self.encoded.bytes);
-            let length = self.encoded.bytes.len() - start;
-            if length > LONGEST {
-                let attempt = format!("append sequence {} of {length} bytes", record.sequence);
-                return Err(StoreError::new(StoreErrorKind::TooLarge, attempt));
-            }
-            self.encoded.end_line(record.sequence);
+            self.encoded.push(record.sequence, &record.event)?;
         }
-        let appended = self.writer.append(&self.encoded);
+        let appended = self.writer.append(self.encoded.lines());
         self.tell_sealed();
         appended
+    }
+
+    fn stage(
+        &mut self,
+        sequence: Sequence,
+        event: &Shared<Event>,
+    ) -> Result<Option<usize>, StoreError> {
+        self.staged.push(sequence, event).map(Some)
+    }
+
+    fn append_staged(&mut self) -> Result<(), StoreError> {
+        let appended = self.writer.append(self.staged.lines());
+        self.tell_sealed();
+        appended?;
+        self.staged.clear();
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), StoreError> {

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use std::{io, mem};
 
+use super::encoded::Lines;
 use super::planted::{Bug, planted};
 use super::segment::SegmentNumber;
 use super::storage::{Access, Storage, StoredFile, append_all};
@@ -28,30 +29,6 @@ use crate::store::{Level, StoreError, StoreErrorKind, Watermarks};
 /// Above this much that is not durable yet, an interval is cut short: these bytes are held in
 /// memory.
 const UNDURABLE_LIMIT: usize = 32 * 1024 * 1024;
-
-/// Encoded lines, each ending in a newline, with rising sequences.
-#[derive(Debug, Default)]
-pub(super) struct Encoded {
-    pub(super) bytes: Vec<u8>,
-    ends: Vec<(usize, u64)>,
-}
-
-impl Encoded {
-    pub(super) fn clear(&mut self) {
-        self.bytes.clear();
-        self.ends.clear();
-    }
-
-    /// Says that the bytes added since the last call are the line of `sequence`.
-    pub(super) fn end_line(&mut self, sequence: Sequence) {
-        debug_assert_eq!(self.bytes.last(), Some(&b'\n'));
-        self.ends.push((self.bytes.len(), sequence.get()));
-    }
-
-    fn start(&self, line: usize) -> usize {
-        line.checked_sub(1).map_or(0, |before| self.ends[before].0)
-    }
-}
 
 #[derive(Debug)]
 struct Active {
@@ -180,10 +157,10 @@ impl Writer {
 
     /// Appends all lines, or says how it failed; then the same lines may be handed in again, and
     /// those that were written are not written twice.
-    pub(super) fn append(&mut self, lines: &Encoded) -> Result<(), StoreError> {
+    pub(super) fn append(&mut self, lines: Lines<'_>) -> Result<(), StoreError> {
         let Some(&(_, last)) = lines.ends.last() else { return Ok(()) };
         let mut before = self.accepted;
-        for &(_, sequence) in &lines.ends {
+        for &(_, sequence) in lines.ends {
             if sequence <= before {
                 let attempt = format!("append sequence {sequence} after {before}");
                 return Err(StoreError::new(StoreErrorKind::OutOfOrder, attempt));
@@ -242,7 +219,7 @@ impl Writer {
     /// is a short one. Returns the first line not written.
     fn append_some(
         &mut self,
-        lines: &Encoded,
+        lines: Lines<'_>,
         line: usize,
         most: usize,
     ) -> Result<usize, StoreError> {
@@ -439,9 +416,11 @@ impl Writer {
         }
         self.durable = self.durable.max(self.undurable.last);
         let mut bytes = mem::take(&mut self.undurable.bytes);
+        // One busy second must not hold its memory for ever; but giving it back after each, and
+        // getting it anew, costs a busy journal more than writing.
+        let room = bytes.len().saturating_mul(2).max(1024 * 1024);
         bytes.clear();
-        // One slow second must not hold its memory for ever.
-        bytes.shrink_to(1024 * 1024);
+        bytes.shrink_to(room);
         self.undurable = Undurable { bytes, ..Undurable::default() };
     }
 

@@ -44,6 +44,22 @@ pub fn journal() -> Place {
     (journal::NAME, journal::CASE.to_owned())
 }
 
+pub fn journal_burst() -> Place {
+    (journal::NAME, journal::BURST.to_owned())
+}
+
+pub fn journal_sustained() -> Place {
+    (journal::NAME, journal::SUSTAINED.to_owned())
+}
+
+pub fn journal_batch() -> Place {
+    (journal::NAME, journal::BATCH.to_owned())
+}
+
+pub fn replay() -> Place {
+    (journal::NAME, journal::REPLAY.to_owned())
+}
+
 pub fn latency(rate: &str, receivers: u64, metric: &str) -> Place {
     (latency::NAME, latency::case(rate, receivers, metric))
 }

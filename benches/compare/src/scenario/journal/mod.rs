@@ -1,8 +1,12 @@
-//! Real events into a file: published to a bus and journaled (sequence, time, checksum, whole
-//! lines, never lost), beside serde_json into a buffered file and tracing-appender. Nobody syncs.
+//! Publishing real events until they are in a file: ringpost's bus and journal (sequence, checksum, whole
+//! lines, never lost), beside serde_json into a buffered file, tracing-appender, and what the disk
+//! takes of bytes that nobody had to make.
 //!
 //! Everybody has each event as a value of its own, made before the clock starts, and the clock
 //! stops when all of them are in the file.
+
+mod raw;
+mod replay;
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -26,6 +30,13 @@ use crate::results::Results;
 
 pub const NAME: &str = "journal";
 pub const CASE: &str = "sensor events of the real data into a file";
+pub const BURST: &str = "the same, fsync interval, a burst of 29 MB";
+pub const SUSTAINED: &str = "the same, fsync interval, 80 MB at once";
+pub const BATCH: &str = "the same until they are on the disk, fsync batch";
+pub const REPLAY: &str = "the same out of a journal, replayed at once";
+
+/// What an interval holds in memory for a failed sync, 32 MiB, is not full with these.
+const BURST_EVENTS: u64 = 54_720;
 
 const PREFIX: &str = "sensor.";
 
@@ -43,6 +54,15 @@ struct Mirror {
     data: Box<RawValue>,
 }
 
+/// What a bus does with its journal's file, and until when its clock runs.
+#[derive(Clone, Copy)]
+enum Until {
+    /// All is in the file, nothing is synced before.
+    Written(Fsync),
+    /// All is on the disk, synced once a batch.
+    Durable,
+}
+
 pub fn run(stage: &Stage, results: &mut Results) {
     let Ok(text) = fs::read_to_string(&stage.events) else {
         println!("\n{NAME}: left out, there is no {} (--events FILE)", stage.events.display());
@@ -58,31 +78,77 @@ pub fn run(stage: &Stage, results: &mut Results) {
     }
     println!("\n{NAME}: {} events of {}", events.len(), stage.events.display());
     let (events, mirrors) = (&events, &mirrors);
+    let line = raw::line_len(events);
+    let contest = |case| Contest::new(NAME, case).in_multiples_of(events.len() as u64);
+    let serde = "serde_json into BufWriter<File>";
+    let lines = "tracing-appender non_blocking, serde_json a line";
+
     // Some hundred thousand events are enough, and fit into memory.
     let whole = |messages: u64| messages.min(150_000) as usize;
-    let mut contest = Contest::new(NAME, CASE).in_multiples_of(events.len() as u64);
-    contest.enter("ringpost bus, publish and journal", move |m| ours(events, whole(m), false));
-    contest.enter("ringpost bus, a Publisher and journal", move |m| ours(events, whole(m), true));
-    contest.enter("serde_json into BufWriter<File>", move |m| in_line(mirrors, whole(m)));
-    contest.enter("tracing-appender non_blocking, serde_json a line", move |m| {
-        appender(mirrors, whole(m))
+    let never = Until::Written(Fsync::Never);
+    let mut plain = contest(CASE);
+    plain.enter("ringpost bus, publish and journal", move |m| ours(events, whole(m), false, never));
+    plain.enter("ringpost bus, a Publisher and journal", move |m| {
+        ours(events, whole(m), true, never)
     });
-    contest.hold(stage.pace, results);
+    plain.enter(serde, move |m| in_line(mirrors, whole(m)));
+    plain.enter(lines, move |m| appender(mirrors, whole(m)));
+    plain.enter("dd, 256 KiB at once", move |m| raw::dd(line, whole(m)));
+    plain.hold(stage.pace, results);
+
+    let interval = Until::Written(Fsync::default());
+    for (case, most) in [(BURST, BURST_EVENTS), (SUSTAINED, 150_000)] {
+        let whole = move |messages: u64| messages.min(most) as usize;
+        let mut synced = contest(case);
+        synced.enter("ringpost bus, a Publisher and journal", move |m| {
+            ours(events, whole(m), true, interval)
+        });
+        synced.enter(serde, move |m| in_line(mirrors, whole(m)));
+        synced.enter(lines, move |m| appender(mirrors, whole(m)));
+        synced.enter("write 256 KiB, fdatasync every 32 MiB", move |m| {
+            raw::synced(line, whole(m), 128)
+        });
+        synced.hold(stage.pace, results);
+    }
+
+    let mut batches = contest(BATCH);
+    batches.enter("ringpost bus, a Publisher and journal", move |m| {
+        ours(events, whole(m), true, Until::Durable)
+    });
+    batches.enter("write 256 KiB, fdatasync", move |m| raw::synced(line, whole(m), 1));
+    batches.hold(stage.pace, results);
+
+    let mut again = contest(REPLAY);
+    again.enter("append: ringpost bus, a Publisher and journal", move |m| {
+        ours(events, whole(m), true, never)
+    });
+    again.enter("ringpost replay, from a journal into another", move |m| {
+        replay::replay(events, whole(m))
+    });
+    again.hold(stage.pace, results);
 }
 
 fn repeat<T: Clone, U>(values: &[T], count: usize, make: impl Fn(T) -> U) -> Vec<U> {
     values.iter().cycle().take(count).cloned().map(make).collect()
 }
 
-fn ours(events: &[Event], count: usize, by_handle: bool) -> f64 {
+fn journal(directory: &Path, until: Until) -> Journal {
+    let fsync = match until {
+        Until::Written(fsync) => fsync,
+        Until::Durable => Fsync::Batch,
+    };
+    Journal::open(directory, JournalOptions::default().with_fsync(fsync)).expect("a new journal")
+}
+
+fn ours(events: &[Event], count: usize, by_handle: bool, until: Until) -> f64 {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let options = JournalOptions::default().with_fsync(Fsync::Never);
-    let journal = Journal::open(directory.path(), options).expect("a new journal");
     let bus = EventBus::builder().publish_timeout(LONG).build();
+    let journal = journal(directory.path(), until);
     let persistence = bus.persist(journal, PersistOptions::default()).expect("it starts");
     let topic = events[0].topic().to_owned();
     let mut publisher = bus.publisher(&topic).expect("the topic is valid");
     let list = repeat(events, count, Shared::new);
+    let last = Sequence::new(count as u64);
     let since = Instant::now();
     for event in list {
         if by_handle {
@@ -91,7 +157,10 @@ fn ours(events: &[Event], count: usize, by_handle: bool) -> f64 {
             bus.publish(event).expect("the journal keeps up");
         }
     }
-    persistence.flush(Sequence::new(count as u64), LONG).expect("the journal keeps up");
+    match until {
+        Until::Written(_) => drop(persistence.written(last).wait(LONG).expect("it is written")),
+        Until::Durable => drop(persistence.durable(last).wait(LONG).expect("it is synced")),
+    }
     let rate = count as f64 / since.elapsed().as_secs_f64();
     let report = persistence.stop(LONG);
     assert_eq!(report.stats.journaled, count as u64, "events lost");
