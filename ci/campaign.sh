@@ -7,6 +7,8 @@
 #           says so if it cannot have them. Nothing durable may be lost.
 #   full    syncs fail on a full disk and then succeed for nothing; needs root and loop devices. A
 #           twentieth of the rounds.
+#   consume a durable consumer is killed by SIGKILL while it consumes; it may skip nothing, and what
+#           it handles twice is bounded by its checkpoints.
 #   inject  system calls fail one after the other, by strace; everything must be durable in the
 #           end.
 #
@@ -26,6 +28,7 @@ case ${1:-} in
     tests=full::
     ci/need.sh mkfs.ext4=e2fsprogs mount
     ;;
+  consume) tests=consume:: ;;
   inject)
     tests=inject::
     ci/need.sh strace
