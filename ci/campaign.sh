@@ -8,6 +8,8 @@
 #   full    syncs fail on a full disk and then succeed for nothing; needs root and loop devices. A
 #           twentieth of the rounds.
 #   rotate  ten rotations a round with retention and compression, while another process follows.
+#   consume a durable consumer is killed by SIGKILL while it consumes; it may skip nothing, and what
+#           it handles twice is bounded by its checkpoints.
 #   inject  system calls fail one after the other, by strace; everything must be durable in the
 #           end.
 #
@@ -28,6 +30,7 @@ case ${1:-} in
     ci/need.sh mkfs.ext4=e2fsprogs mount
     ;;
   rotate) tests=rotate:: ;;
+  consume) tests=consume:: ;;
   inject)
     tests=inject::
     ci/need.sh strace

@@ -44,6 +44,7 @@
 //! | full mailboxes | [`Overflow`], [`Gap`], [`SubscriptionStats`] |
 //! | the one order, history, replay | [`Tap`], [`Bus::recent`], [`Start`] |
 //! | keeping events | [`store`], [`store::journal`], [`Bus::persist`] |
+//! | handling events at least once, across restarts | [`SubscribeBuilder::durable`] |
 //! | a mailbox without a bus | [`Mailbox`], [`Addr`] |
 //! | what is promised | [`docs::guarantees`] |
 //! | which of the several ways to take | [`docs::choices`] |

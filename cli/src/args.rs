@@ -6,7 +6,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    bench, completions, convert, explain, man, publish, query, replay, stats, tail, tune, verify,
+    bench, completions, consumers, convert, explain, man, publish, query, replay, stats, tail,
+    tune, verify,
 };
 
 /// Publish, store, read and measure events.
@@ -49,6 +50,8 @@ pub(crate) enum Verb {
     Stats(stats::Arguments),
     /// Check every record of a journal; changes nothing unless told to
     Verify(verify::Arguments),
+    /// Show and move the durable consumers of a journal
+    Consumers(consumers::Arguments),
     /// Turn events from one JSON form into another
     Convert(convert::Arguments),
     /// Measure throughput and latency on this machine

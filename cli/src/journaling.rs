@@ -14,8 +14,8 @@ use ringpost::store::journal::{Journal, JournalOptions, Recovery};
 #[cfg(feature = "redis")]
 use ringpost::store::redis::{RedisOptions, RedisStore, RedisUrl};
 use ringpost::store::{
-    Level, MemoryStore, PersistOptions, PersistReport, PersistStats, Persistence, Record, Scan,
-    Store, StoreError, StoreErrorKind, StoreUrl, Trouble, Upkeep, Watermarks,
+    CheckpointStore, Level, MemoryStore, PersistOptions, PersistReport, PersistStats, Persistence,
+    Record, Scan, Store, StoreError, StoreErrorKind, StoreUrl, Trouble, Upkeep, Watermarks,
 };
 use ringpost::{EventBus, Sequence, Shared};
 
@@ -197,6 +197,13 @@ pub(crate) fn tell_recovery(found: &Recovery, console: &Console) -> bool {
             grouped(found.damaged)
         ));
     }
+    for ahead in &found.ahead {
+        console.warn(format_args!(
+            "the consumer {} was at {}, but the journal, which had not synced all that it was \
+             given, goes on at {}: so does the consumer now",
+            ahead.name, ahead.was, ahead.now
+        ));
+    }
     if found.open_to_others {
         console
             .warn("other users may write into the journal's directory and replace what is in it");
@@ -316,6 +323,10 @@ impl Store for Timed {
 
     fn last_sequence(&self) -> Option<Sequence> {
         self.store.last_sequence()
+    }
+
+    fn checkpoints(&self) -> Result<Arc<dyn CheckpointStore>, StoreError> {
+        self.store.checkpoints()
     }
 
     fn scan(&self, from: Sequence) -> Result<Scan<'_>, StoreError> {

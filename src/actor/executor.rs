@@ -91,6 +91,11 @@ impl Executor {
         Self(Kind::Own(Arc::new(spawn)))
     }
 
+    /// Whether nobody has chosen.
+    pub(crate) fn is_default(&self) -> bool {
+        matches!(self.0, Kind::Default)
+    }
+
     pub(crate) fn choose(self, workers: &Workers, is_async: bool) -> Chosen {
         match self.0 {
             Kind::Default => match Runtime::current() {

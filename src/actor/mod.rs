@@ -48,10 +48,10 @@ pub(crate) mod target;
 
 #[cfg(not(feature = "tokio"))]
 #[path = "no_tokio.rs"]
-mod runtime;
+pub(crate) mod runtime;
 #[cfg(feature = "tokio")]
 #[path = "tokio.rs"]
-mod runtime;
+pub(crate) mod runtime;
 
 use std::error::Error;
 use std::future::Future;

@@ -211,7 +211,7 @@ fn note_published<M: Message>(subscriber: &Subscriber<M>) {
 /// Calls a hook, now, and gives what awaits it, catching a panic of either. `message` is the cause
 /// of what it publishes. (Called in here and not in the future, which would keep the hook's
 /// arguments for as long as it lives.)
-fn guarded<M: Message, F: Future>(
+pub(crate) fn guarded<M: Message, F: Future>(
     message: Option<&M>,
     call: impl FnOnce() -> F,
 ) -> impl Future<Output = Result<F::Output, Box<dyn Any + Send>>> {

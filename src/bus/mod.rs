@@ -11,7 +11,7 @@
 //! | [`route`], [`table`], [`topics`] | whom a topic reaches; who is subscribed; names |
 //! | [`subscribe`], [`subscription`] | making a subscription; its owner's end |
 //! | [`inline`] | handlers on the publisher's thread |
-//! | [`tap`] | reading the ring in its own order |
+//! | [`tap`], [`foothold`] | reading the ring in its own order; for readers that are run elsewhere |
 //! | [`settle`], [`shutdown`] | waiting for quiet; closing in order |
 //! | [`alarm`] | deadlines for futures |
 //!
@@ -31,6 +31,7 @@ mod batch;
 mod builder;
 mod core;
 mod errors;
+pub(crate) mod foothold;
 mod handle;
 mod inline;
 mod late;

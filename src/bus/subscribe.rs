@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::core::Core;
 use super::errors::SubscribeError;
+use super::foothold::Foothold;
 use super::inline::{Handler, Inline};
 use super::room::timeout_of;
 use super::subscription::Subscription;
@@ -138,6 +139,16 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
     /// [`SubscribeError`]; nothing is subscribed then.
     pub fn spawn_actor(self, actor: impl Actor<M>) -> Result<Subscription<M>, SubscribeError> {
         self.launch(actor, true)
+    }
+
+    /// What a reader needs that is run elsewhere and takes the pattern alone; nothing if another
+    /// setting was made, which would mean nothing there.
+    pub(crate) fn into_foothold(self) -> Option<Foothold<M>> {
+        let plain = self.mailbox == self.core.settings.mailbox
+            && self.overflow == Overflow::default()
+            && self.executor.is_default()
+            && self.start == Start::default();
+        plain.then(|| Foothold::new(self.core, self.pattern))
     }
 
     fn launch<A: Actor<M>>(

@@ -53,8 +53,8 @@
 //!
 //! # Once
 //!
-//! A message is handed to a subscriber at most once. It is not handed over again after an error or
-//! a panic. A subscription that begins in the past and goes on live has no gap and no repeat in
+//! A message is handed to a subscriber at most once; to a [durable consumer](#durable-consumers) at
+//! least once. It is not handed over again after an error or a panic, but to a durable consumer. A subscription that begins in the past and goes on live has no gap and no repeat in
 //! between.
 //!
 //! **Exactly once is not promised anywhere.** A handler may have had half of its effects when it
@@ -256,9 +256,51 @@
 //! full until the `Persistence` is dropped; the shutdown's report is not `flushed`. A record that
 //! is too large for the store counts as `lost` and is told to the observer.
 //!
+//! # Durable consumers
+//!
+//! A durable consumer
+//! ([`SubscribeBuilder::durable`](crate::SubscribeBuilder::durable)) has a name, and beside the
+//! journal a checkpoint: the first sequence that it still needs. **It handles each event that it
+//! wants at least once, in sequence order**, across restarts and crashes of its process.
+//!
+//! * An event is acknowledged when its handler has succeeded, never before. One that fails or
+//!   panics is handed out again, after a pause, and nothing overtakes it. After the last attempt
+//!   the consumer stops in front of it (the default) or passes it over; every failed attempt is
+//!   told on `$errors`, an event that is passed over counts as `failed`. A failure after the bus
+//!   was closed is not held against the event: the consumer ends in front of it.
+//! * Events that its pattern does not match move the checkpoint too. What no consumer's checkpoint
+//!   is in front of, retention may remove.
+//! * It reads the ring, and the journal for what the ring no longer has; it delays no publisher.
+//!   Events that neither has (they were removed, or their lines are damaged) are one exact gap,
+//!   counted as `dropped(lapped)`, with the checkpoint, and told on `$errors`.
+//! * One name runs once at a time, whatever the process; the lock ends with its holder.
+//! * A checkpoint is stored after 1,024 acknowledged events or 1 s, whichever is first (both are
+//!   settings), and when the consumer stops, is dropped or the bus shuts down. A shutdown lets it
+//!   handle what there is until the deadline; what is left is handled when it is started again. If
+//!   a checkpoint cannot be stored, the consumer goes on, says so, and tries again.
+//!
+//! **What may come twice** after a crash of the process: what was acknowledged since the last
+//! checkpoint, at most the batch or the time above, and the one event whose handler was running or
+//! had just succeeded; and, of what was acknowledged before, the events that were not yet durable in the
+//! journal when the checkpoint was stored (not yet written, with `never`). For with
+//! `interval(T)` a power cut may take events away that were handled, and their sequences are then
+//! given to others. So **a checkpoint is never stored ahead of the durable watermark**: whatever it
+//! covers is in the journal after any crash. With `never` nothing is called durable, and the
+//! checkpoint follows the written watermark. If then a power cut, or somebody's hand, leaves the journal
+//! shorter than a checkpoint, opening the journal for writing moves that consumer back to the journal's
+//! end before any sequence is given out again, and reports it
+//! ([`Recovery::ahead`](crate::store::journal::Recovery::ahead)): no new event is taken for one
+//! that was handled. In both cases a handler may have seen an event that the journal no longer
+//! has; whoever cannot have that waits for its receipt in the handler.
+//!
+//! A checkpoint is stored in one of two slots in turn, with a checksum and a sync, so that a crash
+//! leaves the one before it. A checkpoint that is damaged all the same is an error until it is reset, because
+//! nobody knows where the consumer was. Losing checkpoints loses no event: a consumer without one
+//! begins where its settings say.
+//!
 //! # Not promised
 //!
-//! * Exactly once, see above; redelivery after a failure.
+//! * Exactly once, see above; redelivery after a failure, but to durable consumers.
 //! * Any order between buses, or sequence order in a mailbox with several publishers.
 //! * Anything in memory after a crash: only what was written.
 //! * Repair of damaged records: damage is detected and reported. Only an unfinished end is mended,

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::{Archive, StoreError};
 use crate::Sequence;
 use crate::event::Timestamp;
 
@@ -65,7 +66,7 @@ pub enum Begin {
     First,
     /// With the next event: what is there already is not seen.
     Now,
-    /// With this sequence.
+    /// With this sequence, or the next event if that comes before it.
     Sequence(Sequence),
     /// With the first stored record whose time, or else the time at which it was recorded, is not
     /// before this; if there is none, with the next event.
@@ -106,6 +107,46 @@ impl Checkpoint {
     pub fn lag(&self, last: Option<Sequence>) -> u64 {
         last.map_or(0, |last| (last.get() + 1).saturating_sub(self.next.get()))
     }
+}
+
+/// Where a store keeps checkpoints, and reads its records for consumers that come back.
+pub trait CheckpointStore: Send + Sync + fmt::Debug {
+    /// A reader of the store's records.
+    fn archive(&self) -> Box<dyn Archive>;
+
+    /// The first sequence wanted by a consumer that begins there; none if no record that the
+    /// store has is wanted.
+    ///
+    /// # Errors
+    ///
+    /// Why the store cannot be read.
+    fn place_of(&self, begin: Begin) -> Result<Option<Sequence>, StoreError>;
+
+    /// Takes a consumer's checkpoint for oneself, until the result is dropped or this process
+    /// dies.
+    ///
+    /// # Errors
+    ///
+    /// [`Locked`](crate::store::StoreErrorKind::Locked) if somebody else runs the consumer, in any
+    /// process; otherwise why it cannot be had.
+    fn take(&self, name: &ConsumerName) -> Result<Box<dyn HeldCheckpoint>, StoreError>;
+}
+
+/// A consumer's checkpoint in the hands of the one who runs it.
+pub trait HeldCheckpoint: Send + fmt::Debug {
+    /// What is stored; `None` if the consumer is new.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be read.
+    fn load(&mut self) -> Result<Option<Checkpoint>, StoreError>;
+
+    /// Stores a checkpoint. It is as durable as the store can make it when this returns.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be stored. What was stored before counts, or this.
+    fn store(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError>;
 }
 
 #[cfg(test)]

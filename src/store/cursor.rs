@@ -105,11 +105,20 @@ impl Cursor {
         from: Sequence,
     ) -> Result<Self, SubscribeError> {
         let tap = bus.tap_from(pattern, from)?;
+        Ok(Self::over(tap, Box::new(archive), Pattern::parse(pattern)?, from))
+    }
+
+    /// A cursor over this tap and its past; both admit the same pattern.
+    pub(crate) fn over(
+        tap: Tap<Shared<Event>>,
+        archive: Box<dyn Archive>,
+        pattern: Pattern,
+        from: Sequence,
+    ) -> Self {
         let next = from.get();
         // The ring begins later: what lies before is the archive's.
         let past = (next < tap.position().get()).then(|| Past::new(next, tap.position().get() - 1));
-        let pattern = Pattern::parse(pattern)?;
-        Ok(Self { tap, pattern, archive: Box::new(archive), past, next })
+        Self { tap, pattern, archive, past, next }
     }
 
     /// The sequence from which on nothing was given out yet.

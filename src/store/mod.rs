@@ -5,6 +5,9 @@
 //! the reference that every store is tested against. [`Persistence`] runs a store on a thread of
 //! its own and feeds it from a bus, in sequence order, without losing anything silently.
 //!
+//! A durable consumer ([`SubscribeBuilder::durable`](crate::SubscribeBuilder::durable)) goes on
+//! where it was, across restarts, at least once.
+//!
 //! Three words, each with one meaning. A record is *written* once the store has taken it whole:
 //! it survives the death of this process. It is *durable* once it is on stable storage as far as
 //! the store can promise that: it survives a power cut. A *watermark* says up to which sequence
@@ -13,6 +16,7 @@
 
 mod batch;
 mod checkpoint;
+pub(crate) mod consumer;
 mod cursor;
 mod error;
 #[cfg(all(feature = "jsonl", unix))]
@@ -29,10 +33,17 @@ pub mod redis;
 mod upkeep;
 mod url;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 pub use batch::Batching;
-pub use checkpoint::{Begin, Checkpoint, ConsumerName, ConsumerNameError};
+pub use checkpoint::{
+    Begin, Checkpoint, CheckpointStore, ConsumerName, ConsumerNameError, HeldCheckpoint,
+};
+pub use consumer::{
+    AfterLast, Consumer, ConsumerEnd, ConsumerError, ConsumerOptions, ConsumerReport,
+    ConsumerStats, DurableBuilder, DurableSubscription,
+};
 pub use cursor::{Archive, Cursor, CursorError, Step};
 pub use error::{StoreError, StoreErrorKind};
 pub use memory::MemoryStore;
@@ -150,6 +161,18 @@ pub trait Store: Send {
     ///
     /// Why the store cannot be read.
     fn tail(&self, count: usize) -> Result<Vec<Record>, StoreError>;
+
+    /// Where the checkpoints of named consumers are kept, and the records they come back for. A
+    /// wrapper of another store passes its answer on.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Unsupported`] from a store that has no such place, which is any but a
+    /// journal.
+    fn checkpoints(&self) -> Result<Arc<dyn CheckpointStore>, StoreError> {
+        let attempt = "look for a place for checkpoints in a store that is no journal";
+        Err(StoreError::new(StoreErrorKind::Unsupported, attempt))
+    }
 
     /// When [`tend`](Self::tend) has something to do, if nothing is appended before.
     fn due(&self) -> Option<Instant> {

@@ -23,7 +23,7 @@ pub use self::confirm::{Confirmation, Receipts};
 use self::desk::{Desk, Ended};
 pub use self::desk::{FlushError, PersistReport, PersistStats};
 use super::batch::{Batch, Finished};
-use super::{Batching, Durable, Store, StoreError, Written};
+use super::{Batching, CheckpointStore, Durable, Store, StoreError, Written};
 use crate::actor::run::panic_text;
 use crate::event::Event;
 use crate::{Gap, Sequence, Shared, WeakBus};
@@ -145,6 +145,7 @@ impl fmt::Debug for PersistOptions {
 #[must_use = "dropping it ends the persistence"]
 pub struct Persistence {
     desk: Arc<Desk>,
+    checkpoints: Result<Arc<dyn CheckpointStore>, StoreError>,
 }
 
 /// How long a dropped persistence may go on trying to write what it has.
@@ -164,6 +165,7 @@ impl Persistence {
         options.batching.events = options.batching.events.min(store.batch_limit());
         let (marks, last) = (store.watermarks(), store.last_sequence());
         let desk = Arc::new(Desk::new(marks, last, store.promises(), store.upkeep()));
+        let checkpoints = store.checkpoints();
         let mut actor = Actor {
             desk: Arc::clone(&desk),
             store,
@@ -189,7 +191,7 @@ impl Persistence {
             let _panic = catch_unwind(AssertUnwindSafe(|| drop(store)));
             drop(ended);
         })?;
-        Ok(Self { desk })
+        Ok(Self { desk, checkpoints })
     }
 
     /// A receipt that the record of `sequence` is written; the store is not asked to hurry.
@@ -234,6 +236,16 @@ impl Persistence {
     /// ended without having stored it.
     pub fn flush(&self, upto: Sequence, timeout: Duration) -> Result<(), FlushError> {
         self.desk.flush(upto, timeout)
+    }
+
+    /// Where the store keeps the checkpoints of named consumers.
+    pub(crate) fn checkpoints(&self) -> Result<Arc<dyn CheckpointStore>, StoreError> {
+        self.checkpoints.clone()
+    }
+
+    /// The bus whose messages it stores, if they are a bus's.
+    pub(crate) fn bus(&self) -> Option<&WeakBus<Shared<Event>>> {
+        self.desk.bus()
     }
 
     /// Says whose messages these are.

@@ -5,6 +5,7 @@
 //! (20 unless said otherwise): see `ci/campaign.sh` and `ci/kill.sh`.
 #![cfg(all(feature = "jsonl", target_os = "linux"))]
 
+mod consume;
 mod full;
 mod inject;
 mod judge;

@@ -3,6 +3,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod completions;
+pub(crate) mod consumers;
 pub(crate) mod convert;
 pub(crate) mod explain;
 pub(crate) mod man;
@@ -27,6 +28,7 @@ pub(crate) fn run(verb: Verb, console: &Console) -> Result<Exit, Failure> {
         Verb::Replay(arguments) => replay::run(arguments, console),
         Verb::Stats(arguments) => stats::run(&arguments, console),
         Verb::Verify(arguments) => verify::run(&arguments, console),
+        Verb::Consumers(arguments) => consumers::run(&arguments, console),
         Verb::Convert(arguments) => convert::run(&arguments, console),
         Verb::Bench(arguments) => bench::run(&arguments, console),
         Verb::Tune(arguments) => tune::run(&arguments, console),

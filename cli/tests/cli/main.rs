@@ -3,6 +3,7 @@
 mod acceptance;
 mod bench;
 mod configuration;
+mod consumers;
 mod convert;
 mod explain;
 mod inspect;

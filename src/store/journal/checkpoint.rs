@@ -15,12 +15,25 @@ use std::time::Duration;
 
 use self::slots::{Found, Newest, Slots};
 use super::lock;
+use super::planted::{Bug, planted};
 use super::storage::{Access, Held, Storage, StoredFile};
 use crate::Sequence;
 use crate::store::{Checkpoint, ConsumerName, StoreError, StoreErrorKind};
 
 /// The directory of checkpoints, in the journal's.
 const CONSUMERS: &str = "consumers";
+
+/// A consumer that was ahead of the journal when that was opened, and was moved back to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CheckpointAhead {
+    /// The consumer.
+    pub name: ConsumerName,
+    /// The first sequence that it needed by its checkpoint.
+    pub was: Sequence,
+    /// The first one that it needs now: the journal's next.
+    pub now: Sequence,
+}
 
 /// All checkpoints of one journal.
 #[derive(Clone, Debug)]
@@ -48,6 +61,37 @@ impl Checkpoints {
             }
         }
         Ok(lowest)
+    }
+
+    /// Moves every consumer that is ahead of a journal that ends at `last` back to that end: the
+    /// journal lost what it had not synced, and gives those sequences to other events now.
+    ///
+    /// # Errors
+    ///
+    /// If a checkpoint cannot be read or stored; `Locked` if such a consumer runs. A damaged one
+    /// is left alone: nobody can run it before it is reset.
+    pub(crate) fn hold_back(
+        &self,
+        last: Option<Sequence>,
+    ) -> Result<Vec<CheckpointAhead>, StoreError> {
+        let end = Sequence::new(last.map_or(0, Sequence::get) + 1);
+        let mut ahead = Vec::new();
+        for name in self.names()? {
+            let next = match self.load(&name) {
+                Ok(Some(checkpoint)) => checkpoint.next,
+                Ok(None) => continue,
+                Err(error) if error.kind() == StoreErrorKind::Damaged => continue,
+                Err(error) => return Err(error),
+            };
+            if next > end && !planted(Bug::AheadStays) {
+                let mut own = self.take(&name)?;
+                if let Some(checkpoint) = own.load()? {
+                    own.store(&Checkpoint { next: end, ..checkpoint })?;
+                    ahead.push(CheckpointAhead { name, was: next, now: end });
+                }
+            }
+        }
+        Ok(ahead)
     }
 
     /// The names of all consumers, in their order.

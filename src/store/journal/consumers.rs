@@ -4,10 +4,13 @@
 //! it does not.
 #![forbid(unsafe_code)]
 
-use super::checkpoint::Checkpoints;
+use super::checkpoint::{Checkpoints, OwnCheckpoint};
 use super::read::{JournalReader, Target};
 use crate::Sequence;
-use crate::store::{Begin, Checkpoint, ConsumerName, StoreError, StoreErrorKind};
+use crate::store::{
+    Archive, Begin, Checkpoint, CheckpointStore, ConsumerName, HeldCheckpoint, StoreError,
+    StoreErrorKind,
+};
 
 /// The named consumers of one journal.
 #[derive(Clone, Debug)]
@@ -100,7 +103,7 @@ impl Consumers {
             Err(error) => return Err(error),
         };
         let end = self.reader.last_sequence()?.map_or(Sequence::FIRST, following);
-        let next = self.reader.place_of(to, end)?;
+        let next = self.reader.place_of(to)?.unwrap_or(end);
         if next > end {
             let attempt =
                 format!("reset the consumer {name} to {next}, but the journal goes on at {end}");
@@ -142,24 +145,50 @@ impl JournalReader {
         Ok(last.and_then(|entry| entry.sequence))
     }
 
-    /// The first sequence wanted by whoever begins there; `now` is that of the next event.
-    pub(super) fn place_of(&self, begin: Begin, now: Sequence) -> Result<Sequence, StoreError> {
+    /// The first record wanted by whoever begins there; none if none that is there is.
+    fn place_of(&self, begin: Begin) -> Result<Option<Sequence>, StoreError> {
         let from = match begin {
-            Begin::Now => return Ok(now),
-            Begin::Sequence(sequence) => return Ok(sequence.max(Sequence::FIRST)),
+            Begin::Now => return Ok(None),
+            Begin::Sequence(sequence) => return Ok(Some(sequence.max(Sequence::FIRST))),
             Begin::First => None,
             Begin::Time(time) => Some(time),
         };
         for entry in self.records()? {
             let entry = entry?;
             let time = entry.event.time().or(entry.event.recorded_at());
-            if let Some(sequence) = entry.sequence
-                && from.is_none_or(|from| time >= Some(from))
-            {
-                return Ok(sequence);
+            if entry.sequence.is_some() && from.is_none_or(|from| time >= Some(from)) {
+                return Ok(entry.sequence);
             }
         }
-        Ok(now)
+        Ok(None)
+    }
+}
+
+/// A journal as durable consumers see it.
+#[derive(Clone, Debug)]
+pub(super) struct JournalCheckpoints(pub(super) JournalReader);
+
+impl CheckpointStore for JournalCheckpoints {
+    fn archive(&self) -> Box<dyn Archive> {
+        Box::new(self.0.clone())
+    }
+
+    fn place_of(&self, begin: Begin) -> Result<Option<Sequence>, StoreError> {
+        self.0.place_of(begin)
+    }
+
+    fn take(&self, name: &ConsumerName) -> Result<Box<dyn HeldCheckpoint>, StoreError> {
+        Ok(Box::new(self.0.consumers()?.checkpoints.take(name)?))
+    }
+}
+
+impl HeldCheckpoint for OwnCheckpoint {
+    fn load(&mut self) -> Result<Option<Checkpoint>, StoreError> {
+        Self::load(self)
+    }
+
+    fn store(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        Self::store(self, checkpoint)
     }
 }
 

@@ -53,6 +53,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use checkpoint::CheckpointAhead;
 pub use consumers::{ConsumerState, Consumers};
 pub use read::{Damage, Entry, JournalReader, Position, Records};
 pub use recover::{Recovery, TornTail};
@@ -61,6 +62,8 @@ pub use verify::{JournalStats, SequenceRange, Verification};
 #[cfg(feature = "tail")]
 pub use watch::Watch;
 
+use self::checkpoint::Checkpoints;
+use self::consumers::JournalCheckpoints;
 use self::encoded::Encoded;
 use self::keeper::KeptBy;
 use self::lock::WriterLock;
@@ -68,7 +71,7 @@ use self::planted::{Bug, planted};
 use self::segment::SegmentNumber;
 use self::storage::{Disk, Storage};
 use self::writer::Writer;
-use super::{Archive, Level, Record, Scan, Store, StoreError, Upkeep, Watermarks};
+use super::{Archive, CheckpointStore, Level, Record, Scan, Store, StoreError, Upkeep, Watermarks};
 use crate::Sequence;
 use crate::event::Event;
 use crate::ring::Shared;
@@ -282,8 +285,10 @@ impl Journal {
         made.map_err(|error| io_failed(storage.place(), "make the journal", None, error))?;
         let lock = WriterLock::take(&*storage)?;
         let syncs = options.fsync != Fsync::Never;
-        let resume = recover::recover(&*storage, syncs)?;
+        let mut resume = recover::recover(&*storage, syncs)?;
         let mut last = resume.recovery.last_sequence;
+        // Before any of the sequences behind the end is given out again.
+        resume.recovery.ahead = Checkpoints::of(&*storage).hold_back(last)?;
         if planted(Bug::SequenceUsedAgain) {
             last = last.map(|last| Sequence::new(last.get() - 1));
         }
@@ -372,6 +377,10 @@ impl Store for Journal {
     fn tail(&self, count: usize) -> Result<Vec<Record>, StoreError> {
         let tail = self.reader().tail(count)?;
         Ok(tail.entries.into_iter().filter_map(stored).collect())
+    }
+
+    fn checkpoints(&self) -> Result<Arc<dyn CheckpointStore>, StoreError> {
+        Ok(Arc::new(JournalCheckpoints(self.reader())))
     }
 
     fn due(&self) -> Option<Instant> {

@@ -41,6 +41,8 @@ pub(super) enum Bug {
     AgeIgnored,
     /// A checkpoint is written over the one before it.
     OneSlot,
+    /// A checkpoint that is ahead of the journal stays there.
+    AheadStays,
     /// What an earlier process wrote into a checkpoint's slot counts as durable.
     InheritedCheckpoint,
     /// The segment being written counts as sealed.

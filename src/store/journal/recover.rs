@@ -10,6 +10,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::checkpoint::CheckpointAhead;
 use super::io_failed;
 use super::lines::Backward;
 use super::packed;
@@ -37,6 +38,9 @@ pub struct Recovery {
     /// Whether others than the owner may write into the directory: then they can replace what is
     /// in it.
     pub open_to_others: bool,
+    /// Named consumers that were ahead of the journal, which had lost what they had handled, and
+    /// were moved back to its end: the sequences are given out again.
+    pub ahead: Vec<CheckpointAhead>,
 }
 
 /// The unfinished end of a segment.

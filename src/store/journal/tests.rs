@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod checkpoints;
+mod consumers;
 mod history;
 mod kept;
 mod listing;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::desk::{Desk, after};
+use super::desk::{Desk, FlushError, after};
 use super::waiting::Ticket;
 use crate::block_on::block_on;
 use crate::event::Event;
@@ -65,6 +65,11 @@ impl Receipts {
     #[must_use]
     pub fn are_of(&self, bus: &Bus<Shared<Event>>) -> bool {
         self.desk.serves(bus)
+    }
+
+    /// As [`Persistence::flush`](super::Persistence::flush).
+    pub(crate) fn flush(&self, upto: Sequence, timeout: Duration) -> Result<(), FlushError> {
+        self.desk.flush(upto, timeout)
     }
 
     /// How far the store is. Neither mark ever goes back.

@@ -175,6 +175,10 @@ impl Desk {
         let _ = self.bus.set(bus);
     }
 
+    pub(super) fn bus(&self) -> Option<&WeakBus<Shared<Event>>> {
+        self.bus.get()
+    }
+
     pub(super) fn serves(&self, bus: &Bus<Shared<Event>>) -> bool {
         self.bus.get().is_some_and(|own| own.is_of(bus))
     }

@@ -4,6 +4,7 @@
 use super::planting::{self, shows};
 use super::sim::{Call, Fault, SimFs};
 use super::*;
+use crate::store::StoreErrorKind;
 use crate::store::journal::planted::Bug;
 use crate::store::journal::segment::SegmentNumber;
 use crate::store::journal::storage::{Access, Storage};

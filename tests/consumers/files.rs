@@ -1,16 +1,12 @@
-//! Named consumers of a journal on real files.
-#![cfg(all(feature = "jsonl", unix))]
-#![forbid(unsafe_code)]
+//! The directory of checkpoints on real files, and whom it keeps out.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use ringpost::store::journal::{Journal, JournalOptions, JournalReader};
-use ringpost::store::{Begin, ConsumerName, StoreErrorKind};
+use ringpost::store::{Begin, StoreErrorKind};
 
-fn name(text: &str) -> ConsumerName {
-    text.parse().expect("a name")
-}
+use crate::support::name;
 
 fn journal(directory: &Path) -> JournalReader {
     Journal::open(directory, JournalOptions::default()).expect("opens").reader()
