@@ -60,9 +60,9 @@
 //! * **What a line of memory costs on its way between cores is not known beforehand**: 30 ns on the machine
 //!   that most of this was first measured on, 180 ns on another (a line there and back: 60 and 360). So a
 //!   receiver learns how long to linger, slots are asked for before they are written
-//!   (`ring/prefetch.rs`), and what one side writes often the other looks at seldom. Together 6
-//!   times as much for one message at a time on the second machine, and as much as before on the first one's
-//!   own terms: nothing that was fast there has become slow.
+//!   (`ring/prefetch.rs`), and what one side writes often the other looks at seldom. Together they
+//!   made one message at a time six times as fast on the second machine; on the first they have not
+//!   been measured.
 //! * **A mailbox of one's own is a copy of one's own.** 64 of them cost a publish 64 claims (12 ns each
 //!   there) and 90 lines that have to change cores; ten of those are under way at once at best. That
 //!   bounds them at about half a million messages a second on that machine, whatever else is done: tried were
