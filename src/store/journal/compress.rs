@@ -27,7 +27,7 @@ pub(super) fn compress(
 ) -> Result<Option<(u64, u64)>, StoreError> {
     let failed = |verb| move |error| io_failed(storage.place(), verb, Some(number), error);
     let name = number.packed_name();
-    let Some(mut plain) = existing(storage, &number.file_name()).map_err(failed("open"))? else {
+    let Some(plain) = existing(storage, &number.file_name()).map_err(failed("open"))? else {
         return Ok(None);
     };
     let from = plain.length().map_err(failed("look at"))?;
@@ -41,7 +41,7 @@ pub(super) fn compress(
         }
         None => {
             let temporary = number.unfinished_name();
-            let made = make(storage, &temporary, level, &mut *plain, goes_on);
+            let made = make(storage, &temporary, level, &*plain, goes_on);
             if !matches!(made, Ok(true)) {
                 // At once as well as later: a full disk has no room for it.
                 let _ = storage.remove(&temporary);
@@ -68,6 +68,17 @@ pub(super) fn compress(
     let packed = existing(storage, &name).map_err(failed("open the compressed"))?;
     let to = packed.map_or(Ok(0), |packed| packed.length());
     Ok(Some((from, to.map_err(failed("look at the compressed"))?)))
+}
+
+/// Makes a plain segment durable that its writer, by its policy, did not. While both forms are
+/// there the plain one is read, and after a power cut it must not be the worse one. After a failure
+/// nothing is known about it: then it stays as it is.
+pub(super) fn secure(storage: &dyn Storage, number: SegmentNumber) -> Result<(), StoreError> {
+    let plain = existing(storage, &number.file_name());
+    let synced = plain.and_then(|plain| plain.map_or(Ok(()), |mut plain| plain.sync()));
+    synced.map_err(|error| {
+        io_failed(storage.place(), "sync, before it is compressed,", Some(number), error)
+    })
 }
 
 fn differs(storage: &dyn Storage, name: &str) -> StoreError {
@@ -101,7 +112,7 @@ fn make(
     storage: &dyn Storage,
     temporary: &str,
     level: i32,
-    plain: &mut dyn StoredFile,
+    plain: &dyn StoredFile,
     goes_on: &dyn Fn() -> bool,
 ) -> io::Result<bool> {
     forget(storage, temporary)?;
@@ -113,9 +124,6 @@ fn make(
     if !same(plain, &*written)? {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "what was written is not the same"));
     }
-    // With a policy that never syncs, the plain one may have holes after a power cut; while both
-    // are there it is the one that is read.
-    plain.sync()?;
     if !planted(Bug::PackedWithoutSync) {
         file.sync()?;
     }

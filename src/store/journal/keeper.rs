@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use super::JournalOptions;
 use super::checkpoint::Checkpoints;
-use super::compress::compress;
+use super::compress::{compress, secure};
 use super::retain::{Excess, Limits, Stock};
 use super::segment::SegmentNumber;
 use super::storage::Storage;
@@ -183,8 +183,10 @@ pub(super) struct Keeper {
     limits: Option<Limits>,
     level: Option<i32>,
     stock: Stock,
-    /// Segments below this number are compressed, or empty.
+    /// Segments below this number are compressed, or left as they are.
     compressed_below: u64,
+    /// The writer makes a segment durable before it leaves it.
+    syncs: bool,
     upkeep: Upkeep,
 }
 
@@ -207,6 +209,7 @@ impl Keeper {
             level,
             stock: Stock::new(Arc::clone(storage), found, next, syncs),
             compressed_below: 0,
+            syncs,
             upkeep: Upkeep::begun(),
         })
     }
@@ -295,9 +298,14 @@ impl Keeper {
         };
         self.upkeep.waiting((sealed - at) as u64, told.sealed_below);
         let number = self.stock.get(at);
-        let compressed = match self.stock.size(at)? {
-            0 => Ok(None),
-            _ => compress(&*self.storage, number, level, goes_on),
+        let is_empty = self.stock.size(at)? == 0;
+        if !self.syncs && !is_empty {
+            // A failed sync is not tried again on the same file, and so it is not compressed.
+            secure(&*self.storage, number).inspect_err(|_| self.compressed_below = number.0 + 1)?;
+        }
+        let compressed = match is_empty {
+            true => Ok(None),
+            false => compress(&*self.storage, number, level, goes_on),
         };
         if compressed.as_ref().is_err_and(|error| !error.is_transient()) {
             // Somebody has to see to it; the others can be compressed.

@@ -9,7 +9,7 @@ use crate::store::Store;
 use crate::store::journal::checkpoint::Checkpoints;
 use crate::store::journal::keeper::Keeper;
 use crate::store::journal::pack;
-use crate::store::{Checkpoint, ConsumerName};
+use crate::store::{Checkpoint, ConsumerName, StoreError};
 
 /// What one life keeps.
 #[derive(Clone, Copy, Debug, Default)]
@@ -61,9 +61,8 @@ impl Kept {
         journal.tell_sealed();
     }
 
-    /// What the keeper's thread does, with records written up to a sequence; whether nothing
-    /// failed.
-    pub(super) fn work(&mut self, journal: &Journal, written: u64) -> bool {
+    /// What the keeper's thread does, with records written up to a sequence; what fails.
+    pub(super) fn work(&mut self, journal: &Journal, written: u64) -> Option<StoreError> {
         let by_number = self.keeps.events.map_or(0, |most| written.saturating_sub(most));
         let by_bytes = self.keeps.bytes.map_or(0, |_| written);
         let held = self.needed.map_or(u64::MAX, |needed| needed - 1);
@@ -73,7 +72,7 @@ impl Kept {
         }
         let stats = journal.upkeep().stats();
         self.removed = self.removed.max(stats.removed_to.map_or(0, Sequence::get));
-        stats.failing.is_none()
+        stats.failing
     }
 
     /// A consumer begins, or has handled some more.
