@@ -220,7 +220,13 @@ impl<M: Message> Source<M> for MailboxSource<M> {
         // Places that publishers gave back, or that gave way, are passed without a message.
         self.finish_batch();
         std::future::poll_fn(|task| match &mut self.open {
-            Some(open) => open.mailbox.poll_idle(task),
+            Some(open) => {
+                // What comes in meanwhile is there when its turn comes again.
+                if worker::is_wanted() {
+                    open.mailbox.hurry();
+                }
+                open.mailbox.poll_idle(task)
+            }
             None => self.target.addr.poll_found(task).map(|found| {
                 if let Found::Mailbox(mailbox) = found {
                     self.open = Some(Open::new(*mailbox));

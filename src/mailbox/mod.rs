@@ -392,6 +392,12 @@ impl<T> Mailbox<T> {
         }
     }
 
+    /// See [`Idle::hurry`].
+    #[inline]
+    pub(crate) fn hurry(&mut self) {
+        self.idle.hurry();
+    }
+
     /// Ready when there is something to take, or the end; until then yields and at last sleeps.
     pub(crate) fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let taker = &self.taker;

@@ -73,6 +73,12 @@ impl Idle {
         self.round = 0;
     }
 
+    /// Does without the linger this time: others wait for the thread.
+    #[inline]
+    pub(crate) fn hurry(&mut self) {
+        self.round = self.round.max(1);
+    }
+
     /// Ready when `ready` says so; until then yields, and at last sleeps on `bell`. To be called
     /// after every take that did not fill a batch.
     pub(crate) fn poll(

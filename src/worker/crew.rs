@@ -148,7 +148,7 @@ impl Crew {
 
     /// A thread's life.
     fn live(self: &Arc<Self>, seat: &Arc<Seat>, number: usize, mut as_spare: bool) {
-        seat.take();
+        seat.take(&self.ready);
         if let Some(hook) = &self.settings.on_thread_start {
             self.ready.guarded(|| hook(number));
         }

@@ -71,4 +71,4 @@ pub(crate) use task::yield_now;
 #[cfg(not(ringpost_loom))]
 pub use pool::{Workers, WorkersBuilder, WorkersStats};
 #[cfg(not(ringpost_loom))]
-pub(crate) use seat::beat;
+pub(crate) use seat::{beat, is_wanted};

@@ -5,11 +5,12 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
+use super::ready::Ready;
 use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 
 thread_local! {
-    static SEAT: OnceCell<Arc<Seat>> = const { OnceCell::new() };
+    static SEAT: OnceCell<(Arc<Seat>, Arc<Ready>)> = const { OnceCell::new() };
 }
 
 #[derive(Debug, Default)]
@@ -23,9 +24,10 @@ struct Pulse {
 pub(super) struct Seat(CachePadded<Pulse>);
 
 impl Seat {
-    /// Makes this the seat of the current thread, for good.
-    pub(super) fn take(self: &Arc<Self>) {
-        SEAT.with(|seat| seat.set(Arc::clone(self)).expect("a worker thread takes one seat"));
+    /// Makes this the seat of the current thread, which runs what is in this queue, for good.
+    pub(super) fn take(self: &Arc<Self>, ready: &Arc<Ready>) {
+        let taken = SEAT.with(|seat| seat.set((Arc::clone(self), Arc::clone(ready))));
+        taken.expect("a worker thread takes one seat");
     }
 
     /// Shows that the worker is getting on.
@@ -53,7 +55,15 @@ impl Seat {
 #[inline]
 pub(crate) fn beat() {
     // `Err`: the thread is being torn down and runs no tasks any more.
-    let _ = SEAT.try_with(|seat| seat.get().inspect(|seat| seat.beat()).is_some());
+    let _ = SEAT.try_with(|seat| seat.get().inspect(|(seat, _)| seat.beat()).is_some());
+}
+
+/// Whether other tasks are ready for the worker that runs the caller: a good moment to let go. For
+/// threads that are no workers, never.
+#[inline]
+pub(crate) fn is_wanted() -> bool {
+    let waiting = |(_, ready): &(_, Arc<Ready>)| !ready.lanes.is_empty();
+    SEAT.try_with(|seat| seat.get().is_some_and(waiting)).unwrap_or(false)
 }
 
 /// Whether the current thread is a worker, of whatever pool.
