@@ -13,12 +13,12 @@ use super::subscription::Subscription;
 use super::table::{Member, RingMember};
 use crate::actor::bell::Bell;
 use crate::actor::closure::{AsyncClosure, SyncClosure};
+use crate::actor::direct::{AtOnce, Awaiting, Way};
 use crate::actor::executor::Chosen;
 use crate::actor::history::{CatchUpSource, Join};
 use crate::actor::mailbox_source::MailboxSource;
 use crate::actor::ring_reader::RingReader;
 use crate::actor::ring_source::RingSource;
-use crate::actor::run::run;
 use crate::actor::source::Source;
 use crate::actor::subscriber::Subscriber;
 use crate::actor::target::Target;
@@ -114,7 +114,7 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
         F: FnMut(Delivery<'_, M>) -> R + Send + 'static,
         R: IntoOutcome + 'static,
     {
-        self.launch(SyncClosure(handler), false)
+        self.launch::<_, AtOnce>(SyncClosure(handler), false)
     }
 
     /// Starts it with a closure that returns a future. The next message waits until it is ready.
@@ -128,7 +128,7 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
         T: Future<Output = R> + Send + 'static,
         R: IntoOutcome + Send + 'static,
     {
-        self.launch(AsyncClosure(handler), true)
+        self.launch::<_, Awaiting>(AsyncClosure(handler), true)
     }
 
     /// Starts it with an actor.
@@ -137,10 +137,10 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
     ///
     /// [`SubscribeError`]; nothing is subscribed then.
     pub fn spawn_actor(self, actor: impl Actor<M>) -> Result<Subscription<M>, SubscribeError> {
-        self.launch(actor, true)
+        self.launch::<_, Awaiting>(actor, true)
     }
 
-    fn launch<A: Actor<M>>(
+    fn launch<A: Actor<M>, W: Way<M, A>>(
         self,
         actor: A,
         is_async: bool,
@@ -153,9 +153,9 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
         }
         let chosen = self.executor.clone().choose(self.core.workers(), is_async);
         if self.reads_ring() {
-            self.start_on_ring(actor, chosen)
+            self.start_on_ring::<A, W>(actor, chosen)
         } else {
-            self.start_with_mailbox(actor, chosen)
+            self.start_with_mailbox::<A, W>(actor, chosen)
         }
     }
 
@@ -216,7 +216,7 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
         matches!(self.start, Start::Recent(_))
     }
 
-    fn start_on_ring<A: Actor<M>>(
+    fn start_on_ring<A: Actor<M>, W: Way<M, A>>(
         self,
         actor: A,
         chosen: Chosen,
@@ -243,10 +243,10 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
         let source = RingSource::new(reader, bell, window, Arc::clone(&subscriber), wait);
         let lane = self.lane();
         self.core.table.insert(member.clone());
-        launch(self.core, chosen, lane, actor, source, member)
+        launch::<M, A, W, _>(self.core, chosen, lane, actor, source, member)
     }
 
-    fn start_with_mailbox<A: Actor<M>>(
+    fn start_with_mailbox<A: Actor<M>, W: Way<M, A>>(
         self,
         actor: A,
         chosen: Chosen,
@@ -274,7 +274,7 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
                 let start = core.log.join();
                 // Notices have numbers of their own: none of them is older than the subscription.
                 source.set_start(if numbered { start } else { 0 }, Vec::new());
-                launch(core, chosen, lane, actor, source, member)
+                launch::<M, A, W, _>(core, chosen, lane, actor, source, member)
             }
             Some(reader) => {
                 let filter = Filter::new(self.pattern);
@@ -289,15 +289,15 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
                 });
                 let source =
                     CatchUpSource::new(reader, filter, join, source, Arc::clone(&subscriber));
-                launch(core, chosen, lane, actor, source, member)
+                launch::<M, A, W, _>(core, chosen, lane, actor, source, member)
             }
         }
     }
 }
 
-fn launch<M: Message, A: Actor<M>, S: Source<M>>(
+fn launch<M: Message, A: Actor<M>, W: Way<M, A>, S: Source<M>>(
     core: &Arc<Core<M>>,
-    chosen: Chosen,
+    mut chosen: Chosen,
     lane: Lane,
     actor: A,
     source: S,
@@ -307,11 +307,8 @@ fn launch<M: Message, A: Actor<M>, S: Source<M>>(
     // Made first, so that an executor's refusal unsubscribes.
     let subscription = Subscription::new(core.this.clone(), member);
     let id = subscriber.id;
-    chosen.spawn(
-        || format!("{}/{id}", core.settings.name),
-        lane,
-        run(actor, source, subscriber),
-    )?;
+    let run = W::run(actor, source, subscriber, chosen.take_runtime());
+    chosen.spawn(|| format!("{}/{id}", core.settings.name), lane, run)?;
     Ok(subscription)
 }
 
