@@ -52,6 +52,18 @@
 //!   nobody.
 //! * **A lapped publisher keeps its sequence.** It finishes in the block that was taken away, so that
 //!   a place is a message and gaps are exact.
+//! * **Two route tables by turns.** Publishers walk a table that never changes, without a lock. A
+//!   subscription is entered in the second one, which takes the first one's place, and the first,
+//!   if nobody is looking at it, is then brought to the same state in place; what is new is shared
+//!   by both. Copying the path to each new leaf instead, in one table, took 14 allocations and
+//!   90 counts up and down, half of the time of a subscribe among 100,000; a list of the ring's
+//!   readers that was copied whole let 10,000 of them join at 13,000 a second.
+//! * **Two run loops.** An async loop keeps room for every step that may be under way, 400 bytes an
+//!   idle subscription. A closure that returns nothing to await has a loop of its own, without a
+//!   future (`actor/direct.rs`); batches are handled by the same code.
+//! * **A worker lingers only when it is not wanted.** An actor that runs out of messages pauses for
+//!   0.2 us, so that the next ones come in a batch. With 1,000 subscribers of one message each by
+//!   turns this was 44 % of the worker's time, so it is left out while others are ready.
 //! * **Sequences are 62 bits and never wrap.** Two bits of the same word say "closed" and
 //!   "disabled", so that no claim slips past either.
 //! * **Events are CloudEvents, the journal is their JSON, a line each**: one format, readable by

@@ -140,7 +140,8 @@
 //! * [`Bus::publish`](crate::Bus::publish) and [`publish_to`](crate::Bus::publish_to) look the
 //!   topic up in a sharded map, under the shard's read lock; only a topic that is published to for
 //!   the first time takes its write lock. A `Publisher` does this once, when it is made.
-//! * Subscribing and cancelling take a lock among themselves, and copy one path of the route table.
+//! * Subscribing and cancelling take a lock among themselves. Each changes one path of the route
+//!   table, in a second one that then takes the first one's place; neither copies the table.
 //!   Each publisher resolves its route again at its next publish.
 //! * Memory is taken while the ring is filled for the first time, at a mailbox's first use, and
 //!   for one block when a reader stalls inside a message.
