@@ -110,7 +110,8 @@ impl Stock {
     ) -> Self {
         let segments = found.into_iter().map(Sealed::new).collect();
         let target = Target::Directory(Arc::clone(&storage));
-        let (known_to, unsynced) = (next, false);
+        // A process before this one may have died between a removal and its sync.
+        let (known_to, unsynced) = (next, true);
         let (anchored, unreadable) = (None, None);
         Self { storage, target, segments, known_to, unsynced, syncs, anchored, unreadable }
     }

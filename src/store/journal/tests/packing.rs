@@ -287,3 +287,45 @@ fn a_damaged_compressed_segment_is_told_and_goes_with_the_next_one() {
     let left = stored(&disk);
     assert!(left[0] > 20 && left.ends_with(&[61, 62]), "{left:?}");
 }
+
+/// Opening a journal without a plain segment syncs nothing, so the removal by a process that died
+/// before its sync was still not durable when the next one removed more: history 7818 lost a durable
+/// record in the hole between what came back and what did not.
+#[test]
+fn a_removal_that_an_earlier_life_did_not_make_durable_leaves_no_hole() {
+    let made = SimFs::default();
+    let aged = options().with_compression(1).with_segment_age(Some(Duration::ZERO));
+    let (mut journal, mut keeper) = kept(&made, aged);
+    journal.append(&records(1..=40)).expect("appended");
+    journal.tend().expect("left, because it is too old");
+    journal.kept_by.by_hand(&mut keeper);
+    drop((journal, keeper));
+    assert!(ends_with(&names(&made), ".jsonl").is_empty());
+    let keep = options().with_keep_events(Some(10));
+    for at in 1.. {
+        let disk = made.after_power_cut(0);
+        let (journal, mut keeper) = kept(&disk, keep.clone());
+        let mut removals = 0;
+        disk.plan(move |_, call| {
+            removals += usize::from(call == Call::Remove);
+            // The first segment's three names are gone; from then on nothing works.
+            if removals > 2 && call == Call::SyncDirectory { Fault::Fails } else { Fault::None }
+        });
+        journal.kept_by.by_hand(&mut keeper);
+        drop(journal);
+        disk.heal();
+        let (journal, mut keeper) = kept(&disk, keep.clone());
+        disk.plan(move |call, _| if call >= at { Fault::Fails } else { Fault::None });
+        journal.kept_by.by_hand(&mut keeper);
+        let went_through = journal.upkeep().stats().failing.is_none();
+        drop(journal);
+        disk.heal();
+        for seed in 1..10 {
+            let left = stored(&disk.cut_power(sim::Cut::Chance(&mut rng::Rng::new(seed))));
+            assert_eq!(left, (left[0]..=40).collect::<Vec<_>>(), "call {at}, seed {seed}");
+        }
+        if went_through {
+            break;
+        }
+    }
+}
