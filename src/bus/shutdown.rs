@@ -85,14 +85,13 @@ pub(crate) fn shutdown<M: Message>(core: &Core<M>, deadline: Duration) -> Shutdo
     // Their readers go on until the final tail, whatever became of the subscriptions.
     let last = (end > core.log.start()).then(|| Sequence::new(end - 1));
     let flushers = core.flushers.lock().unwrap_or_else(PoisonError::into_inner);
-    // Each of them is told, whether the others did it or not.
-    let flushed = last.is_none_or(|last| {
-        let mut all = true;
+    let mut flushed = true;
+    if let Some(last) = last {
         for flush in flushers.iter() {
-            all &= flush(last, until.saturating_duration_since(Instant::now()));
+            // Each of them is told, whether the others did it or not.
+            flushed &= flush(last, until.saturating_duration_since(Instant::now()));
         }
-        all
-    });
+    }
     drop(flushers);
     ShutdownReport {
         published: end - core.log.start(),
