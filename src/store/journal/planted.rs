@@ -39,6 +39,10 @@ pub(super) enum Bug {
     NoLock,
     /// An open segment older than its limit is gone on with.
     AgeIgnored,
+    /// An index is believed whatever its checksum says, and whatever it was made from.
+    IndexUnchecked,
+    /// An index notes the times of a block's first record for all of it.
+    IndexOfFirstTimes,
 }
 
 #[cfg(not(test))]

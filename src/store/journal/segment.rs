@@ -27,6 +27,11 @@ impl SegmentNumber {
         format!("{self}{PACKED}")
     }
 
+    /// The file name of its index.
+    pub(crate) fn index_name(self) -> String {
+        format!("{self}.index")
+    }
+
     /// The name under which the `nth` torn tail of this segment is kept, counted from 1.
     pub(crate) fn torn_name(self, nth: u32) -> String {
         if nth == 1 { format!("{self}.torn") } else { format!("{self}.{nth}.torn") }

@@ -2,7 +2,8 @@
 //!
 //! The writer, recovery and every reader reach files through [`Storage`] only, so that a test can
 //! own the disk: fail the n-th call, forget what was not synced, tear the last write. [`Disk`] is
-//! the real one. Files are never renamed, and a name that exists is never created again.
+//! the real one. Files are never renamed, and a name that exists is never created again, but for
+//! an index's.
 #![forbid(unsafe_code)]
 
 use std::fmt::Debug;
@@ -39,6 +40,8 @@ pub(crate) trait Storage: Send + Sync + Debug {
     fn create(&self, name: &str) -> io::Result<Box<dyn StoredFile>>;
     /// An existing plain file. Never follows a symbolic link and never waits, as on a pipe.
     fn open(&self, name: &str, access: Access) -> io::Result<Box<dyn StoredFile>>;
+    /// Removes a file that nobody needs: an index. Never follows a symbolic link.
+    fn remove(&self, name: &str) -> io::Result<()>;
     /// Makes the directory's entries durable.
     fn sync_directory(&self) -> io::Result<()>;
     /// Takes the one lock of `name`, made if missing, with `note` written into it for people.
@@ -65,6 +68,19 @@ pub(crate) trait StoredFile: Send + Debug {
     /// Makes the contents durable. After an error nothing is known about what was written since
     /// the last success, and a later success does not change that.
     fn sync(&mut self) -> io::Result<()>;
+    /// Who may have written it; what cannot tell is unsupported.
+    fn ownership(&self) -> io::Result<Ownership> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// To whom a file belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ownership {
+    /// The owner's number.
+    pub(crate) owner: u32,
+    /// Whether others than the owner may write into it.
+    pub(crate) is_open_to_others: bool,
 }
 
 /// Appends until all is taken or the system refuses; how much was taken, and the refusal.
@@ -172,6 +188,10 @@ impl Storage for Disk {
         Ok(Box::new(file))
     }
 
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.directory.join(name))
+    }
+
     fn sync_directory(&self) -> io::Result<()> {
         File::open(&self.directory)?.sync_all()
     }
@@ -248,6 +268,11 @@ impl StoredFile for DiskFile {
 
     fn sync(&mut self) -> io::Result<()> {
         self.file.sync_data()
+    }
+
+    fn ownership(&self) -> io::Result<Ownership> {
+        let found = self.file.metadata()?;
+        Ok(Ownership { owner: found.uid(), is_open_to_others: found.mode() & 0o022 != 0 })
     }
 }
 

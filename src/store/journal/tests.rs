@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod history;
+mod indexing;
 mod planting;
 mod rng;
 mod sim;
@@ -11,6 +12,7 @@ mod stress;
 use std::sync::Mutex;
 
 use self::sim::{Call, Fault, SimFs};
+use super::storage::{Access, StoredFile};
 use super::*;
 use crate::event::Event;
 
@@ -26,6 +28,13 @@ fn records(sequences: impl IntoIterator<Item = u64>) -> Vec<Record> {
 fn on(disk: &SimFs, fsync: Fsync, segment_bytes: u64) -> Result<Journal, StoreError> {
     let options = JournalOptions::default().with_fsync(fsync).with_segment_bytes(segment_bytes);
     Journal::on(Arc::new(disk.clone()), options)
+}
+
+/// A file of these bytes.
+pub(super) fn file_of(bytes: &[u8]) -> Box<dyn StoredFile> {
+    let disk = SimFs::default();
+    disk.put("file", bytes);
+    disk.open("file", Access::Read).expect("it is there")
 }
 
 fn stored(disk: &SimFs) -> Vec<u64> {

@@ -54,7 +54,7 @@ finds! {
 }
 
 /// Whether `holds` fails once the bug is planted, and did not before.
-fn shows(bug: Bug, holds: impl Fn() -> bool) -> bool {
+pub(super) fn shows(bug: Bug, holds: impl Fn() -> bool) -> bool {
     let sound = holds();
     plant(Some(bug));
     let planted = holds();

@@ -13,13 +13,14 @@ use std::{fmt, io};
 
 use super::rng::Rng;
 use crate::store::journal::lock::LOCK;
-use crate::store::journal::storage::{Access, Held, Storage, StoredFile};
+use crate::store::journal::storage::{Access, Held, Ownership, Storage, StoredFile};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 pub(super) enum Call {
     Names,
     Create,
     Open,
+    Remove,
     SyncDirectory,
     Append,
     Read,
@@ -351,6 +352,11 @@ impl Storage for SimFs {
         let inode = found.ok_or(io::ErrorKind::NotFound)?;
         Ok(Box::new(SimFile { disk: self.clone(), inode }))
     }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.ask(Call::Remove)?;
+        let removed = self.ground().files.remove(name);
+        removed.map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
     fn sync_directory(&self) -> io::Result<()> {
         self.ask(Call::SyncDirectory)?;
         let mut ground = self.ground();
@@ -434,5 +440,8 @@ impl StoredFile for SimFile {
             self.disk.ground().chance = chance;
         }
         asked.map(drop)
+    }
+    fn ownership(&self) -> io::Result<Ownership> {
+        Ok(Ownership { owner: 0, is_open_to_others: false })
     }
 }
