@@ -22,6 +22,7 @@ use ringpost::{EventBus, Sequence};
 use crate::console::{Console, grouped};
 use crate::exit::Failure;
 use crate::latency::Latencies;
+use crate::repetition::Repetitions;
 use crate::settings::JournalSettings;
 use crate::target::{not_built_in, told};
 
@@ -79,6 +80,11 @@ impl Ready {
     pub(crate) fn next_sequence(&self) -> Sequence {
         let last = self.store.last_sequence();
         last.map_or(Sequence::FIRST, |last| Sequence::new(last.get() + 1))
+    }
+
+    /// Tells what is in the store already.
+    pub(crate) fn tell_past(&self, to: &mut Repetitions) -> Result<(), StoreError> {
+        to.remember(&self.store)
     }
 
     /// Stores everything that the bus publishes from now on.

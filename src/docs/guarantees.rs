@@ -57,6 +57,10 @@
 //! a panic. A subscription that begins in the past and goes on live has no gap and no repeat in
 //! between.
 //!
+//! A source that may hand over an event twice can be freed of that at the entrance:
+//! [`Dedup`](crate::store::Dedup) (`pub --dedup`) finds the same source and id within a window,
+//! exactly, and counts what it leaves out.
+//!
 //! **Exactly once is not promised anywhere.** A handler may have had half of its effects when it
 //! fails; a process may die between an effect and the record of it.
 //!

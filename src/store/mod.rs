@@ -13,6 +13,7 @@
 
 mod batch;
 mod cursor;
+mod dedup;
 mod error;
 #[cfg(all(feature = "jsonl", unix))]
 pub mod journal;
@@ -31,6 +32,7 @@ use std::time::Instant;
 
 pub use batch::Batching;
 pub use cursor::{Archive, Cursor, CursorError, Step};
+pub use dedup::{Dedup, DedupWindow};
 pub use error::{StoreError, StoreErrorKind};
 pub use memory::MemoryStore;
 pub use persist::{

@@ -4,6 +4,7 @@ mod acceptance;
 mod bench;
 mod configuration;
 mod convert;
+mod dedup;
 mod explain;
 mod inspect;
 mod publish;
