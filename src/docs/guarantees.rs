@@ -26,7 +26,8 @@
 //! and may ask again; when the persistence ends, whoever still waits is told that. A store says
 //! beforehand what it can promise at most
 //! ([`Store::promises`](crate::store::Store::promises)): to ask for more is an error before
-//! anything is published.
+//! anything is published. A server that comes back may promise less: then whoever waits for more is
+//! told, and what was durable stays so.
 //!
 //! A publish that fails hands the message back, and nothing of it was published. A batch
 //! ([`Publisher::publish_batch`](crate::Publisher::publish_batch)) goes out in groups of at most

@@ -88,6 +88,7 @@ pub trait Store: Send {
 
     /// The most that [`watermarks`](Self::watermarks) will ever say of a record, with the settings
     /// that the store has. Whoever asks for more is told so at once instead of waiting for ever.
+    /// Asked after every call: a server may be set otherwise when it comes back.
     /// A wrapper of another store passes its answer on. Written, unless the store knows better.
     fn promises(&self) -> Level {
         Level::Written

@@ -18,4 +18,6 @@ mod replay;
 mod signals;
 mod support;
 mod tail;
+#[cfg(feature = "tls")]
+mod tls;
 mod tune;
