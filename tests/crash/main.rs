@@ -12,3 +12,4 @@ mod kill;
 mod load;
 mod power;
 mod rig;
+mod stall;
