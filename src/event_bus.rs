@@ -153,7 +153,7 @@ impl Bus<Shared<Event>> {
 /// The ring as the source of a store.
 ///
 /// Events were made on other cores, and each is two pointers away. Without asking for them early,
-/// the actor would wait for memory half of its time.
+/// the actor would wait for memory again and again.
 struct Journaled(Tap<Shared<Event>>);
 
 /// How many events ahead the event itself is asked for, and when it is there, its texts.

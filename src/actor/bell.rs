@@ -12,8 +12,8 @@ use std::task::{Context, Poll, Waker};
 
 use crate::mailbox::signal::{Doorbell, Park, Signal};
 use crate::mailbox::wait::Idle;
-use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{CachePadded, unique};
 use crate::worker;
 
 /// How many readers of one ring sleep.
@@ -43,13 +43,19 @@ impl Sleepers {
 /// One reader's doorbell.
 #[derive(Debug)]
 pub(crate) struct Bell {
+    /// Tells it apart from all others.
+    number: u64,
     signal: Signal,
     sleepers: Arc<Sleepers>,
 }
 
 impl Bell {
     pub(crate) fn new(sleepers: Arc<Sleepers>) -> Self {
-        Self { signal: Signal::new(), sleepers }
+        Self { number: unique(), signal: Signal::new(), sleepers }
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     /// Wakes the reader if it sleeps. The caller has passed `signal::fence`.
@@ -69,7 +75,7 @@ impl Bell {
         ready: impl FnMut() -> bool,
         coming: impl Fn() -> bool,
     ) -> Poll<()> {
-        idle.poll(self, task, position, worker::others_wait(), ready, coming)
+        idle.poll(self, task, position, worker::is_wanted(), ready, coming)
     }
 
     fn unpark(&self) {

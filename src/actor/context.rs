@@ -10,13 +10,19 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Context {
     id: u64,
-    pattern: Arc<str>,
+    /// None where nobody sees it.
+    pattern: Option<Arc<str>>,
     stopping: bool,
 }
 
 impl Context {
     pub(crate) fn new(id: u64, pattern: Arc<str>) -> Self {
-        Self { id, pattern, stopping: false }
+        Self { id, pattern: Some(pattern), stopping: false }
+    }
+
+    /// For an actor that never looks at it: it keeps nothing.
+    pub(crate) fn unseen(id: u64) -> Self {
+        Self { id, pattern: None, stopping: false }
     }
 
     /// The subscription's number.
@@ -28,7 +34,7 @@ impl Context {
     /// The subscription's pattern, as written.
     #[must_use]
     pub fn pattern(&self) -> &str {
-        &self.pattern
+        self.pattern.as_deref().unwrap_or_default()
     }
 
     /// Ends the subscription once this call returns. What is still in the mailbox counts as

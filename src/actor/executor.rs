@@ -120,6 +120,14 @@ impl Chosen {
         }
     }
 
+    /// The runtime whose context the run loop is to enter in each poll.
+    pub(crate) fn take_runtime(&mut self) -> Option<Runtime> {
+        match self {
+            Self::Workers(_, runtime) => runtime.take(),
+            Self::Thread(_) | Self::Own(_) => None,
+        }
+    }
+
     /// Starts a run loop. Only who shows its name asks for it.
     pub(crate) fn spawn(
         self,
@@ -128,12 +136,7 @@ impl Chosen {
         run: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ExecutorError> {
         match self {
-            Self::Workers(workers, None) => {
-                workers.spawn(lane, run);
-            }
-            Self::Workers(workers, Some(runtime)) => {
-                workers.spawn(lane, runtime.entered(run));
-            }
+            Self::Workers(workers, _) => workers.spawn(lane, run),
             Self::Own(spawn) => spawn.spawn(&name(), Box::pin(run))?,
             Self::Thread(_) => {
                 std::thread::Builder::new()

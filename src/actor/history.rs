@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use super::mailbox_source::MailboxSource;
 use super::ring_reader::RingReader;
@@ -14,7 +15,7 @@ use super::source::{Entry, Head, Refill, Source};
 use super::subscriber::Subscriber;
 use crate::ring::Next;
 use crate::topic::filter::Filter;
-use crate::{DropReason, Gap, Message, Sequence, worker};
+use crate::{DropReason, Gap, Message, Sequence};
 
 /// Puts the subscription into the route table; gives the first sequence that its mailbox has.
 pub(crate) type Join = Box<dyn FnOnce() -> u64 + Send>;
@@ -156,20 +157,23 @@ impl<M: Message> Source<M> for CatchUpSource<M> {
         }
     }
 
-    async fn wait(&mut self) {
+    fn poll_wait(&mut self, task: &mut Context<'_>) -> Poll<()> {
         match &mut self.past {
             // A publisher holds a place that it will commit in a moment.
-            Some(_) => worker::yield_now().await,
-            None => self.mailbox.wait().await,
+            Some(_) => {
+                task.waker().wake_by_ref();
+                Poll::Pending
+            }
+            None => self.mailbox.poll_wait(task),
         }
     }
 
-    async fn give_up(&mut self, reason: DropReason) {
+    fn give_up(&mut self, reason: DropReason) -> bool {
         if let Some(past) = self.past.take() {
             // What was read already lies in the mailbox too, if it has joined.
             self.mailbox.set_start(past.reader.position().min(past.until), Vec::new());
         }
         self.subscriber.set_caught_up();
-        self.mailbox.give_up(reason).await;
+        self.mailbox.give_up(reason)
     }
 }

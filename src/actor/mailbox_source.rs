@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use super::run::notice;
 use super::source::{Head, Letter, Refill, Source, drop_caught};
@@ -216,31 +217,31 @@ impl<M: Message> Source<M> for MailboxSource<M> {
         }
     }
 
-    async fn wait(&mut self) {
+    fn poll_wait(&mut self, task: &mut Context<'_>) -> Poll<()> {
         // Places that publishers gave back, or that gave way, are passed without a message.
         self.finish_batch();
-        std::future::poll_fn(|task| match &mut self.open {
-            Some(open) => open.mailbox.poll_idle(task, worker::others_wait()),
+        match &mut self.open {
+            Some(open) => open.mailbox.poll_idle(task, worker::is_wanted()),
             None => self.target.addr.poll_found(task).map(|found| {
                 if let Found::Mailbox(mailbox) = found {
                     self.open = Some(Open::new(*mailbox));
                 }
             }),
-        })
-        .await;
+        }
     }
 
-    async fn give_up(&mut self, reason: DropReason) {
+    fn give_up(&mut self, reason: DropReason) -> bool {
         self.close();
-        let Some(open) = &mut self.open else { return };
+        let Some(open) = &mut self.open else { return true };
         let subscriber = &*self.target.subscriber;
         open.give_up_batch(self.start, subscriber, reason);
         while open.take_rest(subscriber) {
             if open.batch.is_empty() {
-                worker::yield_now().await;
+                return false;
             }
             open.give_up_batch(self.start, subscriber, reason);
         }
+        true
     }
 }
 

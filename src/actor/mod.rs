@@ -11,6 +11,7 @@
 //! | [`closure`] | plain closures as actors |
 //! | [`source`] | where an actor's messages come from: [`mailbox_source`], [`ring_source`], [`history`] |
 //! | [`run`] | the loop: refill, handle, wait, stop |
+//! | [`direct`] | the same loop for actors that await nothing |
 //! | [`subscriber`] | one subscription as runner, publishers and owner share it |
 //! | [`ledger`] | what became of every message |
 //! | [`scope`] | whether this thread is inside a handler |
@@ -34,6 +35,7 @@ pub(crate) mod bell;
 pub(crate) mod closure;
 pub(crate) mod context;
 pub(crate) mod delivery;
+pub(crate) mod direct;
 pub(crate) mod executor;
 pub(crate) mod history;
 pub(crate) mod ledger;

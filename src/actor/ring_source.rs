@@ -4,8 +4,8 @@
 //! the lag that it may build up.
 #![forbid(unsafe_code)]
 
-use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use super::bell::Bell;
 use super::ledger::LossesIfAny;
@@ -146,25 +146,21 @@ impl<M: Message> Source<M> for RingSource<M> {
         self.subscriber.ledger.runner.set_done(self.reader.position());
     }
 
-    async fn wait(&mut self) {
+    fn poll_wait(&mut self, task: &mut Context<'_>) -> Poll<()> {
         self.finish_batch();
         self.reader.release();
         let Self { reader, bell, subscriber, idle, .. } = self;
         let ready = || reader.is_ready() || subscriber.life() != Life::Running;
-        let mut slept = false;
-        poll_fn(|task| {
-            let polled = bell.poll(idle, task, reader.position(), ready, || reader.is_coming());
-            slept |= polled.is_pending();
-            polled
-        })
-        .await;
-        if slept {
+        let polled = bell.poll(idle, task, reader.position(), ready, || reader.is_coming());
+        if polled.is_pending() {
             self.left = 0;
         }
+        polled
     }
 
-    async fn give_up(&mut self, reason: DropReason) {
+    fn give_up(&mut self, reason: DropReason) -> bool {
         self.end(reason);
+        true
     }
 }
 

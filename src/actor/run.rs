@@ -11,6 +11,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use super::runtime::Runtime;
 use super::scope;
 use super::source::{Refill, Source};
 use super::subscriber::{Life, Subscriber};
@@ -20,7 +21,7 @@ use crate::topic::TopicId;
 use crate::{DropReason, Fields, Gap, Message, Notice, Sequence, worker};
 
 /// How many messages an actor handles before it lets others on the same executor run.
-const BUDGET: usize = 512;
+pub(super) const BUDGET: usize = 512;
 
 /// Why an actor stopped handling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,7 @@ pub(crate) fn run<M, A, S>(
     actor: A,
     source: S,
     subscriber: Arc<Subscriber<M>>,
+    runtime: Option<Runtime>,
 ) -> impl Future<Output = ()> + Send + 'static
 where
     M: Message,
@@ -51,12 +53,13 @@ where
     // Made now, so that it also speaks up for a loop that is never polled. The source goes before
     // the actor, and both before the loop is over.
     let mut body =
-        Body { source: Some(source), actor: Some(actor), context, over: Over(subscriber) };
+        Body { source: Some(source), actor: Some(actor), context, runtime, over: Over(subscriber) };
     async move {
-        let Body { source, actor, context, over: Over(subscriber) } = &mut body;
+        let Body { source, actor, context, runtime, over: Over(subscriber) } = &mut body;
         let subscriber = &**subscriber;
         let mut life = pin!(live(actor, source, context, subscriber));
         std::future::poll_fn(|task| {
+            let _context = runtime.as_ref().map(Runtime::enter);
             let _inside = scope::enter(subscriber.home.bus, subscriber.id);
             let polled = life.as_mut().poll(task);
             // A handler that waits has published some of it by now.
@@ -72,12 +75,14 @@ struct Body<M: Message, A, S> {
     source: Option<S>,
     actor: Option<A>,
     context: Context,
+    /// Whose timers and sockets the actor may use.
+    runtime: Option<Runtime>,
     over: Over<M>,
 }
 
 /// Says that the run loop is over, also when its executor dropped it halfway: nobody shall wait
 /// for it then.
-struct Over<M: Message>(Arc<Subscriber<M>>);
+pub(super) struct Over<M: Message>(pub(super) Arc<Subscriber<M>>);
 
 impl<M: Message> Drop for Over<M> {
     fn drop(&mut self) {
@@ -109,11 +114,11 @@ where
             let started = guarded(None::<&M>, || actor.on_start(context)).await;
             if failed(subscriber, started, None) {
                 subscriber.advance(Life::Failed);
-                source.give_up(DropReason::Stopped).await;
+                give_up(source, DropReason::Stopped).await;
             } else {
                 let end = serve(actor, context, source, subscriber).await;
                 if let End::GaveUp(reason) = end {
-                    source.give_up(reason).await;
+                    give_up(source, reason).await;
                 }
                 let stopped = guarded(None::<&M>, || actor.on_stop(context)).await;
                 failed(subscriber, stopped, None);
@@ -125,6 +130,12 @@ where
         failed(subscriber, dropped.map(|()| Ok(())), None);
         note_published(subscriber);
         subscriber.advance(Life::Ended);
+    }
+}
+
+async fn give_up<M: Message>(source: &mut impl Source<M>, reason: DropReason) {
+    while !source.give_up(reason) {
+        worker::yield_now().await;
     }
 }
 
@@ -204,7 +215,7 @@ pub(super) fn ending<M: Message>(subscriber: &Subscriber<M>, context: &Context) 
 
 /// Adds what the handlers published to their own account, before their work counts as done.
 #[inline]
-fn note_published<M: Message>(subscriber: &Subscriber<M>) {
+pub(super) fn note_published<M: Message>(subscriber: &Subscriber<M>) {
     subscriber.note_caused(scope::take_published());
 }
 

@@ -8,6 +8,7 @@
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::{Context, Poll};
 
 use crate::topic::TopicId;
 use crate::{DropReason, Gap, Message};
@@ -54,10 +55,21 @@ pub(crate) trait Source<M: Message>: Send + 'static {
     fn pop(&mut self);
     /// Done with the batch.
     fn finish_batch(&mut self);
+    /// Ready when a refill may find something else than nothing. Until then `task` is woken when
+    /// that changes, and after that it is a refill's turn, and not this one's.
+    fn poll_wait(&mut self, task: &mut Context<'_>) -> Poll<()>;
+    /// Takes no more, and counts what is left as dropped; whether that was all. If not, somebody is
+    /// in the way for a moment: yield, then again.
+    fn give_up(&mut self, reason: DropReason) -> bool;
+
     /// Waits until a refill may find something else than nothing.
-    fn wait(&mut self) -> impl Future<Output = ()> + Send;
-    /// Takes no more, and counts what is left as dropped.
-    fn give_up(&mut self, reason: DropReason) -> impl Future<Output = ()> + Send;
+    fn wait(&mut self) -> impl Future<Output = ()> + Send {
+        let mut waited = false;
+        std::future::poll_fn(move |task| match std::mem::replace(&mut waited, true) {
+            true => Poll::Ready(()),
+            false => self.poll_wait(task),
+        })
+    }
 }
 
 /// Drops a message whose Drop may panic: the run loop must not end by it.

@@ -1,10 +1,7 @@
 //! Actors as tokio tasks.
 #![forbid(unsafe_code)]
 
-use std::future::Future;
-use std::pin::pin;
-
-use tokio::runtime::Handle;
+use tokio::runtime::{EnterGuard, Handle};
 
 use super::Executor;
 use super::executor::{ExecutorError, Run, Spawn};
@@ -18,15 +15,10 @@ impl Runtime {
         Handle::try_current().ok().map(Self)
     }
 
-    /// The same future, polled inside the runtime's context: what a worker needs, to run a
-    /// handler that uses tokio's timers or sockets. `block_in_place` is not available there.
-    pub(crate) async fn entered(self, future: impl Future<Output = ()> + Send) {
-        let mut future = pin!(future);
-        std::future::poll_fn(|task| {
-            let _context = self.0.enter();
-            future.as_mut().poll(task)
-        })
-        .await;
+    /// The runtime's context, until the guard goes: what a worker needs, to run a handler that
+    /// uses tokio's timers or sockets. `block_in_place` is not available there.
+    pub(crate) fn enter(&self) -> EnterGuard<'_> {
+        self.0.enter()
     }
 }
 

@@ -87,9 +87,11 @@ pub(crate) fn shutdown<M: Message>(core: &Core<M>, deadline: Duration) -> Shutdo
     let flushers = core.flushers.lock().unwrap_or_else(PoisonError::into_inner);
     // Each of them is told, whether the others did it or not.
     let flushed = last.is_none_or(|last| {
-        flushers.iter().fold(true, |flushed, flush| {
-            flush(last, until.saturating_duration_since(Instant::now())) && flushed
-        })
+        let mut all = true;
+        for flush in flushers.iter() {
+            all &= flush(last, until.saturating_duration_since(Instant::now()));
+        }
+        all
     });
     drop(flushers);
     ShutdownReport {

@@ -14,12 +14,12 @@ use super::subscription::Subscription;
 use super::table::{Member, RingMember};
 use crate::actor::bell::Bell;
 use crate::actor::closure::{AsyncClosure, SyncClosure};
+use crate::actor::direct::{AtOnce, Awaiting, Way};
 use crate::actor::executor::Chosen;
 use crate::actor::history::{CatchUpSource, Join};
 use crate::actor::mailbox_source::MailboxSource;
 use crate::actor::ring_reader::RingReader;
 use crate::actor::ring_source::RingSource;
-use crate::actor::run::run;
 use crate::actor::source::Source;
 use crate::actor::subscriber::Subscriber;
 use crate::actor::target::Target;
@@ -115,7 +115,7 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
         F: FnMut(Delivery<'_, M>) -> R + Send + 'static,
         R: IntoOutcome + 'static,
     {
-        self.launch(SyncClosure(handler), false)
+        self.launch::<_, AtOnce>(SyncClosure(handler), false)
     }
 
     /// Starts it with a closure that returns a future. The next message waits until it is ready.
@@ -129,7 +129,7 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
         T: Future<Output = R> + Send + 'static,
         R: IntoOutcome + Send + 'static,
     {
-        self.launch(AsyncClosure(handler), true)
+        self.launch::<_, Awaiting>(AsyncClosure(handler), true)
     }
 
     /// Starts it with an actor.
@@ -138,7 +138,7 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
     ///
     /// [`SubscribeError`]; nothing is subscribed then.
     pub fn spawn_actor(self, actor: impl Actor<M>) -> Result<Subscription<M>, SubscribeError> {
-        self.launch(actor, true)
+        self.launch::<_, Awaiting>(actor, true)
     }
 
     /// What a reader needs that is run elsewhere and takes the pattern alone; nothing if another
@@ -151,7 +151,7 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
         plain.then(|| Foothold::new(self.core, self.pattern))
     }
 
-    fn launch<A: Actor<M>>(
+    fn launch<A: Actor<M>, W: Way<M, A>>(
         self,
         actor: A,
         is_async: bool,
@@ -164,9 +164,9 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
         }
         let chosen = self.executor.clone().choose(self.core.workers(), is_async);
         if self.reads_ring() {
-            self.start_on_ring(actor, chosen)
+            self.start_on_ring::<A, W>(actor, chosen)
         } else {
-            self.start_with_mailbox(actor, chosen)
+            self.start_with_mailbox::<A, W>(actor, chosen)
         }
     }
 
@@ -227,7 +227,7 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
         matches!(self.start, Start::Recent(_))
     }
 
-    fn start_on_ring<A: Actor<M>>(
+    fn start_on_ring<A: Actor<M>, W: Way<M, A>>(
         self,
         actor: A,
         chosen: Chosen,
@@ -254,10 +254,10 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
         let source = RingSource::new(reader, bell, window, Arc::clone(&subscriber), wait);
         let lane = self.lane();
         self.core.table.insert(member.clone());
-        launch(self.core, chosen, lane, actor, source, member)
+        launch::<M, A, W, _>(self.core, chosen, lane, actor, source, member)
     }
 
-    fn start_with_mailbox<A: Actor<M>>(
+    fn start_with_mailbox<A: Actor<M>, W: Way<M, A>>(
         self,
         actor: A,
         chosen: Chosen,
@@ -285,7 +285,7 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
                 let start = core.log.join();
                 // Notices have numbers of their own: none of them is older than the subscription.
                 source.set_start(if numbered { start } else { 0 }, Vec::new());
-                launch(core, chosen, lane, actor, source, member)
+                launch::<M, A, W, _>(core, chosen, lane, actor, source, member)
             }
             Some(reader) => {
                 let filter = Filter::new(self.pattern);
@@ -300,15 +300,15 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
                 });
                 let source =
                     CatchUpSource::new(reader, filter, join, source, Arc::clone(&subscriber));
-                launch(core, chosen, lane, actor, source, member)
+                launch::<M, A, W, _>(core, chosen, lane, actor, source, member)
             }
         }
     }
 }
 
-fn launch<M: Message, A: Actor<M>, S: Source<M>>(
+fn launch<M: Message, A: Actor<M>, W: Way<M, A>, S: Source<M>>(
     core: &Arc<Core<M>>,
-    chosen: Chosen,
+    mut chosen: Chosen,
     lane: Lane,
     actor: A,
     source: S,
@@ -318,11 +318,8 @@ fn launch<M: Message, A: Actor<M>, S: Source<M>>(
     // Made first, so that an executor's refusal unsubscribes.
     let subscription = Subscription::new(core.this.clone(), member);
     let id = subscriber.id;
-    chosen.spawn(
-        || format!("{}/{id}", core.settings.name),
-        lane,
-        run(actor, source, subscriber),
-    )?;
+    let run = W::run(actor, source, subscriber, chosen.take_runtime());
+    chosen.spawn(|| format!("{}/{id}", core.settings.name), lane, run)?;
     Ok(subscription)
 }
 

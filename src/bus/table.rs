@@ -1,7 +1,7 @@
-//! Who is subscribed: one immutable table, replaced as a whole.
+//! Who is subscribed: one table that never changes while somebody looks, replaced as a whole.
 //!
-//! Publishers never walk it; they keep routes and notice by its version that it changed. Changes
-//! take a lock among themselves and copy one path of the trie.
+//! Publishers keep routes and notice by its version that it changed; then they walk it, without a
+//! lock. Changes take a lock among themselves.
 #![forbid(unsafe_code)]
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +18,7 @@ use crate::actor::subscriber::Subscriber;
 use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::topic::Trie;
+use crate::topic::hamt::Map;
 
 /// A subscription that reads the ring itself.
 pub(crate) struct RingMember<M: Message> {
@@ -61,23 +62,39 @@ impl<M: Message> Member<M> {
 }
 
 /// The table of subscriptions.
+///
+/// What publishers look at is never changed. A change is made in a second trie, which takes the
+/// first one's place and then has it brought to the same state, in place: so it costs the way
+/// to one leaf twice, and copies nothing. Should somebody still be looking at the first one then,
+/// it is left to them, and the next second one begins as a copy, which shares all nodes.
 pub(crate) struct Table<M: Message> {
     trie: ArcSwap<Trie<Member<M>>>,
     /// The bells of everybody who reads the ring: subscriptions, taps and the journal.
-    bells: ArcSwap<Vec<Arc<Bell>>>,
+    bells: ArcSwap<Bells>,
     /// Rises after each change of the trie.
     version: CachePadded<AtomicU64>,
-    /// Every subscription by its number; held while the trie changes.
-    members: Mutex<Members<M>>,
+    /// Held while the trie or the bells change.
+    list: Mutex<List<M>>,
+}
+
+type Bells = Map<u64, Arc<Bell>>;
+
+struct List<M: Message> {
+    /// Every subscription by its number.
+    members: Members<M>,
+    /// The second trie.
+    spare: Option<Arc<Trie<Member<M>>>>,
+    /// Likewise for the bells.
+    spare_bells: Option<Arc<Bells>>,
 }
 
 impl<M: Message> Table<M> {
     pub(crate) fn new() -> Self {
         Self {
             trie: ArcSwap::from_pointee(Trie::new()),
-            bells: ArcSwap::from_pointee(Vec::new()),
+            bells: ArcSwap::from_pointee(Map::EMPTY),
             version: CachePadded::new(AtomicU64::new(0)),
-            members: Mutex::new(Members::new()),
+            list: Mutex::new(List { members: Members::new(), spare: None, spare_bells: None }),
         }
     }
 
@@ -109,84 +126,94 @@ impl<M: Message> Table<M> {
 
     /// Adds a subscription.
     pub(crate) fn insert(&self, member: Member<M>) {
-        let mut members = self.lock();
-        self.let_see(&member);
-        members.insert(member.subscriber().id, member);
+        let mut list = self.lock();
+        self.let_see(&mut list, &member);
+        list.members.insert(member.subscriber().id, member);
     }
 
     /// Lists a subscription that is still reading the past: publishers do not see it yet.
     pub(crate) fn announce(&self, member: Member<M>) {
-        self.lock().insert(member.subscriber().id, member);
+        self.lock().members.insert(member.subscriber().id, member);
     }
 
     /// Lets publishers see a listed subscription, unless it was removed meanwhile.
     pub(crate) fn join(&self, id: u64) {
-        let members = self.lock();
-        if let Some(member) = members.get(id) {
-            self.let_see(member);
+        let mut list = self.lock();
+        if let Some(member) = list.members.get(id).cloned() {
+            self.let_see(&mut list, &member);
         }
     }
 
-    /// Changes what publishers see. The caller holds the list.
-    fn let_see(&self, member: &Member<M>) {
+    fn let_see(&self, list: &mut List<M>, member: &Member<M>) {
         if let Member::Ring(reader) = member {
-            self.add_bell(&reader.bell);
+            self.set_bell(list, &reader.bell, true);
         }
-        let subscriber = member.subscriber();
-        let trie = self.trie.load().insert(&subscriber.pattern, subscriber.id, member.clone());
-        self.trie.store(Arc::new(trie));
-        self.bump();
+        self.set_leaf(list, member.subscriber(), Some(member.clone()));
     }
 
     /// Removes a subscription; gives it to the one caller that did it.
     pub(crate) fn remove(&self, id: u64) -> Option<Member<M>> {
-        let mut members = self.lock();
-        let member = members.remove(id)?;
-        let trie = self.trie.load().remove(&member.subscriber().pattern, id);
-        self.trie.store(Arc::new(trie));
+        let mut list = self.lock();
+        let member = list.members.remove(id)?;
+        self.set_leaf(&mut list, member.subscriber(), None);
         if let Member::Ring(reader) = &member {
-            self.remove_bell(&reader.bell);
+            self.set_bell(&mut list, &reader.bell, false);
         }
-        self.bump();
         Some(member)
+    }
+
+    /// Changes what publishers see. The caller has the subscription itself, so that nothing foreign
+    /// is dropped in here.
+    fn set_leaf(&self, list: &mut List<M>, subscriber: &Subscriber<M>, leaf: Option<Member<M>>) {
+        let (pattern, id) = (&subscriber.pattern, subscriber.id);
+        let spare = list.spare.take();
+        let mut next = spare.unwrap_or_else(|| Arc::new(Trie::clone(&self.trie.load())));
+        Arc::make_mut(&mut next).put(pattern, id, leaf);
+        let mut last = self.trie.swap(next);
+        self.bump();
+        if let Some(trie) = Arc::get_mut(&mut last) {
+            trie.adopt(&self.trie.load(), pattern, id);
+            list.spare = Some(last);
+        }
+    }
+
+    fn set_bell(&self, list: &mut List<M>, bell: &Arc<Bell>, there: bool) {
+        let spare = list.spare_bells.take();
+        let mut next = spare.unwrap_or_else(|| Arc::new(Map::clone(&self.bells.load())));
+        Arc::make_mut(&mut next).put(&bell.number(), there.then(|| Arc::clone(bell)));
+        let mut last = self.bells.swap(next);
+        if let Some(bells) = Arc::get_mut(&mut last) {
+            bells.adopt(&self.bells.load(), &bell.number(), |_, _| false);
+            list.spare_bells = Some(last);
+        }
     }
 
     /// A subscription by its number.
     pub(crate) fn member(&self, id: u64) -> Option<Member<M>> {
-        self.lock().get(id).cloned()
+        self.lock().members.get(id).cloned()
     }
 
     /// Every subscription, in the order they were made.
     pub(crate) fn members(&self) -> Vec<Member<M>> {
-        self.lock().iter().cloned().collect()
+        self.lock().members.iter().cloned().collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Members<M>> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, List<M>> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a reader of the ring that must be rung when it idles.
     pub(crate) fn add_bell(&self, bell: &Arc<Bell>) {
-        self.bells.rcu(|bells| {
-            let mut bells = Vec::clone(bells);
-            bells.push(Arc::clone(bell));
-            bells
-        });
+        self.set_bell(&mut self.lock(), bell, true);
     }
 
     pub(crate) fn remove_bell(&self, bell: &Arc<Bell>) {
-        self.bells.rcu(|bells| {
-            let mut bells = Vec::clone(bells);
-            bells.retain(|other| !Arc::ptr_eq(other, bell));
-            bells
-        });
+        self.set_bell(&mut self.lock(), bell, false);
     }
 
     /// Wakes every reader of the ring that sleeps.
     #[cold]
     pub(crate) fn ring_readers(&self) {
-        for bell in self.bells.load().iter() {
-            bell.ring();
-        }
+        self.bells.load().for_each(&mut |_, bell| bell.ring());
     }
 }

@@ -145,7 +145,8 @@
 //! * [`Bus::publish`](crate::Bus::publish) and [`publish_to`](crate::Bus::publish_to) look the
 //!   topic up in a sharded map, under the shard's read lock; only a topic that is published to for
 //!   the first time takes its write lock. A `Publisher` does this once, when it is made.
-//! * Subscribing and cancelling take a lock among themselves, and copy one path of the route table.
+//! * Subscribing and cancelling take a lock among themselves. Each changes one path of the route
+//!   table, in a second one that then takes the first one's place; neither copies the table.
 //!   Each publisher resolves its route again at its next publish.
 //! * Memory is taken while the ring is filled for the first time, at a mailbox's first use, and
 //!   for one block when a reader stalls inside a message.
@@ -272,7 +273,8 @@
 //!   panics is handed out again, after a pause, and nothing overtakes it. After the last attempt
 //!   the consumer stops in front of it (the default) or passes it over; every failed attempt is
 //!   told on `$errors`, an event that is passed over counts as `failed`. A failure after the bus
-//!   was closed is not held against the event: the consumer ends in front of it.
+//!   was closed, as by a shutdown, is not held against the event: the consumer ends in front of
+//!   it, and tries it again when it is started again.
 //! * Events that its pattern does not match move the checkpoint too. What no consumer's checkpoint
 //!   is in front of, retention may remove.
 //! * It reads the ring, and the journal for what the ring no longer has; it delays no publisher.
@@ -296,7 +298,8 @@
 //! end before any sequence is given out again, and reports it
 //! ([`Recovery::ahead`](crate::store::journal::Recovery::ahead)): no new event is taken for one
 //! that was handled. In both cases a handler may have seen an event that the journal no longer
-//! has; whoever cannot have that waits for its receipt in the handler.
+//! has; whoever cannot have that waits in the handler for its receipt (`NotTaken` says that the event is of
+//! an earlier run, and so was in the journal when that was opened).
 //!
 //! A checkpoint is stored in one of two slots in turn, with a checksum and a sync, so that a crash
 //! leaves the one before it. A checkpoint that is damaged all the same is an error until it is reset, because

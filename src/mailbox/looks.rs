@@ -54,9 +54,10 @@ pub(crate) fn wait_blocking(
     places: u64,
     deadline: Option<Instant>,
     mut ready: impl FnMut() -> bool,
-    worth: impl FnMut() -> bool,
+    mut worth: impl FnMut() -> bool,
 ) -> bool {
-    if spin::until(worth) {
+    // Half may be free and still be too little for a large batch.
+    if spin::until(|| worth() && ready()) {
         return true;
     }
     let mut looks = Looks::begin();

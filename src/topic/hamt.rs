@@ -1,13 +1,17 @@
-//! A persistent map: a change makes a new map that shares all but one path with the old one.
+//! A persistent map: a copy of a map shares everything with it, and a change of either leaves the
+//! other as it was.
 //!
-//! Used by the trie for the children of a node and for the leaves at one, either of which may be
-//! hundreds of thousands. It never looks at topics, and never clones a value: entries sit behind
-//! counts, and a change copies at most 22 small arrays of pointers.
+//! Used by the trie for the children of a node and for the leaves at one, and by the bus for those
+//! who read its ring; any of them may be hundreds of thousands. It never looks at topics, and never
+//! clones a leaf: entries sit behind counts. What a change meets on its way and no other map has,
+//! it changes in place; of what is shared it makes copies, at most 13 arrays of 32 pointers. So a
+//! list of changes costs little where nobody looks at the map in between, and a writer with two
+//! maps, one of which is being read, never copies: see [`Map::adopt`].
 //!
-//! A hash array mapped trie (Bagwell, "Ideal Hash Trees", 2001): three bits of the hash choose the
-//! branch at each depth, a bitmap says which of the 8 are there. A change counts every neighbour of
-//! its path up and down, most of them in lines that are not in the cache: five bits would make that
-//! 99 neighbours among 100,000 entries, three make it 44. An entry sits as high up as it is
+//! A hash array mapped trie (Bagwell, "Ideal Hash Trees", 2001): five bits of the hash choose the
+//! branch at each depth, a bitmap says which of the 32 are there. Each level costs a change two
+//! lines that are not in the cache, and 100,000 entries are four levels of these and six of eight.
+//! (Where every change copied its path, eight were better: a copy counts all neighbours up.) An entry sits as high up as it is
 //! alone, so that a map of one entry is one allocation.
 #![forbid(unsafe_code)]
 
@@ -24,11 +28,11 @@ mod tests;
 /// Seeded once a process, so that nobody can prepare topics that all collide.
 static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::default);
 
-const BITS: u32 = 3;
+const BITS: u32 = 5;
 const WIDTH: u64 = 1 << BITS;
 
 /// What a map can be keyed by.
-pub(super) trait Key: Eq {
+pub(crate) trait Key: Eq {
     type Owned: Borrow<Self> + Clone;
     fn spread(&self) -> u64;
     fn own(&self) -> Self::Owned;
@@ -59,7 +63,7 @@ impl Key for u64 {
     }
 }
 
-pub(super) struct Map<K: Key + ?Sized, V>(Option<Arc<Tree<K, V>>>);
+pub(crate) struct Map<K: Key + ?Sized, V>(Option<Arc<Tree<K, V>>>);
 
 enum Tree<K: Key + ?Sized, V> {
     Entry(K::Owned, V),
@@ -73,7 +77,7 @@ enum Tree<K: Key + ?Sized, V> {
 }
 
 impl<K: Key + ?Sized, V> Map<K, V> {
-    pub(super) const EMPTY: Self = Self(None);
+    pub(crate) const EMPTY: Self = Self(None);
 
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_none()
@@ -104,26 +108,42 @@ impl<K: Key + ?Sized, V> Map<K, V> {
         }
     }
 
-    /// The map in which the value of `key` is what `change` makes of it: `None` stands for no
-    /// entry, before and after. `change` is called exactly once.
-    #[must_use]
-    pub(super) fn alter(&self, key: &K, change: impl FnOnce(Option<&V>) -> Option<V>) -> Self {
-        self.alter_as(key, || key.own(), change)
+    /// Changes what is under `key`.
+    pub(super) fn alter(&mut self, key: &K, change: impl Change<V>) {
+        self.alter_as(key, || key.own(), change);
     }
 
     /// The same for who has the key in the form in which a new entry keeps it.
-    #[must_use]
-    pub(super) fn alter_as(
-        &self,
-        key: &K,
-        own: impl Fn() -> K::Owned,
-        change: impl FnOnce(Option<&V>) -> Option<V>,
-    ) -> Self {
-        Self(alter(self.0.as_ref(), (key, &own), key.spread(), 0, change))
+    pub(super) fn alter_as(&mut self, key: &K, own: impl Fn() -> K::Owned, change: impl Change<V>) {
+        match &mut self.0 {
+            None => self.0 = change.make().map(|value| Arc::new(Tree::Entry(own(), value))),
+            Some(tree) => {
+                if !alter(tree, (key, &own), key.spread(), 0, change) {
+                    self.0 = None;
+                }
+            }
+        }
+    }
+
+    /// Puts a value under `key`, or takes what is there away; whether there was something.
+    pub(crate) fn put(&mut self, key: &K, value: Option<V>) -> bool {
+        let mut was_there = false;
+        self.alter(key, Put { value, was_there: &mut was_there });
+        was_there
+    }
+
+    /// Makes this map what `other` is. But for what is under `key` the two are the same. What is new
+    /// is shared and not copied; the way to it is changed in place. `inside` may do the same for
+    /// the values that this map and the other have under `key`; `false` says that it did not.
+    pub(crate) fn adopt(&mut self, other: &Self, key: &K, inside: impl FnOnce(&mut V, &V) -> bool) {
+        match (&mut self.0, &other.0) {
+            (Some(own), Some(theirs)) => adopt(own, theirs, key.spread(), 0, inside),
+            (own, theirs) => own.clone_from(theirs),
+        }
     }
 
     /// Every entry, in no order that means anything.
-    pub(super) fn for_each<'a>(&'a self, f: &mut impl FnMut(&'a K::Owned, &'a V)) {
+    pub(crate) fn for_each<'a>(&'a self, f: &mut impl FnMut(&'a K::Owned, &'a V)) {
         if let Some(tree) = &self.0 {
             tree.for_each(f);
         }
@@ -141,51 +161,193 @@ impl<K: Key + ?Sized, V> Tree<K, V> {
     }
 }
 
+/// What becomes of the value under a key.
+pub(super) trait Change<V>: Sized {
+    /// The value where there was none; `None` leaves it so.
+    fn make(self) -> Option<V>;
+    /// Changes a value that no other map has; whether it stays.
+    fn change(self, value: &mut V) -> bool;
+    /// The value to have instead of one that other maps have too; `None` for none.
+    fn instead(self, value: &V) -> Option<V>;
+}
+
+/// Another value, or none, whatever there was.
+struct Put<'a, V> {
+    value: Option<V>,
+    was_there: &'a mut bool,
+}
+
+impl<V> Change<V> for Put<'_, V> {
+    fn make(self) -> Option<V> {
+        self.value
+    }
+
+    fn change(self, value: &mut V) -> bool {
+        *self.was_there = true;
+        self.value.map(|new| *value = new).is_some()
+    }
+
+    fn instead(self, _value: &V) -> Option<V> {
+        *self.was_there = true;
+        self.value
+    }
+}
+
+/// A value that is made of parts: nothing is kept of one that has none.
+pub(super) trait Whole: Clone {
+    fn empty() -> Self;
+    fn is_empty(&self) -> bool;
+}
+
+impl<K: Key + ?Sized, V> Whole for Map<K, V> {
+    fn empty() -> Self {
+        Self::EMPTY
+    }
+
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+/// A change of a part of a value.
+pub(super) struct Within<F>(pub(super) F);
+
+impl<V: Whole, F: FnOnce(&mut V)> Change<V> for Within<F> {
+    fn make(self) -> Option<V> {
+        self.instead(&V::empty())
+    }
+
+    fn change(self, value: &mut V) -> bool {
+        (self.0)(value);
+        !value.is_empty()
+    }
+
+    fn instead(self, value: &V) -> Option<V> {
+        let mut value = value.clone();
+        self.change(&mut value).then_some(value)
+    }
+}
+
+/// Changes what is under a key; whether anything is left.
 fn alter<K: Key + ?Sized, V>(
-    tree: Option<&Arc<Tree<K, V>>>,
+    tree: &mut Arc<Tree<K, V>>,
     (key, own): (&K, &dyn Fn() -> K::Owned),
     hash: u64,
     depth: u32,
-    change: impl FnOnce(Option<&V>) -> Option<V>,
-) -> Option<Arc<Tree<K, V>>> {
+    change: impl Change<V>,
+) -> bool {
     let entry = |value| Arc::new(Tree::Entry(own(), value));
-    let Some(tree) = tree else { return change(None).map(entry) };
-    match &**tree {
-        Tree::Entry(found, value) if found.borrow() == key => {
-            change(Some(value)).map(|value| Arc::new(Tree::Entry(found.clone(), value)))
+    if let Tree::Entry(found, _) = &**tree
+        && found.borrow() != key
+    {
+        if let Some(value) = change.make() {
+            let old = found.borrow().spread();
+            *tree = split(Arc::clone(tree), old, entry(value), hash, depth);
         }
-        Tree::Entry(found, _) => Some(match change(None) {
-            None => tree.clone(),
-            Some(value) => split(tree.clone(), found.borrow().spread(), entry(value), hash, depth),
-        }),
-        Tree::Branch { present, children } => {
+        return true;
+    }
+    if Arc::strong_count(tree) > 1 {
+        // Another map has it too: what follows changes a copy.
+        *tree = Arc::new(match &**tree {
+            Tree::Entry(found, value) => {
+                let Some(value) = change.instead(value) else { return false };
+                *tree = Arc::new(Tree::Entry(found.clone(), value));
+                return true;
+            }
+            Tree::Branch { present, children } => {
+                Tree::Branch { present: *present, children: children.clone() }
+            }
+            Tree::Clash(entries) => Tree::Clash(entries.clone()),
+        });
+    }
+    let children = match Arc::get_mut(tree) {
+        None => unreachable!("a tree has no weak owners"),
+        Some(Tree::Entry(_, value)) => return change.change(value),
+        Some(Tree::Branch { present, children }) => {
             let bit = bit(hash, depth);
             let at = place(*present, bit);
-            let old = (present & bit != 0).then(|| &children[at]);
-            let new = alter(old, (key, own), hash, depth + 1, change);
-            let present = if new.is_some() { present | bit } else { present & !bit };
-            let children = replaced(children, at, old.is_some(), new);
-            match &*children {
-                [] => None,
-                // An entry that is left alone moves up; a branch or a clash cannot, because its
-                // depth says which bits it stands for.
-                [only] if matches!(**only, Tree::Entry(..)) => Some(only.clone()),
-                _ => Some(Arc::new(Tree::Branch { present, children })),
+            if *present & bit == 0 {
+                if let Some(value) = change.make() {
+                    *present |= bit;
+                    insert(children, at, entry(value));
+                }
+                return true;
             }
+            if !alter(&mut children[at], (key, own), hash, depth + 1, change) {
+                *present &= !bit;
+                remove(children, at);
+            }
+            children
         }
-        Tree::Clash(entries) => {
+        Some(Tree::Clash(entries)) => {
             let is_it = |entry: &Arc<Tree<K, V>>| match &**entry {
                 Tree::Entry(found, _) => found.borrow() == key,
                 _ => false,
             };
-            let at = entries.iter().position(is_it);
-            let new = alter(at.map(|at| &entries[at]), (key, own), hash, depth, change);
-            let entries = replaced(entries, at.unwrap_or(entries.len()), at.is_some(), new);
-            match &*entries {
-                [only] => Some(only.clone()),
-                _ => Some(Arc::new(Tree::Clash(entries))),
+            match entries.iter().position(is_it) {
+                None => {
+                    if let Some(value) = change.make() {
+                        insert(entries, entries.len(), entry(value));
+                    }
+                }
+                Some(at) => {
+                    if !alter(&mut entries[at], (key, own), hash, depth, change) {
+                        remove(entries, at);
+                    }
+                }
             }
+            entries
         }
+    };
+    // An entry that is left alone moves up; a branch or a clash cannot, because its depth says
+    // which bits it stands for.
+    let alone = match &**children {
+        [] => return false,
+        [only] if matches!(**only, Tree::Entry(..)) => Some(Arc::clone(only)),
+        _ => None,
+    };
+    if let Some(alone) = alone {
+        *tree = alone;
+    }
+    true
+}
+
+/// Makes `own` what `theirs` is; they differ below this hash alone.
+fn adopt<K: Key + ?Sized, V>(
+    own: &mut Arc<Tree<K, V>>,
+    theirs: &Arc<Tree<K, V>>,
+    hash: u64,
+    depth: u32,
+    inside: impl FnOnce(&mut V, &V) -> bool,
+) {
+    if Arc::ptr_eq(own, theirs) {
+        return;
+    }
+    let done = match (Arc::get_mut(own), &**theirs) {
+        (
+            Some(Tree::Branch { present, children }),
+            Tree::Branch { present: their_present, children: their_children },
+        ) => {
+            let bit = bit(hash, depth);
+            let (at, there) = (place(*present, bit), place(*their_present, bit));
+            match (*present & bit != 0, *their_present & bit != 0) {
+                (true, true) => {
+                    adopt(&mut children[at], &their_children[there], hash, depth + 1, inside);
+                }
+                (false, true) => insert(children, at, Arc::clone(&their_children[there])),
+                (true, false) => remove(children, at),
+                (false, false) => {}
+            }
+            *present = *their_present;
+            true
+        }
+        (Some(Tree::Entry(key, value)), Tree::Entry(their_key, their_value)) => {
+            (*key).borrow() == their_key.borrow() && inside(value, their_value)
+        }
+        _ => false,
+    };
+    if !done {
+        own.clone_from(theirs);
     }
 }
 
@@ -209,10 +371,17 @@ fn split<K: Key + ?Sized, V>(
     Arc::new(Tree::Branch { present: one_bit | two_bit, children })
 }
 
-/// `list` with the item at `at` (one that `is_there`, or a place between two) made `new`.
-fn replaced<T: Clone>(list: &[T], at: usize, is_there: bool, new: Option<T>) -> Box<[T]> {
-    let rest = &list[at + usize::from(is_there)..];
-    list[..at].iter().cloned().chain(new).chain(rest.iter().cloned()).collect()
+fn insert<T>(list: &mut Box<[T]>, at: usize, item: T) {
+    let mut items = std::mem::take(list).into_vec();
+    items.reserve_exact(1);
+    items.insert(at, item);
+    *list = items.into();
+}
+
+fn remove<T>(list: &mut Box<[T]>, at: usize) {
+    let mut items = std::mem::take(list).into_vec();
+    items.remove(at);
+    *list = items.into();
 }
 
 fn bit(hash: u64, depth: u32) -> u32 {

@@ -62,7 +62,7 @@ mod error;
 mod explain;
 pub(crate) mod filter;
 mod glob;
-mod hamt;
+pub(crate) mod hamt;
 mod id;
 mod mqtt;
 mod name;

@@ -11,6 +11,10 @@ use super::{Dialect, PatternError};
 pub(super) fn parse(body: &str) -> Result<Steps, PatternError> {
     check_tokens(body).map_err(PatternError::Name)?;
     let mut steps = Steps::default();
+    if !body.bytes().any(|byte| matches!(byte, b'*' | b'>')) {
+        // Most patterns are topics: a list of steps would be made for nothing.
+        return Ok(steps);
+    }
     for token in Separators::All.split(body) {
         match &body[token.clone()] {
             "*" => steps.one(),

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use super::Pattern;
-use super::hamt::Map;
+use super::hamt::{Map, Within};
 use super::pattern::Shape;
 
 /// No more of a beginning than this is indexed: it bounds the lengths a lookup may have to try.
@@ -29,33 +29,42 @@ impl<L> Prefixes<L> {
         Self { buckets: Map::EMPTY, lengths: Arc::new([]) }
     }
 
-    /// What `id` has under `pattern` becomes what `change` makes of it.
-    #[must_use]
-    pub(super) fn alter(
-        &self,
-        pattern: &Pattern,
-        id: u64,
-        change: impl FnOnce(Option<&L>) -> Option<L>,
-    ) -> Self {
+    /// Puts what `id` has under `pattern`, or takes it away; whether there was something.
+    pub(super) fn put(&mut self, pattern: &Pattern, id: u64, leaf: Option<L>) -> bool {
         let beginning = beginning(pattern);
-        let (mut before, mut after) = (false, false);
-        let buckets = self.buckets.alter(beginning, |bucket| {
-            let bucket = bucket.unwrap_or(&Map::EMPTY).alter(&id, |patterns| {
-                let patterns = patterns.unwrap_or(&Map::EMPTY).alter(pattern.as_str(), |found| {
-                    let new = change(found.map(|(_, leaf)| leaf));
-                    (before, after) = (found.is_some(), new.is_some());
-                    Some((pattern.clone(), new?))
-                });
-                (!patterns.is_empty()).then_some(patterns)
-            });
-            (!bucket.is_empty()).then_some(bucket)
+        let stays = leaf.is_some();
+        let leaf = leaf.map(|leaf| (pattern.clone(), leaf));
+        let mut was_there = false;
+        self.buckets.alter(
+            beginning,
+            Within(|bucket: &mut Bucket<L>| {
+                bucket.alter(
+                    &id,
+                    Within(|patterns: &mut Map<str, (Pattern, L)>| {
+                        was_there = patterns.put(pattern.as_str(), leaf);
+                    }),
+                );
+            }),
+        );
+        match (was_there, stays) {
+            (false, true) => {
+                self.lengths = counted(&self.lengths, beginning.len(), |count| count + 1);
+            }
+            (true, false) => {
+                self.lengths = counted(&self.lengths, beginning.len(), |count| count - 1);
+            }
+            _ => {}
+        }
+        was_there
+    }
+
+    /// See [`Trie::adopt`](super::Trie).
+    pub(super) fn adopt(&mut self, other: &Self, pattern: &Pattern, id: u64) {
+        self.buckets.adopt(&other.buckets, beginning(pattern), |bucket, theirs| {
+            bucket.adopt(theirs, &id, |_, _| false);
+            true
         });
-        let lengths = match (before, after) {
-            (false, true) => counted(&self.lengths, beginning.len(), |count| count + 1),
-            (true, false) => counted(&self.lengths, beginning.len(), |count| count - 1),
-            _ => self.lengths.clone(),
-        };
-        Self { buckets, lengths }
+        self.lengths = Arc::clone(&other.lengths);
     }
 
     pub(super) fn for_each_match<'a>(&'a self, topic: &str, f: &mut impl FnMut(u64, &'a L)) {

@@ -5,8 +5,8 @@
 //! knows nothing of it and is its oracle.
 //!
 //! The idea is that of the NATS server's sublist: a tree of tokens with separate edges for
-//! wildcards. Here it is persistent (a change copies one path and shares the rest, so that a
-//! publisher may go on reading the old one), and a `**` may stand anywhere.
+//! wildcards. Here it is persistent (a copy shares everything, so that a publisher may go on
+//! reading the old one), and a `**` may stand anywhere.
 //!
 //! ```text
 //! native:  a.*.x   a.**.z   a.b        exact: a.b        by beginning: prefix: glob: re:
@@ -26,7 +26,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Pattern;
-use super::hamt::Map;
+use super::hamt::{Map, Whole, Within};
 use super::name::is_reserved;
 use super::pattern::{Dialect, Shape};
 use super::prefixes::Prefixes;
@@ -101,12 +101,8 @@ impl<L> Trie<L> {
     /// one id may have several patterns.
     #[must_use]
     pub fn insert(&self, pattern: &Pattern, id: u64, leaf: L) -> Self {
-        let mut is_new = false;
-        let mut trie = self.alter(pattern, id, |old| {
-            is_new = old.is_none();
-            Some(leaf)
-        });
-        trie.len += usize::from(is_new);
+        let mut trie = self.clone();
+        trie.put(pattern, id, Some(leaf));
         trie
     }
 
@@ -115,12 +111,8 @@ impl<L> Trie<L> {
     /// In the token dialects a pattern that means the same is the same: `a.*` removes `a:*`.
     #[must_use]
     pub fn remove(&self, pattern: &Pattern, id: u64) -> Self {
-        let mut was_there = false;
-        let mut trie = self.alter(pattern, id, |old| {
-            was_there = old.is_some();
-            None
-        });
-        trie.len -= usize::from(was_there);
+        let mut trie = self.clone();
+        trie.put(pattern, id, None);
         trie
     }
 
@@ -137,61 +129,75 @@ impl<L> Trie<L> {
         self.prefixes.for_each_match(topic, f);
     }
 
-    fn alter(&self, pattern: &Pattern, id: u64, f: impl FnOnce(Option<&L>) -> Option<L>) -> Self {
-        let mut trie = self.clone();
+    /// As [`insert`](Trie::insert), or without a leaf [`remove`](Trie::remove), of this trie
+    /// itself: what no other trie shares is changed in place.
+    pub(crate) fn put(&mut self, pattern: &Pattern, id: u64, mut leaf: Option<L>) {
+        let stays = leaf.is_some();
+        let mut was_there = false;
         match pattern.shape() {
             Shape::Literal => {
                 let (body, text) = (pattern.body(), pattern.text());
                 // Its own text, unless a dialect stands before it.
                 let own = || if body.len() == text.len() { text.clone() } else { body.into() };
-                trie.exact = self.exact.alter_as(body, own, |leaves| {
-                    let leaves = leaves.unwrap_or(&Map::EMPTY).alter(&id, f);
-                    (!leaves.is_empty()).then_some(leaves)
+                let change = |leaves: &mut Leaves<L>| was_there = leaves.put(&id, leaf);
+                self.exact.alter_as(body, own, Within(change));
+            }
+            Shape::Steps(steps) => {
+                let mut change = |leaves: &mut Leaves<L>| was_there = leaves.put(&id, leaf.take());
+                self.root(pattern.dialect()).alter(steps, pattern.body(), &mut change);
+            }
+            Shape::Glob(_) | Shape::Prefix | Shape::Regex(_) => {
+                was_there = self.prefixes.put(pattern, id, leaf);
+            }
+        }
+        self.len = self.len + usize::from(stays) - usize::from(was_there);
+    }
+
+    /// Makes this trie what `other` is. But for the leaf of `pattern` and `id` the two are the
+    /// same. It costs less than to make the change a second time, and shares what is new.
+    pub(crate) fn adopt(&mut self, other: &Self, pattern: &Pattern, id: u64) {
+        self.len = other.len;
+        match pattern.shape() {
+            Shape::Literal => {
+                self.exact.adopt(&other.exact, pattern.body(), |leaves, theirs| {
+                    leaves.adopt(theirs, &id, |_, _| false);
+                    true
                 });
             }
             Shape::Steps(steps) => {
-                let root = match pattern.dialect() {
-                    Dialect::Mqtt => &mut trie.mqtt,
-                    Dialect::Nats => &mut trie.nats,
-                    _ => &mut trie.native,
+                let theirs = match pattern.dialect() {
+                    Dialect::Mqtt => &other.mqtt,
+                    Dialect::Nats => &other.nats,
+                    _ => &other.native,
                 };
-                *root = alter(Some(root), steps, pattern.body(), id, f).unwrap_or_else(Node::new);
+                self.root(pattern.dialect()).adopt(theirs, steps, pattern.body(), id);
             }
             Shape::Glob(_) | Shape::Prefix | Shape::Regex(_) => {
-                trie.prefixes = self.prefixes.alter(pattern, id, f);
+                self.prefixes.adopt(&other.prefixes, pattern, id);
             }
         }
-        trie
+    }
+
+    fn root(&mut self, dialect: Dialect) -> &mut Node<L> {
+        match dialect {
+            Dialect::Mqtt => &mut self.mqtt,
+            Dialect::Nats => &mut self.nats,
+            _ => &mut self.native,
+        }
     }
 }
 
-/// The node with the leaf at the end of `steps` changed; none if nothing is left in it.
-fn alter<L>(
-    node: Option<&Node<L>>,
-    steps: &[Step],
-    body: &str,
-    id: u64,
-    f: impl FnOnce(Option<&L>) -> Option<L>,
-) -> Option<Node<L>> {
-    let mut node = node.cloned().unwrap_or_else(Node::new);
-    match steps.split_first() {
-        None => node.leaves = node.leaves.alter(&id, f),
-        Some((Step::One, rest)) => {
-            node.one = alter(node.one.as_deref(), rest, body, id, f).map(Arc::new);
-        }
-        Some((Step::Many, rest)) => {
-            node.many = alter(node.many.as_deref(), rest, body, id, f).map(Arc::new);
-        }
-        Some((Step::Literal(range), rest)) => {
-            node.literal =
-                node.literal.alter(&body[range.clone()], |child| alter(child, rest, body, id, f));
-        }
+impl<L> Whole for Node<L> {
+    fn empty() -> Self {
+        Self::new()
     }
-    let is_empty = node.literal.is_empty()
-        && node.one.is_none()
-        && node.many.is_none()
-        && node.leaves.is_empty();
-    (!is_empty).then_some(node)
+
+    fn is_empty(&self) -> bool {
+        self.literal.is_empty()
+            && self.one.is_none()
+            && self.many.is_none()
+            && self.leaves.is_empty()
+    }
 }
 
 /// A node reached by a walk, and whether a literal led to it.
@@ -203,6 +209,43 @@ struct Reached<'a, L> {
 impl<L> Node<L> {
     fn new() -> Self {
         Self { literal: Map::EMPTY, one: None, many: None, leaves: Map::EMPTY }
+    }
+
+    /// Changes the leaves at the end of `steps`: calls `change` once.
+    fn alter(&mut self, steps: &[Step], body: &str, change: &mut dyn FnMut(&mut Leaves<L>)) {
+        let Some((step, rest)) = steps.split_first() else { return change(&mut self.leaves) };
+        let edge = match step {
+            Step::One => &mut self.one,
+            Step::Many => &mut self.many,
+            Step::Literal(range) => {
+                let within = |node: &mut Self| node.alter(rest, body, change);
+                return self.literal.alter(&body[range.clone()], Within(within));
+            }
+        };
+        let node = Arc::make_mut(edge.get_or_insert_with(|| Arc::new(Self::new())));
+        node.alter(rest, body, change);
+        if node.is_empty() {
+            *edge = None;
+        }
+    }
+
+    /// See [`Trie::adopt`].
+    fn adopt(&mut self, other: &Self, steps: &[Step], body: &str, id: u64) {
+        let (own, theirs, rest) = match steps.split_first() {
+            None => return self.leaves.adopt(&other.leaves, &id, |_, _| false),
+            Some((Step::One, rest)) => (&mut self.one, &other.one, rest),
+            Some((Step::Many, rest)) => (&mut self.many, &other.many, rest),
+            Some((Step::Literal(range), rest)) => {
+                return self.literal.adopt(&other.literal, &body[range.clone()], |own, theirs| {
+                    own.adopt(theirs, rest, body, id);
+                    true
+                });
+            }
+        };
+        match (own.as_mut().and_then(Arc::get_mut), theirs) {
+            (Some(node), Some(theirs)) => node.adopt(theirs, rest, body, id),
+            _ => own.clone_from(theirs),
+        }
     }
 
     fn walk<'a>(&'a self, topic: &str, separators: Separators, f: &mut impl FnMut(u64, &'a L)) {
@@ -291,5 +334,90 @@ impl<L> Default for Trie<L> {
 impl<L> fmt::Debug for Trie<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Trie").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PATTERNS: [&str; 14] = [
+        "a",
+        "a.b",
+        "a.*",
+        "a.**",
+        "a.*.c",
+        "**.c",
+        "a.b.c",
+        "prefix:a",
+        "prefix:a.b",
+        "glob:a*",
+        "mqtt:a/+",
+        "nats:a.>",
+        "re:^a",
+        "*",
+    ];
+    const TOPICS: [&str; 6] = ["a", "a.b", "a.b.c", "a/b", "b.c", "c"];
+
+    fn found(trie: &Trie<u32>, topic: &str) -> Vec<(u64, u32)> {
+        let mut found = Vec::new();
+        trie.for_each_match(topic, |id, &leaf| found.push((id, leaf)));
+        found.sort_unstable();
+        found
+    }
+
+    /// Leaves by pattern and id.
+    type Oracle = BTreeMap<(&'static str, u64), u32>;
+
+    fn expected(oracle: &Oracle, topic: &str) -> Vec<(u64, u32)> {
+        let fits = |text: &str| Pattern::parse(text).unwrap().matches(topic);
+        let matching = oracle.iter().filter(|((text, _), _)| fits(text));
+        let mut expected: Vec<_> = matching.map(|(&(_, id), &leaf)| (id, leaf)).collect();
+        expected.sort_unstable();
+        expected
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// As the bus does it: a change in the second trie, which becomes the first; somebody who
+        /// looked at one of them before sees it as it was.
+        #[test]
+        fn two_tries_by_turns_find_what_was_put_in(
+            steps in prop::collection::vec(
+                (prop::sample::select(&PATTERNS), 0_u64..3, any::<bool>(), 0_u32..8),
+                1..60,
+            )
+        ) {
+            let (mut first, mut second) = (Trie::new(), Trie::new());
+            let mut oracle = Oracle::new();
+            let mut kept = (Trie::new(), Oracle::new());
+            for (turn, (text, id, there, chance)) in steps.into_iter().enumerate() {
+                let (pattern, leaf) = (Pattern::parse(text).unwrap(), turn as u32);
+                match chance {
+                    0 => kept = (second.clone(), oracle.clone()),
+                    1 => second = first.clone(),
+                    _ => {}
+                }
+                if there {
+                    oracle.insert((text, id), leaf);
+                } else {
+                    oracle.remove(&(text, id));
+                }
+                second.put(&pattern, id, there.then_some(leaf));
+                std::mem::swap(&mut first, &mut second);
+                second.adopt(&first, &pattern, id);
+                for (trie, oracle) in [(&first, &oracle), (&second, &oracle), (&kept.0, &kept.1)] {
+                    prop_assert_eq!(trie.len(), oracle.len());
+                    for topic in TOPICS {
+                        prop_assert_eq!(found(trie, topic), expected(oracle, topic));
+                    }
+                }
+            }
+        }
     }
 }

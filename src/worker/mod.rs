@@ -71,6 +71,6 @@ pub(crate) use task::yield_now;
 #[cfg(not(ringpost_loom))]
 pub use pool::{Workers, WorkersBuilder, WorkersStats};
 #[cfg(not(ringpost_loom))]
-pub(crate) use seat::{beat, others_wait};
+pub(crate) use seat::{beat, is_wanted};
 #[cfg(ringpost_loom)]
-pub(crate) use standin::others_wait;
+pub(crate) use standin::is_wanted;

@@ -10,9 +10,7 @@ use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 
 thread_local! {
-    /// The ready queue of the pool that this thread works for.
-    static QUEUE: OnceCell<Arc<Ready>> = const { OnceCell::new() };
-    static SEAT: OnceCell<Arc<Seat>> = const { OnceCell::new() };
+    static SEAT: OnceCell<(Arc<Seat>, Arc<Ready>)> = const { OnceCell::new() };
 }
 
 #[derive(Debug, Default)]
@@ -26,10 +24,10 @@ struct Pulse {
 pub(super) struct Seat(CachePadded<Pulse>);
 
 impl Seat {
-    /// Makes this the seat of the current thread, for good.
+    /// Makes this the seat of the current thread, which runs what is in this queue, for good.
     pub(super) fn take(self: &Arc<Self>, ready: &Arc<Ready>) {
-        QUEUE.with(|queue| queue.set(Arc::clone(ready)).expect("a worker thread has one pool"));
-        SEAT.with(|seat| seat.set(Arc::clone(self)).expect("a worker thread takes one seat"));
+        let taken = SEAT.with(|seat| seat.set((Arc::clone(self), Arc::clone(ready))));
+        taken.expect("a worker thread takes one seat");
     }
 
     /// Shows that the worker is getting on.
@@ -57,13 +55,15 @@ impl Seat {
 #[inline]
 pub(crate) fn beat() {
     // `Err`: the thread is being torn down and runs no tasks any more.
-    let _ = SEAT.try_with(|seat| seat.get().inspect(|seat| seat.beat()).is_some());
+    let _ = SEAT.try_with(|seat| seat.get().inspect(|(seat, _)| seat.beat()).is_some());
 }
 
-/// Whether other tasks wait for a worker of this thread's pool. Elsewhere nobody is known to.
-pub(crate) fn others_wait() -> bool {
-    let waits = |queue: &OnceCell<Arc<Ready>>| queue.get().is_some_and(|q| !q.lanes.is_empty());
-    QUEUE.try_with(waits).unwrap_or(false)
+/// Whether other tasks are ready for the worker that runs the caller: a good moment to let go. For
+/// threads that are no workers, never.
+#[inline]
+pub(crate) fn is_wanted() -> bool {
+    let waiting = |(_, ready): &(_, Arc<Ready>)| !ready.lanes.is_empty();
+    SEAT.try_with(|seat| seat.get().is_some_and(waiting)).unwrap_or(false)
 }
 
 /// Whether the current thread is a worker, of whatever pool.

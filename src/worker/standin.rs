@@ -71,6 +71,6 @@ impl<T> SegQueue<T> {
 }
 
 /// Nobody is known to wait for this thread.
-pub(crate) fn others_wait() -> bool {
+pub(crate) fn is_wanted() -> bool {
     false
 }

@@ -27,8 +27,10 @@ fn an_event_that_fails_or_panics_comes_again_in_its_place_until_it_succeeds() {
             _ => Ok(()),
         }
     });
+    let billing = billing.expect("spawned");
     session.publish("invoice.sent", 3);
-    let report = session.end(billing.expect("spawned"));
+    session.catch_up(&billing);
+    let report = session.end(billing);
     assert_eq!(seen.all(), [1, 2, 2, 2, 3]);
     assert_eq!((report.stats.account.handled, report.stats.account.failed), (3, 0));
     assert_eq!(report.stats.retried, 2);
@@ -76,8 +78,10 @@ fn an_event_that_is_passed_over_counts_as_failed_and_is_told() {
     let billing = billing.spawn(|invoice: Delivery<'_, Shared<Event>>| {
         if invoice.sequence() == Some(Sequence::new(2)) { Err("no such account") } else { Ok(()) }
     });
+    let billing = billing.expect("spawned");
     session.publish("invoice.sent", 4);
-    let report = session.end(billing.expect("spawned"));
+    session.catch_up(&billing);
+    let report = session.end(billing);
     assert_eq!((report.stats.account.handled, report.stats.account.failed), (3, 1));
     let told: Vec<_> = notices.take(2).collect();
     assert!(told[1].error.contains("passes it over: no such account"), "{told:?}");

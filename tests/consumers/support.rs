@@ -52,6 +52,14 @@ impl Session {
         self.bus.subscribe("invoice.*").expect("a pattern").durable("billing", &self.persistence)
     }
 
+    /// Waits until the consumer has come to the end. A shutdown would not try a failed event again.
+    pub(crate) fn catch_up(&self, billing: &DurableSubscription) {
+        while billing.stats().lag > 0 {
+            assert_eq!(billing.stats().end, None);
+            std::thread::yield_now();
+        }
+    }
+
     /// Ends as a program does.
     pub(crate) fn end(self, billing: DurableSubscription) -> ConsumerReport {
         assert!(self.bus.shutdown(LONG).is_clean());

@@ -113,11 +113,9 @@ pub(super) fn start<A: Actor<Shared<Event>>>(
             }
             told.ended(end, complete);
         };
-        match runtime {
-            // The handler finds the timers and sockets of the runtime that it was made in.
-            Some(runtime) => block_on(runtime.entered(run), None),
-            None => block_on(run, None),
-        };
+        // The handler finds the timers and sockets of the runtime that it was made in.
+        let _context = runtime.as_ref().map(runtime::Runtime::enter);
+        block_on(run, None);
     })?;
     let flushed = Arc::clone(&post);
     site.on_shutdown(Box::new(move |_, timeout| {

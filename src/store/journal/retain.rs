@@ -143,6 +143,8 @@ impl Stock {
         now: Timestamp,
         needed: impl FnOnce() -> Result<Option<u64>, StoreError>,
     ) -> Result<Excess, StoreError> {
+        // What could not be read before may be readable now.
+        self.unreadable = None;
         let mut excess = Excess::default();
         let Some(anchor) = self.anchor(sealed) else { return Ok(excess) };
         let mut bytes = match limits.bytes {

@@ -26,19 +26,26 @@ impl Key for Alike {
 fn agrees<K: Key<Owned = K> + std::hash::Hash + Clone>(keys: &[K], steps: &[(usize, bool)]) {
     let mut model: HashMap<K, usize> = HashMap::new();
     let mut map: Map<K, usize> = Map::EMPTY;
+    // The second map of a writer whose first is being read, and whoever else shares with it.
+    let (mut spare, mut kept, mut kept_model) = (Map::EMPTY, Map::EMPTY, HashMap::new());
     for (turn, &(key, keep)) in steps.iter().enumerate() {
         let key = &keys[key % keys.len()];
         let (before, old) = (map.clone(), model.clone());
-        map = map.alter(key, |found| {
-            assert_eq!(found, model.get(key));
-            keep.then_some(turn)
-        });
+        assert_eq!(map.put(key, keep.then_some(turn)), model.contains_key(key));
+        if turn % 7 == 0 {
+            (kept, kept_model) = (spare.clone(), old.clone());
+        }
+        if turn % 11 == 0 {
+            spare = before.clone();
+        }
+        spare.adopt(&map, key, |_, _| false);
         if keep {
             model.insert(key.clone(), turn)
         } else {
             model.remove(key)
         };
-        for (map, model) in [(&before, &old), (&map, &model)] {
+        let maps = [(&before, &old), (&map, &model), (&spare, &model), (&kept, &kept_model)];
+        for (map, model) in maps {
             let mut count = 0;
             map.for_each(&mut |key, value| {
                 count += 1;
@@ -51,7 +58,7 @@ fn agrees<K: Key<Owned = K> + std::hash::Hash + Clone>(keys: &[K], steps: &[(usi
     }
 }
 
-fn addresses<V>(tree: &Tree<str, V>, into: &mut Vec<*const Tree<str, V>>) {
+fn addresses<K: Key + ?Sized, V>(tree: &Tree<K, V>, into: &mut Vec<*const Tree<K, V>>) {
     into.push(tree);
     if let Tree::Branch { children, .. } | Tree::Clash(children) = tree {
         children.iter().for_each(|child| addresses(child, into));
@@ -62,10 +69,11 @@ fn addresses<V>(tree: &Tree<str, V>, into: &mut Vec<*const Tree<str, V>>) {
 fn a_change_copies_one_path_and_shares_the_rest() {
     let mut map: Map<str, u32> = Map::EMPTY;
     for n in 0..20_000 {
-        map = map.alter(&format!("user.{n}"), |_| Some(n));
+        map.put(&format!("user.{n}"), Some(n));
     }
-    let added = map.alter("one.more", |_| Some(1));
-    let removed = map.alter("user.77", |_| None);
+    let (mut added, mut removed) = (map.clone(), map.clone());
+    added.put("one.more", Some(1));
+    removed.put("user.77", None);
     let mut before = Vec::new();
     addresses(map.0.as_deref().unwrap(), &mut before);
     let before: std::collections::HashSet<_> = before.into_iter().collect();
@@ -87,4 +95,26 @@ proptest! {
         agrees(&(0..40).map(Alike).collect::<Vec<_>>(), &steps);
         agrees(&(0..40).map(|n| n * 0x0210_0401).collect::<Vec<u64>>(), &steps);
     }
+}
+
+/// A writer has two maps by turns, one of which is being read: it must not copy for that.
+#[test]
+fn a_writer_of_two_maps_copies_nothing() {
+    let (mut read, mut spare): (Map<u64, u32>, Map<u64, u32>) = (Map::EMPTY, Map::EMPTY);
+    let mut addresses_before = std::collections::HashSet::new();
+    for n in 0..4000 {
+        if n == 3000 {
+            let mut all = Vec::new();
+            (read.0.iter().chain(&spare.0)).for_each(|root| addresses(root, &mut all));
+            addresses_before.extend(all);
+        }
+        spare.put(&n, Some(0));
+        std::mem::swap(&mut read, &mut spare);
+        spare.adopt(&read, &n, |_, _| false);
+    }
+    let mut all = Vec::new();
+    (read.0.iter().chain(&spare.0)).for_each(|root| addresses(root, &mut all));
+    let all: std::collections::HashSet<_> = all.into_iter().collect();
+    let gone = addresses_before.iter().filter(|before| !all.contains(*before)).count();
+    assert_eq!(gone, 0, "of {} nodes", addresses_before.len());
 }

@@ -49,10 +49,6 @@ pub fn run(stage: &Stage, results: &mut Results) {
         let (mut memory, mut rate) = (rows(), rows());
         for _ in 0..stage.pace.rounds {
             for (index, (system, _)) in SYSTEMS.iter().enumerate() {
-                // Each reader of the ring takes as long to join as there are readers.
-                if *system == "ringpost-ring" && count > 10_000 {
-                    continue;
-                }
                 let figures = child::measure(&[NAME, system, &count.to_string()]);
                 memory[index].add(figures[0]);
                 rate[index].add(figures[1]);
