@@ -7,6 +7,8 @@
 #           says so if it cannot have them. Nothing durable may be lost.
 #   full    syncs fail on a full disk and then succeed for nothing; needs root and loop devices. A
 #           twentieth of the rounds.
+#   stall   a disk takes no write for a tenth of a second a round, without an error; needs root and
+#           loop devices. Nobody may wait longer than they asked for, and nothing may be lost.
 #   rotate  ten rotations a round with retention and compression, while another process follows.
 #   consume a durable consumer is killed by SIGKILL while it consumes; it may skip nothing, and what
 #           it handles twice is bounded by its checkpoints.
@@ -28,6 +30,10 @@ case ${1:-} in
   full)
     tests=full::
     ci/need.sh mkfs.ext4=e2fsprogs mount
+    ;;
+  stall)
+    tests=stall::
+    ci/need.sh mkfs.ext4=e2fsprogs mount fsfreeze=util-linux
     ;;
   rotate) tests=rotate:: ;;
   consume) tests=consume:: ;;

@@ -10,7 +10,7 @@ if ! command -v cargo >/dev/null; then
   echo "error: cargo was not found; install Rust 1.89 or newer (https://rustup.rs)" >&2
   exit 1
 fi
-ci/need.sh cc=gcc redis-server
+ci/need.sh cc=gcc openssl redis-server
 
 if [[ ${CI:-} == true ]]; then
   # There, everything that tests may need is present: a skipped test would be a hidden hole.

@@ -23,6 +23,7 @@ use crate::console::{Console, grouped};
 use crate::exit::Failure;
 use crate::interrupt::Interrupt;
 use crate::latency::Latencies;
+use crate::repetition::Repetitions;
 use crate::settings::JournalSettings;
 use crate::target::{not_built_in, told};
 
@@ -89,6 +90,11 @@ impl Ready {
     pub(crate) fn finishing(mut self, interrupt: Interrupt, most: Duration) -> Self {
         self.store.finishes = Some((interrupt, most));
         self
+    }
+
+    /// Tells what is in the store already.
+    pub(crate) fn tell_past(&self, to: &mut Repetitions) -> Result<(), StoreError> {
+        to.remember(&self.store)
     }
 
     /// Stores everything that the bus publishes from now on.

@@ -26,6 +26,7 @@ mod pace;
 mod plot;
 mod publication;
 mod recording;
+mod repetition;
 mod settings;
 mod size;
 mod taps;

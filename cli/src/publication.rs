@@ -17,8 +17,10 @@ use crate::exit::Failure;
 use crate::interrupt::Interrupt;
 use crate::journaling::{Journaling, Ready};
 use crate::latency::{Latencies, Quantiles};
+use crate::repetition::Repetitions;
 use crate::settings::JournalSettings;
 use crate::taps::Taps;
+use crate::target::unreadable;
 
 /// What a run is made of.
 pub(crate) struct Plan {
@@ -28,6 +30,8 @@ pub(crate) struct Plan {
     pub(crate) prints: bool,
     /// How long to wait for the journal at the end, and when it fails.
     pub(crate) patience: Duration,
+    /// What leaves out events that come twice.
+    pub(crate) repetitions: Option<Repetitions>,
 }
 
 /// A bus being published to.
@@ -37,7 +41,9 @@ pub(crate) struct Publication {
     journaling: Option<Journaling>,
     taps: Option<Taps>,
     patience: Duration,
+    repetitions: Option<Repetitions>,
     interrupt: Interrupt,
+    console: Console,
     began: Instant,
     published: u64,
     types: BTreeMap<String, u64>,
@@ -48,6 +54,8 @@ pub(crate) struct Publication {
 #[derive(Debug)]
 pub(crate) enum Sent {
     Published,
+    /// It was seen before.
+    Repeated,
     /// The bus does not take this one.
     Rejected(String),
     /// The run was asked to end while the event waited for room.
@@ -60,6 +68,9 @@ pub(crate) struct Summary {
     pub(crate) read: u64,
     pub(crate) published: u64,
     pub(crate) rejected: u64,
+    /// Left out, because they were seen before; only where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) deduplicated: Option<u64>,
     pub(crate) delivered: u64,
     pub(crate) dropped: u64,
     pub(crate) journaled: u64,
@@ -90,7 +101,7 @@ const STOP: Duration = Duration::from_secs(1);
 impl Publication {
     /// Opens the journal and makes the bus.
     pub(crate) fn start(
-        plan: Plan,
+        mut plan: Plan,
         interrupt: Interrupt,
         console: &Console,
     ) -> Result<Self, Failure> {
@@ -98,6 +109,9 @@ impl Publication {
         let ready = plan.journal.map(|settings| Ready::open(settings, console)).transpose()?;
         let ready = ready.map(|ready| ready.finishing(interrupt.clone(), plan.patience / 2));
         let damaged = ready.as_ref().is_some_and(|ready| ready.damaged);
+        if let (Some(repetitions), Some(ready)) = (&mut plan.repetitions, &ready) {
+            ready.tell_past(repetitions).map_err(unreadable)?;
+        }
         let mut builder = EventBus::builder().ring(RING).recent(0).publish_timeout(PUBLISH_WAIT);
         if let Some(ready) = &ready {
             builder = builder.start(ready.next_sequence());
@@ -113,7 +127,9 @@ impl Publication {
             journaling,
             taps,
             patience: plan.patience,
+            repetitions: plan.repetitions,
             interrupt,
+            console: console.clone(),
             began,
             published: 0,
             types: BTreeMap::new(),
@@ -123,6 +139,9 @@ impl Publication {
 
     /// Publishes an event; waits as long as taps and journal need.
     pub(crate) fn publish(&mut self, event: Event) -> anyhow::Result<Sent> {
+        if self.repetitions.as_mut().is_some_and(|repetitions| !repetitions.admits(&event)) {
+            return Ok(Sent::Repeated);
+        }
         // Counted before it is given away: the bus stamps it in place only while nobody shares it.
         self.count(event.kind());
         let mut event = Shared::new(event);
@@ -147,6 +166,9 @@ impl Publication {
             }
         };
         self.uncount(event.kind());
+        if let Some(repetitions) = &mut self.repetitions {
+            repetitions.forget(&event);
+        }
         sent
     }
 
@@ -196,10 +218,13 @@ impl Publication {
         let tapped = self.taps.map(Taps::finish).transpose()?;
         let elapsed = self.began.elapsed();
         let mut latencies = Latencies::new();
+        let deduplicated = self.repetitions.as_ref().map(Repetitions::count);
+        self.repetitions.iter().for_each(|repetitions| repetitions.tell(&self.console));
         let mut summary = Summary {
-            read: self.published + rejected,
+            read: self.published + rejected + deduplicated.unwrap_or(0),
             published: self.published,
             rejected,
+            deduplicated,
             delivered: 0,
             dropped: 0,
             journaled: 0,
@@ -244,6 +269,9 @@ impl Summary {
             self.elapsed_s,
             grouped(self.events_per_s as u64),
         ));
+        if let Some(deduplicated) = self.deduplicated {
+            console.say(format_args!("{} seen before, and left out", grouped(deduplicated)));
+        }
         if self.journaled > 0 {
             let (journaled, durable) = (grouped(self.journaled), grouped(self.durable));
             console.say(format_args!("{journaled} journaled, {durable} durable"));

@@ -26,7 +26,8 @@
 //! and may ask again; when the persistence ends, whoever still waits is told that. A store says
 //! beforehand what it can promise at most
 //! ([`Store::promises`](crate::store::Store::promises)): to ask for more is an error before
-//! anything is published.
+//! anything is published. A server that comes back may promise less: then whoever waits for more is
+//! told, and what was durable stays so.
 //!
 //! A publish that fails hands the message back, and nothing of it was published. A batch
 //! ([`Publisher::publish_batch`](crate::Publisher::publish_batch)) goes out in groups of at most
@@ -56,6 +57,10 @@
 //! A message is handed to a subscriber at most once; to a [durable consumer](#durable-consumers) at
 //! least once. It is not handed over again after an error or a panic, but to a durable consumer. A subscription that begins in the past and goes on live has no gap and no repeat in
 //! between.
+//!
+//! A source that may hand over an event twice can be freed of that at the entrance:
+//! [`Dedup`](crate::store::Dedup) (`pub --dedup`) finds the same source and id within a window,
+//! exactly, and counts what it leaves out.
 //!
 //! **Exactly once is not promised anywhere.** A handler may have had half of its effects when it
 //! fails; a process may die between an effect and the record of it.

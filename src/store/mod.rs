@@ -18,6 +18,7 @@ mod batch;
 mod checkpoint;
 pub(crate) mod consumer;
 mod cursor;
+mod dedup;
 mod error;
 #[cfg(all(feature = "jsonl", unix))]
 pub mod journal;
@@ -45,6 +46,7 @@ pub use consumer::{
     ConsumerStats, DurableBuilder, DurableSubscription,
 };
 pub use cursor::{Archive, Cursor, CursorError, Step};
+pub use dedup::{Dedup, DedupWindow};
 pub use error::{StoreError, StoreErrorKind};
 pub use memory::MemoryStore;
 pub use persist::{
@@ -130,6 +132,7 @@ pub trait Store: Send {
 
     /// The most that [`watermarks`](Self::watermarks) will ever say of a record, with the settings
     /// that the store has. Whoever asks for more is told so at once instead of waiting for ever.
+    /// Asked after every call: a server may be set otherwise when it comes back.
     /// A wrapper of another store passes its answer on. Written, unless the store knows better.
     fn promises(&self) -> Level {
         Level::Written

@@ -23,7 +23,7 @@ pub use self::confirm::{Confirmation, Receipts};
 use self::desk::{Desk, Ended};
 pub use self::desk::{FlushError, PersistReport, PersistStats};
 use super::batch::{Batch, Finished};
-use super::{Batching, CheckpointStore, Durable, Store, StoreError, Written};
+use super::{Batching, CheckpointStore, Durable, Level, Store, StoreError, Written};
 use crate::actor::run::panic_text;
 use crate::event::Event;
 use crate::{Gap, Sequence, Shared, WeakBus};
@@ -164,7 +164,8 @@ impl Persistence {
     ) -> io::Result<Self> {
         options.batching.events = options.batching.events.min(store.batch_limit());
         let (marks, last) = (store.watermarks(), store.last_sequence());
-        let desk = Arc::new(Desk::new(marks, last, store.promises(), store.upkeep()));
+        let promised = store.promises();
+        let desk = Arc::new(Desk::new(marks, last, promised, store.upkeep()));
         let checkpoints = store.checkpoints();
         let mut actor = Actor {
             desk: Arc::clone(&desk),
@@ -173,6 +174,7 @@ impl Persistence {
             batch: Batch::default(),
             appended: last,
             taken: None,
+            promised,
             upkeep_fails: false,
             options,
         };
@@ -296,6 +298,8 @@ struct Actor<St, So> {
     appended: Option<Sequence>,
     /// The last sequence that the source gave or lost.
     taken: Option<Sequence>,
+    /// What the store promised last.
+    promised: Level,
     /// Whether it was told that the store's own work fails.
     upkeep_fails: bool,
     options: PersistOptions,
@@ -399,7 +403,9 @@ impl<St: Store, So: Source> Actor<St, So> {
         let mut times = 0;
         let mut pause = self.options.first_pause;
         loop {
-            let Err(error) = call(&mut self.store, &mut self.batch) else { break };
+            let called = call(&mut self.store, &mut self.batch);
+            self.note_promise();
+            let Err(error) = called else { break };
             times += 1;
             self.desk.failed(&error, self.store.watermarks());
             if let Some(gap) = error.lost() {
@@ -418,6 +424,14 @@ impl<St: Store, So: Source> Actor<St, So> {
             self.tell(&Trouble::Recovered { times });
         }
         true
+    }
+
+    /// A server that comes back may be set otherwise: then those who wait hear of it.
+    fn note_promise(&mut self) {
+        let promised = self.store.promises();
+        if std::mem::replace(&mut self.promised, promised) != promised {
+            self.desk.promises(promised);
+        }
     }
 
     /// Tells that the store's own work fails, once until it succeeds.

@@ -15,3 +15,4 @@ mod power;
 mod rig;
 #[cfg(feature = "zstd")]
 mod rotate;
+mod stall;

@@ -1,4 +1,5 @@
 //! A Redis server of a test's own: on a free port, in a directory of its own, killed at the end.
+//! `RINGPOST_REDIS_SERVER` names another program than `redis-server`.
 #![allow(dead_code, reason = "shared; not every test needs everything")]
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
@@ -141,7 +142,8 @@ fn spawn(
         Sync::EverySecond => ("yes", "everysec"),
         Sync::Nothing => ("no", "no"),
     };
-    let mut child = Command::new("redis-server")
+    let program = env::var_os("RINGPOST_REDIS_SERVER").unwrap_or("redis-server".into());
+    let mut child = Command::new(program)
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--logfile", ""])
         .args(["--appendonly", keeps, "--appendfsync", fsync, "--daemonize", "no", "--dir"])
         .arg(directory.path())

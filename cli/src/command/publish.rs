@@ -18,6 +18,7 @@ use crate::interrupt::Interrupt;
 use crate::moment::parse_duration;
 use crate::output::Output;
 use crate::publication::{Finished, Plan, Publication, Sent};
+use crate::repetition::{By, Repetitions, Window};
 use crate::settings::{Settings, WritingArgs};
 
 /// What to publish, and where to.
@@ -50,6 +51,11 @@ pub(crate) struct Arguments {
     /// Stop at the first line that is no event, with exit code 1
     #[arg(long)]
     strict: bool,
+    /// Leave out events whose source and id were seen among the last N different ones, or within
+    /// so much time before (`10000`, `2m`); what the journal's end holds of that was seen too. They
+    /// are counted as `deduplicated`
+    #[arg(long, value_name = "WINDOW")]
+    dedup: Option<Window>,
     /// How long to wait for the journal at the end, and while it fails
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     patience: Duration,
@@ -71,7 +77,9 @@ pub(crate) fn run(arguments: Arguments, console: &Console) -> Result<Exit, Failu
     let sources = Source::all(&arguments.files)?;
     let interrupt = Interrupt::install()?;
     let prints = !json && !arguments.taps.is_empty();
-    let plan = Plan { journal, taps: arguments.taps, prints, patience: arguments.patience };
+    let repetitions = arguments.dedup.map(|window| Repetitions::new(window, By::Arrival));
+    let (taps, patience) = (arguments.taps, arguments.patience);
+    let plan = Plan { journal, taps, prints, patience, repetitions };
     let publication = Publication::start(plan, interrupt.clone(), console)?;
     let mut feed = Feed::start(sources, as_data)?;
     // A bar among events on the same terminal would tear both.
@@ -142,7 +150,7 @@ impl Run {
             }
             match item {
                 Item::Event(event, place) => match self.publication.publish(event)? {
-                    Sent::Published | Sent::Interrupted => {}
+                    Sent::Published | Sent::Repeated | Sent::Interrupted => {}
                     Sent::Rejected(reason) => self.reject(&place.reject(reason))?,
                 },
                 Item::Rejected(rejection) => self.reject(&rejection)?,

@@ -23,6 +23,7 @@ use crate::output::Output;
 use crate::pace::{Clock, Pace, Speed};
 use crate::publication::{Finished, Plan, Publication, Sent};
 use crate::recording::{Chunk, Played, Recording};
+use crate::repetition::{By, Repetitions, Window};
 use crate::settings::{JournalSettings, Settings, WritingArgs};
 use crate::target::{Target, tell_damage, tell_gone, unreadable};
 
@@ -62,6 +63,12 @@ pub(crate) struct Arguments {
     /// match. With --json they are only counted
     #[arg(long = "tap", value_name = "PATTERN")]
     taps: Vec<Pattern>,
+    /// Leave out events whose source and id were seen among the last N different ones, or within
+    /// so much time before (`10000`, `2m`); time is measured by when they were recorded. What
+    /// the end of the journal that is written holds was seen too, for a number of events. They are
+    /// counted as `deduplicated`
+    #[arg(long, value_name = "WINDOW")]
+    dedup: Option<Window>,
     /// How long to wait for the journal at the end, and while it fails
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     patience: Duration,
@@ -91,7 +98,9 @@ pub(crate) fn run(arguments: Arguments, console: &Console) -> Result<Exit, Failu
     let matches = opened.reader.query(query).map_err(unreadable)?;
     let interrupt = Interrupt::install()?;
     let prints = !json && !arguments.taps.is_empty();
-    let plan = Plan { journal, taps: arguments.taps, prints, patience: arguments.patience };
+    let repetitions = arguments.dedup.map(|window| Repetitions::new(window, By::Recorded));
+    let (taps, patience) = (arguments.taps, arguments.patience);
+    let plan = Plan { journal, taps, prints, patience, repetitions };
     let publication = Publication::start(plan, interrupt.clone(), console)?;
     let mut recording = Recording::start(matches)?;
     // A bar among events on the same terminal would tear both.
@@ -208,7 +217,7 @@ impl Run {
                         break;
                     }
                     match self.publication.publish(event)? {
-                        Sent::Published | Sent::Interrupted => {}
+                        Sent::Published | Sent::Repeated | Sent::Interrupted => {}
                         Sent::Rejected(reason) => self.rejected.add(
                             &self.console,
                             format_args!("an event cannot be published: {reason}"),

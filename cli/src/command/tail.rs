@@ -148,7 +148,8 @@ fn journal(
             damaged = window.damaged;
             window.end
         }
-        From::First | From::Time(_) => Start::First,
+        From::First => Start::First,
+        From::Time(time) => Start::Time(time),
         From::New => Start::End,
         From::Sequence(sequence) => Start::Sequence(sequence),
     };

@@ -5,6 +5,7 @@ mod bench;
 mod configuration;
 mod consumers;
 mod convert;
+mod dedup;
 mod explain;
 mod inspect;
 mod publish;
@@ -19,4 +20,6 @@ mod retained;
 mod signals;
 mod support;
 mod tail;
+#[cfg(feature = "tls")]
+mod tls;
 mod tune;

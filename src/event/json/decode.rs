@@ -342,7 +342,7 @@ fn refuse_fault(name: &str, fault: Fault) -> DecodeError {
 }
 
 /// A sequence as our journals write it: 20 digits, from 1.
-fn sequence(text: &str) -> Option<Sequence> {
+pub(super) fn sequence(text: &str) -> Option<Sequence> {
     let is_ours = text.len() == 20 && text.bytes().all(|byte| byte.is_ascii_digit());
     let number: u64 = is_ours.then(|| text.parse().ok()).flatten()?;
     (1..Sequence::LIMIT).contains(&number).then(|| Sequence::new(number))

@@ -17,6 +17,8 @@ pub(crate) mod decode;
 pub(crate) mod encode;
 #[cfg(all(feature = "query", unix))]
 pub(crate) mod outline;
+#[cfg(all(feature = "jsonl", unix))]
+pub(crate) mod place;
 mod record;
 pub(crate) mod scan;
 

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use super::decode::DecodeError;
-use super::scan::{MAX_DEPTH, Scanner, unescape};
+use super::place::{each_member, string, time};
 use crate::event::error::{EventError, Reason};
 use crate::event::field::{Field, Special};
 use crate::event::time::Timestamp;
@@ -61,11 +61,8 @@ impl<'a> Outline<'a> {
 
     /// The event's own time, else when it was recorded.
     pub(crate) fn time(&self) -> Option<Timestamp> {
-        let read = |special: Special| {
-            let text = string(self.members[special as usize]?)?;
-            Timestamp::parse(&text).ok()
-        };
-        read(Special::Time).or_else(|| read(Special::RecordedTime))
+        let of = |special: Special| self.members[special as usize];
+        time(of(Special::Time), of(Special::RecordedTime))
     }
 
     /// The `data` member.
@@ -95,38 +92,6 @@ impl<'a> Outline<'a> {
         });
         found
     }
-}
-
-/// The text of a JSON string; none for other values.
-pub(crate) fn string(raw: &str) -> Option<Cow<'_, str>> {
-    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
-    Some(unescape(inner))
-}
-
-fn each_member<'a>(
-    line: &'a str,
-    mut take: impl FnMut(&str, &'a str) -> Result<(), DecodeError>,
-) -> Result<(), DecodeError> {
-    let mut scanner = Scanner::new(line);
-    scanner.skip_blanks();
-    if !scanner.take(b'{') {
-        return Err(DecodeError::NotAnObject);
-    }
-    scanner.skip_blanks();
-    if !scanner.take(b'}') {
-        loop {
-            let name = scanner.key()?.text();
-            let value = scanner.value(MAX_DEPTH - 1)?;
-            take(&name, value)?;
-            scanner.skip_blanks();
-            if scanner.take(b'}') {
-                break;
-            }
-            scanner.expect(b',', "`,` or `}`")?;
-            scanner.skip_blanks();
-        }
-    }
-    Ok(scanner.end()?)
 }
 
 #[cfg(test)]

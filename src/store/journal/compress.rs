@@ -60,10 +60,9 @@ pub(super) fn compress(
         let _ = storage.remove(&name);
         return Err(failed("sync the name of the compressed")(error));
     }
-    // What an index says it says of the plain one.
-    for name in [number.index_name(), number.file_name()] {
-        forget(storage, &name).map_err(failed("remove, now that it is compressed,"))?;
-    }
+    // Its index is of the plain one. Nobody believes it of another, so it may as well stay.
+    let _ = storage.remove(&number.index_name());
+    forget(storage, &number.file_name()).map_err(failed("remove, now that it is compressed,"))?;
     storage.sync_directory().map_err(failed("sync the removal of"))?;
     let packed = existing(storage, &name).map_err(failed("open the compressed"))?;
     let to = packed.map_or(Ok(0), |packed| packed.length());

@@ -3,12 +3,14 @@
 //! [`Journal`] is the store that writes it; [`JournalReader`] reads it, from any process and at
 //! any time. A journal is a row of segments, files named by a rising number, each line one event
 //! with its sequence and a checksum. Nothing else has to agree with them: where to go on, what
-//! is durable, what is damaged, all of it is found in the segments.
+//! is durable, what is damaged, all of it is found in the segments. An index that a reader leaves
+//! beside a sealed one may be lost, torn or wrong: it costs time, never an event.
 //!
 //! Reading order of the code: `storage` (what is asked of a disk), `writer` (append, sync,
 //! rotate), `recover` (what a crash leaves), `read` (whole records or nothing), `tail`, `verify`,
-//! `checkpoint` (how far named consumers are), `keeper` (looks after what is sealed: `retain`,
-//! `compress`); `planted` has the bugs that the tests must find.
+//! `index` (what a reader need not look at), `checkpoint` (how far named consumers are), `keeper`
+//! (looks after what is sealed: `retain`, `compress`); `planted` has the bugs that the tests must
+//! find.
 #![forbid(unsafe_code)]
 
 mod checkpoint;
@@ -17,6 +19,7 @@ mod consumers;
 mod encoded;
 #[cfg(feature = "zstd")]
 mod frames;
+mod index;
 mod keeper;
 mod lines;
 mod lock;

@@ -61,6 +61,10 @@ pub(super) enum Bug {
     RemovalNotTold,
     /// Segments are listed once, although one may be replaced meanwhile.
     ListedOnce,
+    /// An index is believed whatever its checksum says, and whatever it was made from.
+    IndexUnchecked,
+    /// An index notes the times of a block's first record for all of it.
+    IndexOfFirstTimes,
 }
 
 #[cfg(not(test))]

@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::index;
 use super::io_failed;
 use super::lines::{Forward, LONGEST};
 use super::packed;
@@ -237,7 +238,8 @@ impl JournalReader {
 
     /// The records from `from` on, inclusive. Records without a sequence are left out.
     ///
-    /// Finds the segment where they begin by looking at few of them.
+    /// Finds the segment where they begin by looking at few of them, and the place in it by its
+    /// index, which is made if it is missing, the segment sealed and the directory may be written.
     ///
     /// # Errors
     ///
@@ -254,7 +256,14 @@ impl JournalReader {
             }
         }
         segments.drain(..low);
-        Ok(Records::new(Walk::new(self.target.clone(), segments), Some(from)))
+        let mut walk = Walk::new(self.target.clone(), segments);
+        if let [sealed, _, ..] = *walk.segments.make_contiguous()
+            && self.first_sequence(&[sealed])?.is_some_and(|first| first < from)
+        {
+            let index = index::kept_or_made(&self.target, sealed);
+            walk.begin = index.map_or(0, |index| index.place_of(from));
+        }
+        Ok(Records::new(walk, Some(from)))
     }
 
     /// The first sequence in the first of these segments that has one.
@@ -386,6 +395,8 @@ impl Iterator for Records {
 pub(super) struct Walk {
     pub(super) target: Target,
     segments: VecDeque<SegmentNumber>,
+    /// Where to begin in the first of them.
+    begin: u64,
     current: Option<(SegmentNumber, Forward)>,
     at: Option<At>,
     /// Segments that were gone when it came to them.
@@ -401,7 +412,8 @@ enum At {
 
 impl Walk {
     pub(super) fn new(target: Target, segments: Vec<SegmentNumber>) -> Self {
-        Self { target, segments: segments.into(), current: None, at: None, gone: 0 }
+        let segments = segments.into();
+        Self { target, segments, begin: 0, current: None, at: None, gone: 0 }
     }
 
     /// Goes to the next line that is not blank; false at the end.
@@ -412,8 +424,10 @@ impl Walk {
             }
             let Some((number, lines)) = &mut self.current else {
                 let Some(number) = self.segments.pop_front() else { return Ok(false) };
+                // It is the first one's, also if that one is gone.
+                let begin = std::mem::take(&mut self.begin);
                 match self.target.open(number)? {
-                    Some(file) => self.current = Some((number, Forward::new(file, 0))),
+                    Some(file) => self.current = Some((number, Forward::new(file, begin))),
                     None => self.gone += 1,
                 }
                 continue;

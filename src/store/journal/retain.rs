@@ -197,7 +197,10 @@ impl Stock {
         let last = oldest.end.and_then(|end| end.sequence);
         let bytes = self.size(0)?;
         let mut was_there = false;
-        for name in [number.index_name(), number.packed_name(), number.file_name()] {
+        let index = number.index_name();
+        // What cannot be removed of it costs nothing but its room.
+        let _ = self.storage.remove(&index);
+        for name in [number.packed_name(), number.file_name()] {
             match self.storage.remove(&name) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 removed => {
@@ -205,10 +208,12 @@ impl Stock {
                     let attempt = || format!("remove {}", place.display());
                     removed.map_err(|error| StoreError::from_io(attempt(), error))?;
                     self.unsynced = true;
-                    was_there |= name != number.index_name();
+                    was_there = true;
                 }
             }
         }
+        // A reader may have made it meanwhile: from here on it finds that the segment is gone.
+        let _ = self.storage.remove(&index);
         self.segments.pop_front();
         Ok(was_there.then_some(Removed { bytes, last }))
     }

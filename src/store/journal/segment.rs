@@ -34,7 +34,7 @@ impl SegmentNumber {
         format!("{self}{UNFINISHED}")
     }
 
-    /// The name of what was noted about it, which can be made again at any time.
+    /// The file name of its index, which can be made again at any time.
     pub(crate) fn index_name(self) -> String {
         format!("{self}{INDEX}")
     }

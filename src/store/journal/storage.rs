@@ -51,7 +51,7 @@ pub(crate) trait Storage: Send + Sync + Debug {
     fn lock(&self, name: &str, note: &str) -> io::Result<Box<dyn Held>>;
     /// Whether somebody holds the lock of `name` now. Leaves no trace.
     fn is_locked(&self, name: &str) -> io::Result<bool>;
-    /// Takes a file's name away.
+    /// Takes a file's name away. Never follows a symbolic link.
     fn remove(&self, name: &str) -> io::Result<()>;
     /// The directory of that name in this one, whether it is there or not. Never followed if it
     /// is a symbolic link.
@@ -86,6 +86,19 @@ pub(crate) trait StoredFile: Send + Debug {
     fn is_stream(&self) -> bool {
         false
     }
+    /// Who may have written it; what cannot tell is unsupported.
+    fn ownership(&self) -> io::Result<Ownership> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// To whom a file belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ownership {
+    /// The owner's number.
+    pub(crate) owner: u32,
+    /// Whether others than the owner may write into it.
+    pub(crate) is_open_to_others: bool,
 }
 
 /// Appends until all is taken or the system refuses; how much was taken, and the refusal.
@@ -294,6 +307,11 @@ impl StoredFile for DiskFile {
 
     fn sync(&mut self) -> io::Result<()> {
         self.file.sync_data()
+    }
+
+    fn ownership(&self) -> io::Result<Ownership> {
+        let found = self.file.metadata()?;
+        Ok(Ownership { owner: found.uid(), is_open_to_others: found.mode() & 0o022 != 0 })
     }
 }
 

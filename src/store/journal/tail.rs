@@ -5,11 +5,13 @@
 //! inode or a time, and it never does anything that a writer could notice.
 #![forbid(unsafe_code)]
 
+use super::index::{self, Window};
 use super::lines::{Backward, Forward, Line};
 use super::read::{Damage, Entry, JournalReader, Position, Target};
 use super::read::{entry, is_blank, missing_between};
 use super::segment::SegmentNumber;
 use crate::Sequence;
+use crate::event::Timestamp;
 use crate::store::StoreError;
 
 /// The last records of a journal.
@@ -43,6 +45,9 @@ pub enum Start {
     End,
     /// With this sequence. Records without a sequence are left out before the first one with it.
     Sequence(Sequence),
+    /// With the first record of this time or later, by its own time, else by when it was recorded.
+    /// What comes behind it is given out whatever its time.
+    Time(Timestamp),
     /// At a place, hiding records up to `last`, which were seen already.
     At {
         /// The place.
@@ -125,6 +130,7 @@ impl JournalReader {
             next: Position::default(),
             last: None,
             from: None,
+            since: None,
             doubted: None,
             looked_again: false,
             may_miss: false,
@@ -141,12 +147,33 @@ impl JournalReader {
                     follow.next = entry?.position;
                 }
             }
+            Start::Time(since) => {
+                follow.since = Some(since);
+                follow.next = self.place_since(since)?;
+            }
             Start::At { position, last } => {
                 follow.next = position;
                 follow.last = last;
             }
         }
         Ok(follow)
+    }
+
+    /// A place before which no record has this time or a later one.
+    fn place_since(&self, since: Timestamp) -> Result<Position, StoreError> {
+        let window = Window { since: Some(since), until: None };
+        let segments = self.target.segments()?;
+        let Some((last, sealed)) = segments.split_last() else { return Ok(Position::default()) };
+        for number in sealed {
+            let first = match index::made_anyhow(&self.target, *number) {
+                Some(index) => index.within(window).first().map(|range| range.start),
+                None => Some(0),
+            };
+            if let Some(offset) = first {
+                return Ok(Position { segment: number.0, offset });
+            }
+        }
+        Ok(Position { segment: last.0, offset: 0 })
     }
 }
 
@@ -160,6 +187,8 @@ pub struct Follow {
     next: Position,
     last: Option<Sequence>,
     from: Option<Sequence>,
+    /// No record of this time or later was seen yet.
+    since: Option<Timestamp>,
     /// A line that was no record when it was read first.
     doubted: Option<Position>,
     /// The present segment was read to its end after a newer one had been seen.
@@ -300,6 +329,13 @@ impl Follow {
 
     /// The entry, if it is one to give out: new, and not before the beginning.
     fn admit(&mut self, mut entry: Entry) -> Option<Entry> {
+        let time = entry.event.time().or(entry.event.recorded_at());
+        if self.since.is_some_and(|since| time.is_none_or(|time| time < since)) {
+            // It was seen: what is missing behind it is told.
+            self.last = self.last.max(entry.sequence);
+            return None;
+        }
+        self.since = None;
         let Some(sequence) = entry.sequence else { return self.from.is_none().then_some(entry) };
         let before = self.last;
         if self.target.hides_repeats() && before >= Some(sequence) {

@@ -5,11 +5,14 @@
 mod checkpoints;
 mod consumers;
 mod history;
+mod indexing;
 mod kept;
 mod listing;
 #[cfg(feature = "zstd")]
 mod packing;
 mod planting;
+#[cfg(all(feature = "query", feature = "zstd"))]
+mod replaced;
 mod retained;
 mod rng;
 mod sim;
@@ -18,6 +21,7 @@ mod stress;
 use std::sync::Mutex;
 
 use self::sim::{Call, Fault, SimFs};
+use super::storage::{Access, StoredFile};
 use super::*;
 use crate::event::Event;
 
@@ -33,6 +37,13 @@ fn records(sequences: impl IntoIterator<Item = u64>) -> Vec<Record> {
 fn on(disk: &SimFs, fsync: Fsync, segment_bytes: u64) -> Result<Journal, StoreError> {
     let options = JournalOptions::default().with_fsync(fsync).with_segment_bytes(segment_bytes);
     Journal::on(Arc::new(disk.clone()), options)
+}
+
+/// A file of these bytes.
+pub(super) fn file_of(bytes: &[u8]) -> Box<dyn StoredFile> {
+    let disk = SimFs::default();
+    disk.put("file", bytes);
+    disk.open("file", Access::Read).expect("it is there")
 }
 
 fn stored(disk: &SimFs) -> Vec<u64> {

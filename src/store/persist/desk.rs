@@ -448,6 +448,15 @@ impl Desk {
         wake(woken);
     }
 
+    /// The store promises so much from now on.
+    pub(super) fn promises(&self, level: Level) {
+        let mut state = self.state();
+        let marks = state.stats.watermarks;
+        let woken = state.waiting.promises(level, marks);
+        drop(state);
+        wake(woken);
+    }
+
     pub(super) fn recovered(&self) {
         self.state().stats.degraded = None;
     }

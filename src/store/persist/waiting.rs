@@ -75,6 +75,14 @@ impl Waiting {
         self.promised
     }
 
+    /// What the store can say at most has changed. Those who wait for more are told.
+    pub(super) fn promises(&mut self, level: Level, marks: Watermarks) -> Vec<Waker> {
+        self.promised = level;
+        let judged = |place: &&Ticket| self.judge(place.sequence, place.level, marks).is_some();
+        let places: Vec<_> = self.waiters.keys().filter(judged).copied().collect();
+        places.into_iter().filter_map(|place| self.leave(place)).collect()
+    }
+
     /// What is known of a sequence now; nothing yet if it is still to come.
     fn judge(
         &self,
@@ -82,7 +90,12 @@ impl Waiting {
         level: Level,
         marks: Watermarks,
     ) -> Option<Result<(), ReceiptError>> {
-        if level > self.promised {
+        let mark = match level {
+            Level::Written => marks.written,
+            Level::Durable => marks.durable,
+        };
+        let is_reached = Some(sequence) <= self.settled.min(mark);
+        if level > self.promised && !is_reached {
             return Some(Err(ReceiptError::NotPromised(level)));
         }
         if Some(sequence) <= self.before || self.first.is_some_and(|first| sequence < first) {
@@ -98,11 +111,7 @@ impl Waiting {
         if Some(sequence) <= self.forgotten {
             return Some(Err(ReceiptError::NotTaken(sequence)));
         }
-        let mark = match level {
-            Level::Written => marks.written,
-            Level::Durable => marks.durable,
-        };
-        if Some(sequence) <= self.settled.min(mark) {
+        if is_reached {
             return Some(Ok(()));
         }
         self.ended.then_some(Err(ReceiptError::Ended))

@@ -27,6 +27,15 @@
 //! | `no` | never | all since its last snapshot | the same |
 //! | not told (managed servers) | as its statistics show: when flushed, or never | not known | not known |
 //!
+//! A receipt for *durable* ([`Receipts::durable`](super::Receipts::durable)) is promised where the
+//! table says anything but never. Where it comes with a flush, the server is asked ten times a second.
+//! What a connection left behind that broke is made durable through the next one, by a write that
+//! changes nothing (`XSETID`). Where the settings change, or the user may not, the promise ends
+//! with the next connection, and whoever waits is told.
+//!
+//! Over TLS (`rediss://`) the server's certificate has to be for the host in the URL and of an authority
+//! that the system trusts, or of one in the file that `SSL_CERT_FILE` names.
+//!
 //! A server that comes back with less than it had acknowledged, or empty, is noticed when the
 //! store connects again, and at each batch and flush: the call fails once with
 //! [`StoreErrorKind::Lost`] and the range of sequences, and the next one goes on behind what is
@@ -37,7 +46,7 @@
 //! One server is spoken to: a cluster's redirections are an error. A stream lives in the server's
 //! memory; `maxlen` bounds it, and a server that is full refuses (`Full`) until there is room.
 //! The user needs `XADD`, `XRANGE`, `XREVRANGE`, `XREAD`, `XINFO`, `XTRIM`, `TYPE`, `MULTI`,
-//! `EXEC`, `WATCH`; `CONFIG GET`, `INFO` and `WAITAOF` only for what the table says. Replication
+//! `EXEC`, `WATCH`; `CONFIG GET`, `INFO`, `WAITAOF` and `XSETID` only for what the table says. Replication
 //! is asynchronous: a failover to a replica may lose what was written, and is noticed as above.
 #![forbid(unsafe_code)]
 

@@ -87,29 +87,20 @@ impl Transaction {
         records: &[Record],
     ) -> RedisResult<Outcome> {
         self.send(connection, records)?;
-        let mut refused = answer(connection).err();
-        for _ in 0..records.len() + usize::from(self.trims) {
-            // A connection that breaks has no code to its error; a refusal has.
-            match answer(connection) {
-                Err(error) if error.code().is_none() => return Err(error),
-                Err(error) => refused = refused.or(Some(error)),
-                Ok(_) => {}
-            }
-        }
-        let ran = match answer(connection) {
-            Err(error) if error.code().is_none() => return Err(error),
-            ran => ran,
-        };
-        answer(connection)?;
-        let last = last_id(answer(connection))?;
-        Ok(match ran {
-            Err(error) => Outcome::Refused(refused.unwrap_or(error)),
-            Ok(Value::Array(results)) => match results.into_iter().find_map(refusal) {
-                Some(error) => Outcome::Torn(error),
-                None => Outcome::Stored(last),
-            },
-            Ok(_) => Outcome::Touched,
-        })
+        finish(connection, records.len() + usize::from(self.trims))
+    }
+
+    /// Writes once more what the stream's last id is, which changes nothing: whatever is in the
+    /// server's file before that is on its disk when this is.
+    pub(super) fn touch(&self, connection: &mut Connection, last: EntryId) -> RedisResult<Outcome> {
+        let mut packed = Vec::new();
+        command(&mut packed, &["MULTI"]);
+        command(&mut packed, &["XSETID", &self.stream, &last.to_string()]);
+        command(&mut packed, &["EXEC"]);
+        command(&mut packed, &["WATCH", &self.stream]);
+        command(&mut packed, &["XINFO", "STREAM", &self.stream]);
+        connection.send_packed_command(&packed)?;
+        finish(connection, 1)
     }
 
     fn send(&mut self, connection: &mut Connection, records: &[Record]) -> RedisResult<()> {
@@ -148,6 +139,33 @@ impl Transaction {
         watched?;
         last
     }
+}
+
+/// Reads the answers to `MULTI`, so many commands, `EXEC`, and the look at the stream behind it.
+fn finish(connection: &mut Connection, commands: usize) -> RedisResult<Outcome> {
+    let mut refused = answer(connection).err();
+    for _ in 0..commands {
+        // A connection that breaks has no code to its error; a refusal has.
+        match answer(connection) {
+            Err(error) if error.code().is_none() => return Err(error),
+            Err(error) => refused = refused.or(Some(error)),
+            Ok(_) => {}
+        }
+    }
+    let ran = match answer(connection) {
+        Err(error) if error.code().is_none() => return Err(error),
+        ran => ran,
+    };
+    answer(connection)?;
+    let last = last_id(answer(connection))?;
+    Ok(match ran {
+        Err(error) => Outcome::Refused(refused.unwrap_or(error)),
+        Ok(Value::Array(results)) => match results.into_iter().find_map(refusal) {
+            Some(error) => Outcome::Torn(error),
+            None => Outcome::Stored(last),
+        },
+        Ok(_) => Outcome::Touched,
+    })
 }
 
 /// The record as a stream holds it: the journal's line without its line break.

@@ -5,6 +5,8 @@
 //! batch is one round trip; whenever they do not, the stream is looked at before it is touched.
 #![forbid(unsafe_code)]
 
+use std::time::{Duration, Instant};
+
 use ::redis::{RedisError, cmd};
 
 use super::entry::{EntryId, LONGEST};
@@ -14,7 +16,7 @@ use super::read::{Direction, RedisReader};
 use super::transaction::{Outcome, Transaction, line};
 use super::{DurableWhen, RedisOptions, RedisUrl};
 use crate::event::json::encode;
-use crate::store::{Record, Scan, Store, StoreError, StoreErrorKind, Watermarks};
+use crate::store::{Level, Record, Scan, Store, StoreError, StoreErrorKind, Watermarks};
 use crate::{DropReason, Gap, Sequence};
 
 /// A Redis stream opened for writing. See the [module](super) for what it promises.
@@ -39,7 +41,16 @@ pub struct RedisStore {
     uncertain: bool,
     /// The last record that was written through this connection.
     written_here: u64,
+    /// What was in the stream when it was opened.
+    inherited: u64,
+    /// When the server's disk is asked for next.
+    disk_due: Option<Instant>,
 }
+
+/// How often the server is asked whether its disk has what it took, while it has not.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long that question may hold up what comes next.
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// How often a batch is tried within one call: connections that had died unnoticed are made
 /// again, and somebody may have touched the stream without writing.
@@ -68,6 +79,8 @@ impl RedisStore {
             gone: 0,
             uncertain: false,
             written_here: 0,
+            inherited: 0,
+            disk_due: None,
         };
         let found = store.look()?;
         let last = store.reader().entries_back()?.next().transpose()?;
@@ -82,6 +95,7 @@ impl RedisStore {
         }
         store.expected = found;
         (store.accepted, store.written) = (found.major, found.major);
+        store.inherited = found.major;
         Ok(store)
     }
 
@@ -245,10 +259,59 @@ impl RedisStore {
         self.link.failed(verb, error)
     }
 
-    /// Waits until the server's disk has what was written through this connection. What another
-    /// connection wrote before is in the same file before it.
-    fn wait_for_disk(&mut self) -> Result<(), StoreError> {
-        let patience = self.link.options.response_timeout / 2;
+    /// Whether the server is to say yet of some of this writer's records that they are durable.
+    fn is_owed(&self) -> bool {
+        self.durable_when != DurableWhen::Never && self.written > self.durable.max(self.inherited)
+    }
+
+    /// Has the server make durable what is owed, within `patience`; false if it has not yet.
+    fn make_durable(&mut self, patience: Duration) -> Result<bool, StoreError> {
+        let found = self.stand()?;
+        if !self.is_owed() {
+            return Ok(true);
+        }
+        if found != self.expected {
+            return Err(self.taken_over(found));
+        }
+        // What another connection wrote is told of by none, unless this one writes behind it.
+        if self.written_here < self.written && !self.write_behind(found)? {
+            return Ok(false);
+        }
+        match self.durable_when {
+            DurableWhen::Appended => self.durable = self.durable.max(self.written_here),
+            DurableWhen::Flushed => return self.wait_for_disk(patience),
+            DurableWhen::Never => {}
+        }
+        Ok(true)
+    }
+
+    /// Writes something that changes nothing; false if that did not come about.
+    fn write_behind(&mut self, found: EntryId) -> Result<bool, StoreError> {
+        self.found = None;
+        let connection = self.link.up()?;
+        match self.transaction.touch(connection, found) {
+            Ok(Outcome::Stored(last)) => {
+                self.found = Some(last);
+                self.written_here = self.written;
+                Ok(true)
+            }
+            Ok(Outcome::Touched) => Ok(false),
+            // This user may not: then nothing can be promised through this connection.
+            Ok(Outcome::Refused(error) | Outcome::Torn(error))
+                if matches!(error.code(), Some("NOPERM" | "ERR")) =>
+            {
+                self.durable_when = DurableWhen::Never;
+                Ok(true)
+            }
+            Ok(Outcome::Refused(error) | Outcome::Torn(error)) | Err(error) => {
+                Err(self.broken("flush", &error))
+            }
+        }
+    }
+
+    /// Waits until the server's disk has what was written through this connection, and with it
+    /// what is in the same file before that; false if `patience` was not enough.
+    fn wait_for_disk(&mut self, patience: Duration) -> Result<bool, StoreError> {
         let connection = self.link.up()?;
         let mut wait = cmd("WAITAOF");
         wait.arg(1).arg(0).arg(u64::try_from(patience.as_millis()).unwrap_or(u64::MAX).max(1));
@@ -256,16 +319,13 @@ impl RedisStore {
         match answer {
             Ok((1.., _)) => {
                 self.durable = self.durable.max(self.written_here);
-                Ok(())
+                Ok(true)
             }
-            Ok(_) => {
-                let cause = "the server's disk has not taken everything yet";
-                Err(because(&self.link.url, "flush", StoreErrorKind::Io, cause))
-            }
+            Ok(_) => Ok(false),
             // It was switched off, or this user may not ask: nothing is promised.
             Err(error) if error.code().is_some() => {
                 self.durable_when = DurableWhen::Never;
-                Ok(())
+                Ok(true)
             }
             Err(error) => Err(self.broken("flush", &error)),
         }
@@ -281,6 +341,9 @@ impl Store for RedisStore {
             // Not what a broken connection left behind: the next sync covers that.
             self.durable = self.durable.max(self.written_here);
         }
+        if self.is_owed() && self.disk_due.is_none() {
+            self.disk_due = Some(Instant::now() + LOOK);
+        }
         Ok(())
     }
 
@@ -288,11 +351,30 @@ impl Store for RedisStore {
     /// asked.
     fn flush(&mut self) -> Result<(), StoreError> {
         self.found = None;
-        self.stand()?;
-        if self.durable_when == DurableWhen::Flushed && self.durable < self.written_here {
-            self.wait_for_disk()?;
+        if !self.make_durable(self.link.options.response_timeout / 2)? {
+            let cause = "the server's disk has not taken everything yet";
+            return Err(because(&self.link.url, "flush", StoreErrorKind::Io, cause));
+        }
+        self.disk_due = None;
+        Ok(())
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.disk_due.filter(|_| self.is_owed())
+    }
+
+    /// Asks the server whether its disk has by now what it took.
+    fn tend(&mut self) -> Result<(), StoreError> {
+        if self.due().is_some_and(|due| due <= Instant::now()) {
+            self.make_durable(MOMENT)?;
+            self.disk_due = self.is_owed().then(|| Instant::now() + LOOK);
         }
         Ok(())
+    }
+
+    /// Durable where the server's settings make it so, as they were at the last connection.
+    fn promises(&self) -> Level {
+        if self.durable_when == DurableWhen::Never { Level::Written } else { Level::Durable }
     }
 
     fn watermarks(&self) -> Watermarks {

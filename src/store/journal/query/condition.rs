@@ -9,7 +9,8 @@ use regex::Regex;
 
 use super::decimal::Decimal;
 use super::path::Path;
-use crate::event::json::outline::{Outline, string};
+use crate::event::json::outline::Outline;
+use crate::event::json::place::string;
 use crate::event::json::scan::{MAX_DEPTH, Scanner};
 
 /// A condition on an event, from a text such as `data.price >= 100`.

@@ -7,9 +7,11 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::search::{Findings, RANGE, Range, Search};
+use super::search::{Findings, Search};
+use super::share::{Sealed, Share, shares};
 use super::{Order, Query};
 use crate::Sequence;
+use crate::store::journal::index;
 use crate::store::journal::read::{Damage, Position, Target};
 use crate::store::journal::segment::SegmentNumber;
 use crate::store::{StoreError, StoreErrorKind};
@@ -39,7 +41,7 @@ pub struct Matches {
     /// Still to be given out.
     left: u64,
     /// Not searched yet.
-    ranges: VecDeque<Range>,
+    shares: VecDeque<Share>,
     /// Being searched, in order.
     ahead: VecDeque<Found>,
     most_ahead: usize,
@@ -60,32 +62,10 @@ pub struct Matches {
 impl Matches {
     pub(super) fn start(target: Target, query: Query) -> Result<Self, StoreError> {
         let Query { selection, order, limit, group, keeps_lines } = query;
-        let mut ranges = VecDeque::new();
-        let mut total = 0;
-        let mut gone = BTreeSet::new();
-        for segment in target.segments()? {
-            let Some(file) = target.open(segment)? else {
-                gone.insert(segment);
-                continue;
-            };
-            let length = file.length();
-            let length = length.map_err(|error| target.failed("look at", Some(segment), error))?;
-            total += length;
-            // Who comes from the front need not unpack it once a range.
-            let whole = order == Order::Ascending && file.is_stream();
-            let step = if whole { length } else { RANGE };
-            let mut from = 0;
-            while from < length {
-                let to = length.min(from + step);
-                ranges.push_back(Range { segment, from, to });
-                from = to;
-            }
-        }
-        if order == Order::Descending {
-            ranges.make_contiguous().reverse();
-        }
+        let window = selection.window();
+        let (shares, total, gone) = shares(&target, order, window)?;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = threads.min(ranges.len().max(1));
+        let threads = threads.min(shares.len().max(1));
         // A pool of its own: whoever runs in another one may wait for this.
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads)
@@ -98,12 +78,12 @@ impl Matches {
                     .with_source(error)
             })?;
         let prefilter = selection.prefilter();
-        let search = Arc::new(Search { target, selection, prefilter, group, keeps_lines });
+        let search = Search { target, selection, window, prefilter, group, keeps_lines };
         Ok(Self {
-            search,
+            search: Arc::new(search),
             order,
             left: limit.unwrap_or(u64::MAX),
-            ranges,
+            shares,
             ahead: VecDeque::new(),
             most_ahead: threads * 2 + 1,
             findings: Findings::default(),
@@ -186,9 +166,12 @@ impl Matches {
         let findings = loop {
             // They are begun in this order, so the first is always under way.
             while self.ahead.len() < self.most_ahead
-                && let Some(range) = self.ranges.pop_front()
+                && let Some(share) = self.shares.pop_front()
             {
-                self.ahead.push_back(self.begin(range));
+                match share {
+                    Share::Sealed(sealed) if self.unfold(sealed) => {}
+                    share => self.ahead.push_back(self.begin(share)),
+                }
             }
             let Some(first) = self.ahead.front() else { return Ok(false) };
             match first.recv() {
@@ -212,15 +195,40 @@ impl Matches {
         Ok(true)
     }
 
-    /// Has a range searched. What was found comes in parts, then nothing.
-    fn begin(&self, range: Range) -> Found {
+    /// Puts the ranges of a segment in its place: those that its index leaves; all of them, if it
+    /// has none and none is worth making. False if a thread is to see to that.
+    fn unfold(&mut self, sealed: Sealed) -> bool {
+        let search = &self.search;
+        let ranges = match index::kept(&search.target, sealed.segment()) {
+            Some(index) => {
+                let (ranges, passed) = sealed.wanted(&index, search.window, self.order);
+                self.done += passed;
+                ranges
+            }
+            // Most lines are dropped unread: to read them for an index would cost far more.
+            None if !search.prefilter.is_empty() => sealed.all(self.order),
+            None => return false,
+        };
+        for range in ranges.into_iter().rev() {
+            self.shares.push_front(Share::Range(range));
+        }
+        true
+    }
+
+    /// Has a share searched. What was found comes in parts, then nothing.
+    fn begin(&self, share: Share) -> Found {
         let (sender, found) = sync_channel(1);
         let search = Arc::clone(&self.search);
+        let order = self.order;
         self.pool.spawn_fifo(move || {
-            let searched = search.range(range, |findings| sender.send(Some(Ok(findings))).is_ok());
+            let mut give = |findings| sender.send(Some(Ok(findings))).is_ok();
+            let searched = match share {
+                Share::Range(range) => search.range(range, &mut give),
+                Share::Sealed(sealed) => search.sealed(sealed, order, &mut give),
+            };
             // Nobody may want it any more.
             let _ = match searched {
-                Ok(()) => sender.send(None),
+                Ok(_) => sender.send(None),
                 Err(error) => sender.send(Some(Err(error))),
             };
         });
@@ -228,7 +236,7 @@ impl Matches {
     }
 
     fn stop(&mut self) {
-        self.ranges.clear();
+        self.shares.clear();
         self.ahead.clear();
         self.findings = Findings::default();
         self.given = 0;

@@ -6,8 +6,12 @@
 //! stays bounded: a few ranges are ahead of whoever takes the matches, each of
 //! at most 4 MiB (or one line).
 //!
+//! Where only events of some time are wanted, the index of a sealed segment says which of its
+//! blocks cannot hold any, and they are not read. It is made by the first query that has to take
+//! every line of the segment apart and may write into the journal's directory.
+//!
 //! A match is always a whole record with a valid checksum. Damage is stepped over and counted
-//! where it is met. Lines that were dropped unread are not checked, nor is a foreign line that does
+//! where it is met. Lines that were dropped unread, or passed over, are not checked, nor is a foreign line that does
 //! not match checked for more than being JSON ([`verify`](super::JournalReader::verify) checks
 //! every line for everything).
 //!
@@ -34,6 +38,7 @@ mod path;
 mod prefilter;
 mod search;
 mod selection;
+mod share;
 mod text;
 
 pub use condition::{Condition, ConditionError};

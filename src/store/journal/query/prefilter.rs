@@ -31,6 +31,11 @@ impl Prefilter {
         Self { finders: texts.iter().map(|text| Finder::new(text).into_owned()).collect() }
     }
 
+    /// Whether every line may match.
+    pub(super) fn is_empty(&self) -> bool {
+        self.finders.is_empty()
+    }
+
     /// Goes over a text of whole lines.
     pub(super) fn over<'p>(&'p self, text: &'p [u8]) -> Candidates<'p> {
         let next = vec![Some(0); self.finders.len()];

@@ -3,14 +3,18 @@
 
 use std::io;
 
+use super::Order;
 use super::blocks::{Block, Blocks};
 use super::path::Path;
 use super::prefilter::Prefilter;
 use super::selection::Selection;
+use super::share::Sealed;
 use crate::Sequence;
-use crate::event::json::outline::{Outline, string};
+use crate::event::json::outline::Outline;
+use crate::event::json::place::string;
 use crate::event::json::{self, Checksum, checksum, encode::write_string};
 use crate::store::StoreError;
+use crate::store::journal::index::{self, Window};
 use crate::store::journal::read::{Damage, Position, Target, is_blank};
 use crate::store::journal::segment::SegmentNumber;
 
@@ -23,6 +27,8 @@ pub(super) const RANGE: u64 = 4 * 1024 * 1024;
 pub(super) struct Search {
     pub(super) target: Target,
     pub(super) selection: Selection,
+    /// What the selection says of times.
+    pub(super) window: Window,
     pub(super) prefilter: Prefilter,
     /// By what the matches are grouped.
     pub(super) group: Option<Path>,
@@ -64,13 +70,32 @@ pub(super) struct Hit {
 }
 
 impl Search {
+    /// Goes through what a window leaves of a segment, which is told by an index that is made now,
+    /// or through all of it if there can be none; otherwise as [`range`](Self::range).
+    pub(super) fn sealed(
+        &self,
+        sealed: Sealed,
+        order: Order,
+        give: &mut impl FnMut(Findings) -> bool,
+    ) -> Result<bool, StoreError> {
+        let (ranges, passed) = match index::kept_or_made(&self.target, sealed.segment()) {
+            Some(index) => sealed.wanted(&index, self.window, order),
+            None => (sealed.all(order), 0),
+        };
+        let mut goes_on = give(Findings { bytes: passed, ..Findings::default() });
+        for range in ranges {
+            goes_on = goes_on && self.range(range, give)?;
+        }
+        Ok(goes_on)
+    }
+
     /// Goes through a range and gives out what it finds, a part after the other, until nobody
-    /// wants it any more. Nothing is found in a segment that is gone, which is told.
+    /// wants it any more: then false. Nothing is found in a segment that is gone, which is told.
     pub(super) fn range(
         &self,
         range: Range,
-        mut give: impl FnMut(Findings) -> bool,
-    ) -> Result<(), StoreError> {
+        give: &mut impl FnMut(Findings) -> bool,
+    ) -> Result<bool, StoreError> {
         let mut findings = Findings::default();
         let mut told = range.from;
         if let Some(file) = self.target.open(range.segment)? {
@@ -83,7 +108,7 @@ impl Search {
                     findings.bytes = end - told;
                     told = end;
                     if !give(std::mem::take(&mut findings)) {
-                        return Ok(());
+                        return Ok(false);
                     }
                 }
             }
@@ -91,8 +116,7 @@ impl Search {
             findings.gone = Some(range.segment);
         }
         findings.bytes = range.to - told;
-        give(findings);
-        Ok(())
+        Ok(give(findings))
     }
 
     /// Goes through whole lines.

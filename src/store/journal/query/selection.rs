@@ -10,6 +10,7 @@ use super::text::TextPattern;
 use crate::event::Timestamp;
 use crate::event::field::Field;
 use crate::event::json::outline::Outline;
+use crate::store::journal::index::Window;
 use crate::topic::Pattern;
 
 type Predicate = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
@@ -149,6 +150,11 @@ impl Selection {
             self.since.is_none_or(|since| time >= since)
                 && self.until.is_none_or(|until| time <= until)
         })
+    }
+
+    /// The times that events may have.
+    pub(super) fn window(&self) -> Window {
+        Window { since: self.since, until: self.until }
     }
 
     /// What drops most lines that surely match nothing.
