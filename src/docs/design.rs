@@ -67,8 +67,8 @@
 //! * **Sequences are 62 bits and never wrap.** Two bits of the same word say "closed" and
 //!   "disabled", so that no claim slips past either.
 //! * **Events are CloudEvents, the journal is their JSON, a line each**: one format, readable by
-//!   people and by every tool that knows the standard. There is no index and no second file that
-//!   must agree with the first.
+//!   people and by every tool that knows the standard. Indexes and checkpoints beside it may be lost
+//!   without losing an event; none is believed over the lines.
 //! * **What a line of memory costs on its way between cores is not known beforehand**: 30 ns on the machine
 //!   that most of this was first measured on, 180 ns on another (a line there and back: 60 and 360). So a
 //!   receiver learns how long to linger, slots are asked for before they are written
