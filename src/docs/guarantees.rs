@@ -236,7 +236,8 @@
 //! `keep_bytes`) removes whole segments, the oldest first, each removal durable before the next: a
 //! crash leaves a journal that begins a little earlier or later, never one with a hole. Never
 //! removed are the segment being written, the newest one before it that has a record (so the
-//! sequence goes on, also after a power cut, whatever `fsync` says), and what a named consumer may
+//! sequence goes on, also after a power cut, whatever `fsync` says; a sync that failed in an earlier
+//! process, see above, is the exception), and what a named consumer may
 //! still need; a checkpoint that cannot be read may need everything. A failure is told
 //! ([`PersistStats::upkeep`](crate::store::PersistStats::upkeep),
 //! [`Trouble::Upkeep`](crate::store::Trouble::Upkeep)) and tried again; no append waits for it.
