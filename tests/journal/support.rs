@@ -2,6 +2,7 @@
 
 use std::fs::{self};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use ringpost::event::Event;
 use ringpost::store::journal::{Entry, Fsync, Journal, JournalOptions, JournalReader};
@@ -60,4 +61,36 @@ pub(crate) fn sequences(entries: &[Entry]) -> Vec<u64> {
 /// The end offset of each line, newline included.
 pub(crate) fn line_ends(bytes: &[u8]) -> Vec<usize> {
     bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1).collect()
+}
+
+// Children: this binary runs one of its own tests in another process.
+
+const CHILD: &str = "RINGPOST_TEST_DIRECTORY";
+
+pub(crate) fn directory_of_child() -> Option<PathBuf> {
+    std::env::var_os(CHILD).map(PathBuf::from)
+}
+
+/// A command that runs `test` (with its module) of this binary on `directory`, behind `wrapper` if there is one.
+pub(crate) fn child(wrapper: &[&str], test: &str, directory: &Path) -> Command {
+    let this = std::env::current_exe().expect("this binary");
+    let mut command = match wrapper {
+        [] => Command::new(this),
+        [program, arguments @ ..] => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(this);
+            command
+        }
+    };
+    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(CHILD, directory);
+    command
+}
+
+/// Runs it to its end.
+pub(crate) fn run_child(wrapper: &[&str], test: &str, directory: &Path) {
+    let output = child(wrapper, test, directory).output().expect("a child");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}\n{errors}");
+    assert!(text.contains("1 passed"), "the child ran no test: {text}\n{errors}");
 }

@@ -3,7 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
@@ -63,38 +63,6 @@ fn readers_that_ask_for_a_living_writer_do_not_keep_writers_out() {
     });
 }
 
-// Children: this binary runs one of its own tests in another process.
-
-const CHILD: &str = "RINGPOST_TEST_DIRECTORY";
-
-fn directory_of_child() -> Option<PathBuf> {
-    std::env::var_os(CHILD).map(PathBuf::from)
-}
-
-/// A command that runs `test` of this binary on `directory`, behind `wrapper` if there is one.
-fn child(wrapper: &[&str], test: &str, directory: &Path) -> Command {
-    let this = std::env::current_exe().expect("this binary");
-    let mut command = match wrapper {
-        [] => Command::new(this),
-        [program, arguments @ ..] => {
-            let mut command = Command::new(program);
-            command.args(arguments).arg(this);
-            command
-        }
-    };
-    let test = format!("writers::{test}");
-    command.args(["--exact", &test, "--nocapture", "--test-threads=1"]).env(CHILD, directory);
-    command
-}
-
-fn run_child(wrapper: &[&str], test: &str, directory: &Path) {
-    let output = child(wrapper, test, directory).output().expect("a child");
-    let text = String::from_utf8_lossy(&output.stdout);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{text}\n{errors}");
-    assert!(text.contains("1 passed"), "the child ran no test: {text}\n{errors}");
-}
-
 /// Ends the child also when a test fails.
 struct Killed(Child);
 
@@ -120,7 +88,8 @@ fn child_holds_the_journal_until_it_is_killed() {
 fn a_killed_writer_leaves_its_lock_free_and_every_acknowledged_record_in_place() {
     for round in 0..5 {
         let directory = quick_dir();
-        let mut holder = child(&[], "child_holds_the_journal_until_it_is_killed", directory.path());
+        let mut holder =
+            child(&[], "writers::child_holds_the_journal_until_it_is_killed", directory.path());
         let mut holder = Killed(holder.stdout(Stdio::piped()).spawn().expect("a child"));
         // Open until the end: it must die by the kill, not by a closed pipe.
         let mut lines = BufReader::new(holder.0.stdout.take().expect("its output")).lines();
@@ -192,7 +161,11 @@ fn a_full_disk_is_told_and_writing_goes_on_when_there_is_room() {
     }
     let directory = quick_dir();
     let wrapper = ["unshare", "-m", "sh", "-c", mounted];
-    run_child(&wrapper, "child_fills_the_disk_and_goes_on_when_there_is_room", directory.path());
+    run_child(
+        &wrapper,
+        "writers::child_fills_the_disk_and_goes_on_when_there_is_room",
+        directory.path(),
+    );
     assert_eq!(fs::read_dir(directory.path()).expect("listed").count(), 0, "it was a mount");
 }
 
@@ -210,7 +183,11 @@ fn child_writes_more_than_a_file_may_hold() {
 fn a_limit_on_the_size_of_a_file_begins_new_segments() {
     let directory = quick_dir();
     let limited = "trap '' XFSZ; ulimit -f 16; exec \"$0\" \"$@\"";
-    run_child(&["sh", "-c", limited], "child_writes_more_than_a_file_may_hold", directory.path());
+    run_child(
+        &["sh", "-c", limited],
+        "writers::child_writes_more_than_a_file_may_hold",
+        directory.path(),
+    );
     assert_eq!(sequences(&entries(directory.path())), (1..=400).collect::<Vec<_>>());
     let reader = JournalReader::open(directory.path()).expect("a reader");
     assert!(reader.stats().expect("stats").segments > 3);
@@ -234,7 +211,7 @@ fn its_files_are_for_their_owner_alone_whatever_the_umask() {
     for umask in ["0", "077"] {
         let directory = quick_dir();
         let masked = format!("umask {umask}; exec \"$0\" \"$@\"");
-        run_child(&["sh", "-c", &masked], "child_makes_a_journal", directory.path());
+        run_child(&["sh", "-c", &masked], "writers::child_makes_a_journal", directory.path());
         let journal = directory.path().join("deep/journal");
         let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o7777;
         assert_eq!(mode(&journal), 0o700);

@@ -1,6 +1,7 @@
 //! `tail`: the last events, filters, and following a writer.
 
 use std::fs;
+use std::io::Write as _;
 use std::process::Stdio;
 
 use rustix::process::Signal;
@@ -156,7 +157,8 @@ fn a_plain_file_is_read_and_followed_too() {
     );
     let mut following = Running::start(&mut place.command(&["tail", "in.jsonl", "-n", "1"]));
     assert_eq!(attributes(&following.line(), "id"), ["3"]);
-    fs::write(file, events(3, "a") + &event(4, "a") + "\n").unwrap();
+    let mut file = fs::OpenOptions::new().append(true).open(file).unwrap();
+    writeln!(file, "{}", event(4, "a")).unwrap();
     assert_eq!(attributes(&following.line(), "id"), ["4"]);
     following.signal(Signal::INT);
     assert_eq!(following.end().code, Some(0));
