@@ -13,7 +13,7 @@
 //! | [`runner`] | a thread that hands its events to a handler |
 //! | [`post`] | what it shares with its owner: the account, and being told to stop |
 //! | [`options`], [`builder`], [`error`] | making one |
-//! | [`planted`] | the bugs that its tests must find |
+//! | [`mod@planted`] | the bugs that its tests must find |
 #![forbid(unsafe_code)]
 
 mod builder;
