@@ -9,9 +9,8 @@
 //! maps, one of which is being read, never copies: see [`Map::adopt`].
 //!
 //! A hash array mapped trie (Bagwell, "Ideal Hash Trees", 2001): five bits of the hash choose the
-//! branch at each depth, a bitmap says which of the 32 are there. Each level costs a change two
-//! lines that are not in the cache, and 100,000 entries are four levels of these and six of eight.
-//! (Where every change copied its path, eight were better: a copy counts all neighbours up.) An entry sits as high up as it is
+//! branch at each depth, a bitmap says which of the 32 are there: 100,000 entries are four levels
+//! deep. An entry sits as high up as it is
 //! alone, so that a map of one entry is one allocation.
 #![forbid(unsafe_code)]
 
