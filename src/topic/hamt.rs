@@ -10,8 +10,7 @@
 //!
 //! A hash array mapped trie (Bagwell, "Ideal Hash Trees", 2001): five bits of the hash choose the
 //! branch at each depth, a bitmap says which of the 32 are there: 100,000 entries are four levels
-//! deep. An entry sits as high up as it is
-//! alone, so that a map of one entry is one allocation.
+//! deep. An entry sits as high up as it is alone, so that a map of one entry is one allocation.
 #![forbid(unsafe_code)]
 
 use std::borrow::Borrow;
