@@ -58,7 +58,7 @@ impl Bell {
         self.number
     }
 
-    /// Wakes the reader if it sleeps. The caller has passed `signal::fence`.
+    /// Wakes the reader if it sleeps. The caller has claimed, or passed `signal::fence`.
     pub(crate) fn ring(&self) {
         if self.signal.ring() {
             self.sleepers.remove();

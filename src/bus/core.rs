@@ -209,7 +209,7 @@ impl<M: Message> Core<M> {
         }
     }
 
-    /// Wakes the readers of the ring that sleep. The caller has passed the fence.
+    /// Wakes the readers of the ring that sleep. The caller has claimed, or passed the fence.
     #[inline]
     pub(crate) fn ring_readers(&self) {
         if self.sleepers.any() {

@@ -90,7 +90,7 @@ pub(super) fn give_back<M: Message>(route: &Route<M>, places: &mut Vec<Option<Pl
     places.clear();
 }
 
-/// Rings everybody of the route who sleeps. The caller has passed the fence.
+/// Rings everybody of the route who sleeps. The caller has claimed a place at each.
 #[inline]
 pub(super) fn ring_bells<M: Message>(route: &Route<M>) {
     for target in route.blocking.iter().chain(&route.open) {

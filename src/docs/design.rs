@@ -69,18 +69,18 @@
 //! * **Events are CloudEvents, the journal is their JSON, a line each**: one format, readable by
 //!   people and by every tool that knows the standard. Indexes and checkpoints beside it may be lost
 //!   without losing an event; none is believed over the lines.
-//! * **What a line of memory costs on its way between cores is not known beforehand**: 30 ns on the machine
-//!   that most of this was first measured on, 180 ns on another (a line there and back: 60 and 360). So a
-//!   receiver learns how long to linger, slots are asked for before they are written
+//! * **What a line of memory costs on its way between cores is not known beforehand**: 30 ns on the
+//!   machine that most of this was first measured on, 180 ns on another (a line there and back: 60
+//!   and 360). So a receiver learns how long to linger, slots are asked for before they are written
 //!   (`ring/prefetch.rs`), and what one side writes often the other looks at seldom. Together they
-//!   made one message at a time six times as fast on the second machine; on the first they have not
-//!   been measured.
-//! * **A mailbox of one's own is a copy of one's own.** 64 of them cost a publish 64 claims (12 ns each
-//!   there) and 90 lines that have to change cores; ten of those are under way at once at best. That
-//!   bounds them at about half a million messages a second on that machine, whatever else is done: tried were
-//!   asking for slots ahead, fewer lines a mailbox, waiting for all mailboxes at once and batches of
-//!   64, and none moved it by more than a third. A `broadcast` keeps one copy for all, as our ring does: see-all subscriptions read the
-//!   ring.
+//!   made one message at a time (`benches/compare`, `--only tell`) six times as fast on the second
+//!   machine; on the first they have not been measured.
+//! * **A mailbox of one's own is a copy of one's own.** 64 of them cost a publish 64 claims (12 ns
+//!   each on that machine) and 90 lines that have to change cores, ten of which are under way at
+//!   once at best: measured are 0.4 to 0.55 million messages a second, and 0.7 in batches of 64
+//!   (`--only fan-out`). Asking for slots ahead, fewer lines a mailbox and waiting for all mailboxes
+//!   at once moved it by a third at most. A `broadcast` keeps one copy for all, as our ring does:
+//!   see-all subscriptions read the ring.
 //! * **Storing is synchronous code on a thread.** A file is written by `std::fs`; errors come where
 //!   they happen.
 //! * **An event keeps its attributes as they stand in a line**, with names and quotes, in the

@@ -7,7 +7,7 @@
 //! ```text
 //!  Addr --- offer ----> Queue (ring/queue) ----> Mailbox        recv, drain, take_batch
 //!    |                                              |
-//!    +---- fence, ring ----> Signal ----> wakes ----+           "there is a message"
+//!    +---- claim, ring ----> Signal ----> wakes ----+           "there is a message"
 //!    +---- wakes <---- Space <---- fence, freed ----+           "there is room" (Block only)
 //! ```
 //!
@@ -19,7 +19,7 @@
 //! |---|---|---|---|
 //! | `senders` | an address's drop | the last address's drop | all that the others put in |
 //! | `wake` | receiver sets `parked` | the waker's swap of `parked` | the sleeper's waker |
-//! | `bell` | fence(SeqCst) between write and look | the same on the other side | who comes second sees the first |
+//! | `bell` | SeqCst claim, or fence, between write and look | SeqCst `parked` and look, or fence | who comes second sees the first |
 //! | `loss` | who loses: each end of the hull, then the count | who tells: the counts, then the ends | that a loss has begun; its hull |
 //!
 //! Everything else is Relaxed and says why.
