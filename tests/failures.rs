@@ -275,12 +275,14 @@ impl Message for Fragile {}
 #[test]
 fn a_message_whose_clone_panics_is_counted_and_leaks_nothing() {
     for batch in [false, true] {
-        for panic_at in 1..=12 {
+        for panic_at in 1..=18 {
             let alive = Arc::new(AtomicU64::new(0));
             let bus = Bus::<Fragile>::new();
             let subscriptions: Vec<_> =
+                // Of two that are alike, the second reads a log.
                 [Overflow::DropOldest, Overflow::block(), Overflow::DropNewest]
                     .into_iter()
+                    .chain([Overflow::DropOldest, Overflow::block()])
                     .map(|policy| {
                         bus.subscribe("t")
                             .unwrap()

@@ -27,7 +27,7 @@ const BATCH: usize = 64;
 
 /// What is left of the past.
 struct Past<M: Message> {
-    reader: RingReader<M>,
+    reader: RingReader<Entry<M>>,
     filter: Filter,
     join: Option<Join>,
     /// Where the mailbox begins, once joined.
@@ -45,7 +45,7 @@ pub(crate) struct CatchUpSource<M: Message> {
 
 impl<M: Message> CatchUpSource<M> {
     pub(crate) fn new(
-        reader: RingReader<M>,
+        reader: RingReader<Entry<M>>,
         filter: Filter,
         join: Join,
         mailbox: MailboxSource<M>,

@@ -15,7 +15,8 @@
 //! | [`subscriber`] | one subscription as runner, publishers and owner share it |
 //! | [`ledger`] | what became of every message |
 //! | [`scope`] | whether this thread is inside a handler |
-//! | [`ring_reader`], [`bell`] | a reader of the ring, and its doorbell |
+//! | [`ring_reader`], [`bell`], [`bells`] | a reader of the ring, its doorbell, and those of all |
+//! | [`shared_log`], [`shared_source`] | a log that several subscriptions share; one of them |
 //! | [`executor`] | on what the loop runs |
 //!
 //! # Orderings
@@ -24,6 +25,7 @@
 //! |---|---|---|---|
 //! | `done` | `RunnerCounts::set_done`, once a batch | `RunnerCounts::done`, by `settle` | the handlers' effects, and the count of what they published |
 //! | `life` | `Subscriber::advance` | `Subscriber::life` | the final account, with `Ended` |
+//! | `read` | `SharedLog::note_read`, before the reader's place is free | `SharedLog::reader`, after it has found no place | how far it had read |
 //! | `caught-up` | `Subscriber::set_caught_up` | `Subscriber::is_caught_up`, by `settle` | the account of the past |
 //!
 //! Everything else is Relaxed and says why. Losses (`loss`) are the mailbox's; the models of all are
@@ -32,6 +34,7 @@
 
 mod batch;
 pub(crate) mod bell;
+pub(crate) mod bells;
 pub(crate) mod closure;
 pub(crate) mod context;
 pub(crate) mod delivery;
@@ -44,6 +47,8 @@ pub(crate) mod ring_reader;
 pub(crate) mod ring_source;
 pub(crate) mod run;
 pub(crate) mod scope;
+pub(crate) mod shared_log;
+pub(crate) mod shared_source;
 pub(crate) mod source;
 pub(crate) mod subscriber;
 pub(crate) mod target;

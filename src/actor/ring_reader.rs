@@ -7,24 +7,18 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use super::source::Entry;
-use crate::Message;
 use crate::mailbox::space::{self, Space};
 use crate::ring::{Log, Reader};
 
 /// A reader, lossy or required, with the bell of those who wait for a required one.
-pub(crate) struct RingReader<M: Message> {
-    reader: Reader<Entry<M>>,
-    log: Arc<Log<Entry<M>>>,
+pub(crate) struct RingReader<T: Send + Sync + 'static> {
+    reader: Reader<T>,
+    log: Arc<Log<T>>,
     space: Arc<Space>,
 }
 
-impl<M: Message> RingReader<M> {
-    pub(crate) fn new(
-        reader: Reader<Entry<M>>,
-        log: Arc<Log<Entry<M>>>,
-        space: Arc<Space>,
-    ) -> Self {
+impl<T: Send + Sync + 'static> RingReader<T> {
+    pub(crate) fn new(reader: Reader<T>, log: Arc<Log<T>>, space: Arc<Space>) -> Self {
         if reader.is_required() {
             // While it registered, a claim may have been refused by a first, lower limit.
             space.changed();
@@ -42,12 +36,27 @@ impl<M: Message> RingReader<M> {
     pub(crate) fn tell(&mut self) {
         if self.reader.is_required() {
             self.reader.publish();
-            let (log, reader) = (&self.log, &self.reader);
-            self.space.freed(|| {
-                let some = space::is_small(log.smallest_window()) || !reader.is_ready();
-                log.is_half_free() || (some && log.has_room(1))
-            });
+            self.free(|reader| !reader.is_ready());
         }
+    }
+
+    /// The same as if it had read the next `ahead` messages, which it has in hand, once a batch and
+    /// before that is handled; `last` if nothing was there behind them.
+    #[inline]
+    pub(crate) fn tell_ahead(&mut self, ahead: u64, last: bool) {
+        if self.reader.is_required() {
+            self.reader.publish_ahead(ahead);
+            self.free(|_| last);
+        }
+    }
+
+    #[inline]
+    fn free(&self, last: impl FnOnce(&Reader<T>) -> bool) {
+        let (log, reader) = (&self.log, &self.reader);
+        self.space.freed(|| {
+            let some = space::is_small(log.smallest_window()) || last(reader);
+            log.is_half_free() || (some && log.has_room(1))
+        });
     }
 
     /// From now on publishers need not wait for it, and it holds no block.
@@ -62,14 +71,14 @@ impl<M: Message> RingReader<M> {
     }
 }
 
-impl<M: Message> Drop for RingReader<M> {
+impl<T: Send + Sync + 'static> Drop for RingReader<T> {
     fn drop(&mut self) {
         self.leave();
     }
 }
 
-impl<M: Message> Deref for RingReader<M> {
-    type Target = Reader<Entry<M>>;
+impl<T: Send + Sync + 'static> Deref for RingReader<T> {
+    type Target = Reader<T>;
 
     #[inline]
     fn deref(&self) -> &Self::Target {
@@ -77,7 +86,7 @@ impl<M: Message> Deref for RingReader<M> {
     }
 }
 
-impl<M: Message> DerefMut for RingReader<M> {
+impl<T: Send + Sync + 'static> DerefMut for RingReader<T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut Self::Target {
         &mut self.reader

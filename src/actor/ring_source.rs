@@ -18,7 +18,7 @@ use crate::{DropReason, Gap, Message, Sequence};
 
 /// Messages from the ring itself, for a subscription that wants them all.
 pub(crate) struct RingSource<M: Message> {
-    reader: RingReader<M>,
+    reader: RingReader<Entry<M>>,
     bell: Arc<Bell>,
     /// The lag that is allowed: the mailbox size asked for.
     window: u64,
@@ -37,7 +37,7 @@ pub(crate) struct RingSource<M: Message> {
 
 impl<M: Message> RingSource<M> {
     pub(crate) fn new(
-        reader: RingReader<M>,
+        reader: RingReader<Entry<M>>,
         bell: Arc<Bell>,
         window: u64,
         subscriber: Arc<Subscriber<M>>,

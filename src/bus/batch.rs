@@ -8,7 +8,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::core::Core;
-use super::inline;
 use super::late::read_back;
 use super::offer::{Counts, found_closed, give_back, lose, lost_oldest, reserve, ring_bells};
 use super::publish::{Refusal, RingEnd};
@@ -16,6 +15,7 @@ use super::room::Room;
 use super::route::{Route, Target};
 use super::scratch::Scratch;
 use super::topics::TopicEntry;
+use super::{inline, shared};
 use crate::actor::scope;
 use crate::actor::source::{Entry, Letter};
 use crate::mailbox::Rest;
@@ -85,6 +85,7 @@ pub(crate) fn publish<M: Message>(
     let done = Group { core, topic, size }.publish(ring, route, scratch, messages);
     scratch.clear();
     ring.with(|pen| pen.reclaim());
+    scratch.ends.reclaim();
     if done.as_ref().is_ok_and(|done| done.first.is_some()) {
         for line in lines {
             line.published(&topic.name, route.subscribers());
@@ -111,8 +112,9 @@ impl<M: Message> Group<'_, M> {
         let Self { core, topic, size } = *self;
         let inline = usize::from(!route.inline.is_empty());
         // Copying may do anything, so it is done before there is a place to hold.
-        self.copy(route.mailboxes() + inline, scratch, messages);
-        if let Err(unreserved) = reserve(route, size, &mut scratch.places) {
+        self.copy(route.copies() + inline, scratch, messages);
+        scratch.ends.align(route);
+        if let Err(unreserved) = reserve(route, size, (&mut scratch.places, &mut scratch.ends)) {
             scratch.discard_columns();
             return Err(unreserved.into());
         }
@@ -131,6 +133,7 @@ impl<M: Message> Group<'_, M> {
             Err(refused) => {
                 messages.splice(..0, scratch.entries.drain(..).map(|entry| entry.message));
                 give_back(route, &mut scratch.places);
+                scratch.ends.give_back();
                 scratch.discard_columns();
                 return match refused {
                     Refused::Full => Err(Refusal::Full(Room::Ring)),
@@ -155,7 +158,7 @@ impl<M: Message> Group<'_, M> {
         core.ring_readers();
         counts.delivered += route.readers * size as u64;
         if inline == 1 {
-            let column = std::mem::take(&mut scratch.columns[route.mailboxes()]);
+            let column = std::mem::take(&mut scratch.columns[route.copies()]);
             counts.delivered += (column.len() * route.inline.len()) as u64;
             for letter in column {
                 inline::deliver(route, letter.sequence, letter.topic, &letter.message);
@@ -222,11 +225,17 @@ impl<M: Message> Group<'_, M> {
                 target.addr.skip(&mut places);
             }
         }
+        let Scratch { columns, ends, slips, stolen, .. } = scratch;
+        let columns = columns[route.blocking.len()..].iter_mut().take(route.shared_blocking);
+        for (at, column) in columns.enumerate() {
+            ends.fill_batch(route, at, first, column, (&mut *slips, &mut *stolen), counts);
+        }
     }
 
-    /// Offers a column to each other mailbox.
+    /// Offers a column to each other mailbox and log.
     fn offer(&self, route: &Route<M>, first: u64, scratch: &mut Scratch<M>, counts: &mut Counts) {
-        let columns = scratch.columns.iter_mut().skip(route.blocking.len());
+        let reserved = route.blocking.len() + route.shared_blocking;
+        let columns = scratch.columns.iter_mut().skip(reserved);
         for (target, column) in route.open.iter().zip(columns) {
             self.lose_uncopied(target, first, column, counts);
             let before = scratch.stolen.len();
@@ -243,6 +252,15 @@ impl<M: Message> Group<'_, M> {
                 }
             }
             scratch.stolen.append(column);
+        }
+        let Scratch { columns, ends, slips, stolen, .. } = scratch;
+        let columns = columns.iter_mut().skip(reserved + route.open.len());
+        for (at, column) in (route.shared_blocking..route.shared.len()).zip(columns) {
+            for sequence in self.uncopied(first, column) {
+                shared::lose(&route.shared[at], sequence, DropReason::Panicked, counts);
+            }
+            let ends = (&mut *ends, &mut *slips);
+            shared::offer_batch(self.core, route, at, column, ends, stolen, counts);
         }
     }
 
@@ -262,7 +280,7 @@ impl<M: Message> Group<'_, M> {
     /// The same for the column of the inline handlers.
     fn lose_inline(&self, route: &Route<M>, first: u64, scratch: &Scratch<M>) {
         if !route.inline.is_empty() {
-            for sequence in self.uncopied(first, &scratch.columns[route.mailboxes()]) {
+            for sequence in self.uncopied(first, &scratch.columns[route.copies()]) {
                 inline::lose(route, sequence, DropReason::Panicked);
             }
         }

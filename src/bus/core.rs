@@ -9,10 +9,10 @@ use super::offer::offer;
 use super::scratch::Scratch;
 use super::table::{Member, Table};
 use super::topics::Topics;
-use crate::actor::bell::Sleepers;
 use crate::actor::ring_reader::RingReader;
 use crate::actor::run::panic_text;
 use crate::actor::scope;
+use crate::actor::shared_log::SharedMember;
 use crate::actor::source::{Entry, Letter};
 use crate::actor::subscriber::{Home, Host, Life};
 use crate::mailbox::signal;
@@ -61,8 +61,6 @@ pub(crate) struct Core<M: Message> {
     pub(crate) table: Table<M>,
     /// Rung when a required reader of the ring moved on.
     pub(crate) room: Arc<Space>,
-    /// How many readers of the ring sleep.
-    pub(crate) sleepers: Arc<Sleepers>,
     pub(crate) notices: Arc<Log<Notice>>,
     pub(crate) workers: OnceLock<Workers>,
     /// Messages that handlers of this bus published to it, and notices of their failures.
@@ -105,7 +103,6 @@ impl<M: Message> Core<M> {
             topics,
             table: Table::new(),
             room: Arc::new(Space::new()),
-            sleepers: Arc::new(Sleepers::default()),
             notices: Log::new(NOTICES, 1),
             workers: workers.map(OnceLock::from).unwrap_or_default(),
             caused,
@@ -138,6 +135,7 @@ impl<M: Message> Core<M> {
     fn tell_closed(member: &Member<M>) {
         match member {
             Member::Mailbox(target) => target.addr.close(),
+            Member::Shared(member) => member.log.close(),
             // It finds the end of the ring by itself; and what has a place on the ring by now is
             // still handled inline.
             Member::Ring(_) | Member::Inline(_) => {}
@@ -153,7 +151,7 @@ impl<M: Message> Core<M> {
     }
 
     /// A reader of the ring, with the bell of those who wait for it.
-    pub(crate) fn ring_reader(&self, reader: Reader<Entry<M>>) -> RingReader<M> {
+    pub(crate) fn ring_reader(&self, reader: Reader<Entry<M>>) -> RingReader<Entry<M>> {
         RingReader::new(reader, Arc::clone(&self.log), Arc::clone(&self.room))
     }
 
@@ -161,11 +159,14 @@ impl<M: Message> Core<M> {
     pub(crate) fn wake_all(&self) {
         signal::fence();
         for member in self.table.members() {
-            if let Member::Mailbox(target) = &member {
-                target.addr.ring();
+            match &member {
+                Member::Mailbox(target) => target.addr.ring(),
+                Member::Shared(member) => member.bell.ring(),
+                Member::Ring(reader) => reader.bell.ring(),
+                Member::Inline(_) => {}
             }
         }
-        self.table.ring_readers();
+        self.ring_readers();
         self.room.changed();
     }
 
@@ -209,18 +210,32 @@ impl<M: Message> Core<M> {
         }
     }
 
+    /// A subscription that shares a log was cancelled, or is: its publishers need not wait for it,
+    /// nor hear of its failure.
+    pub(crate) fn release_log(&self, member: &SharedMember<M>) {
+        member.let_go();
+        if member.log.resume(member.subscriber.id) {
+            for other in self.table.members() {
+                if let Member::Shared(other) = &other
+                    && Arc::ptr_eq(&other.log, &member.log)
+                    && other.subscriber.life() == Life::Failed
+                {
+                    other.log.stop(other.subscriber.id);
+                }
+            }
+        }
+    }
+
     /// Wakes the readers of the ring that sleep. The caller has claimed, or passed the fence.
     #[inline]
     pub(crate) fn ring_readers(&self) {
-        if self.sleepers.any() {
-            self.table.ring_readers();
-        }
+        self.table.bells.ring();
     }
 
     /// Gives a notice, as a message, to everybody whose pattern asks for it.
     fn deliver_notice(&self, notice: &Notice, sequence: u64) {
         let route = self.table.route(notice.topic);
-        if route.mailboxes() + route.inline.len() == 0 {
+        if route.is_ring_alone() {
             return;
         }
         let topic = self.topics.names.intern(notice.topic);
@@ -286,6 +301,14 @@ impl<M: Message> Host<M> for Core<M> {
                 // Cancelled since we looked, by somebody who did not find the gate shut yet.
                 if self.table.member(id).is_none() {
                     self.release_publishers(id);
+                }
+            }
+            Some(Member::Shared(member))
+                if member.log.blocks() && member.subscriber.life() == Life::Failed =>
+            {
+                member.log.stop(id);
+                if self.table.member(id).is_none() {
+                    self.release_log(&member);
                 }
             }
             _ => drop(self.table.remove(id)),

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use super::core::Core;
 use super::offer::{found_closed, lose, lose_all, offer_all, ring_bells};
 use super::room::Room;
-use super::route::{Route, Target};
+use super::route::Route;
 use super::scratch::Scratch;
-use super::{alarm, inline};
+use super::{alarm, inline, shared};
 use crate::actor::scope;
 use crate::actor::source::Letter;
-use crate::ring::queue::{Places, Refused as NoPlace};
-use crate::ring::{Log, Next};
+use crate::ring::queue::Refused as NoPlace;
+use crate::ring::{Log, Next, Refused};
 use crate::topic::TopicId;
 use crate::{DropReason, Message};
 
@@ -32,7 +32,7 @@ pub(super) fn read_back<M: Message>(
     scratch: &mut Scratch<M>,
 ) {
     let joined = Arc::new(route.joined_since(old));
-    if joined.mailboxes() == 0 && joined.inline.is_empty() {
+    if joined.is_ring_alone() {
         return;
     }
     let mut reader = Log::reader(&core.log, sequence);
@@ -50,6 +50,15 @@ pub(super) fn read_back<M: Message>(
         Err(reason) => return lose_all(&joined, sequence, reason, &mut scratch.counts),
     };
     offer_all(core, &joined.open, sequence, topic, &message, scratch);
+    for leg in &joined.shared[joined.shared_blocking..] {
+        let Ok(message) = catch_unwind(AssertUnwindSafe(|| message.clone())) else {
+            shared::lose(leg, sequence, DropReason::Panicked, &mut scratch.counts);
+            continue;
+        };
+        let Scratch { stolen, counts, .. } = &mut *scratch;
+        let letter = Letter { sequence, topic, message };
+        leg.log.log.with_writer(|pen| shared::offer(core, leg, pen, letter, stolen, counts));
+    }
     ring_bells(&joined);
     join_late(core, &joined, sequence, topic, &message, scratch);
     scratch.counts.delivered += joined.inline.len() as u64;
@@ -57,7 +66,7 @@ pub(super) fn read_back<M: Message>(
     scratch.stolen.push(Letter { sequence, topic, message });
 }
 
-/// Serves `Block` mailboxes that joined while this publish was under way: they have no place, and
+/// Serves `Block` mailboxes and logs that joined while this publish was under way: they have no place, and
 /// all the rest is done and rung, so that waiting for them holds up nobody else.
 #[cold]
 pub(super) fn join_late<M: Message>(
@@ -73,7 +82,8 @@ pub(super) fn join_late<M: Message>(
             lose(target, sequence, DropReason::Panicked, &mut scratch.counts);
             continue;
         };
-        match reserve_late(core, &target.target, scratch.patient) {
+        let room = Room::Mailbox(Arc::clone(&target.target), None);
+        match reserve_late(core, &room, scratch.patient, || target.addr.reserve(1)) {
             Ok(mut places) => {
                 target.addr.fill(&mut places, || Letter { sequence, topic, message });
                 scratch.counts.delivered += 1;
@@ -89,18 +99,50 @@ pub(super) fn join_late<M: Message>(
             }
         }
     }
+    for leg in &joined.shared[..joined.shared_blocking] {
+        let Ok(message) = catch_unwind(AssertUnwindSafe(|| message.clone())) else {
+            shared::lose(leg, sequence, DropReason::Panicked, &mut scratch.counts);
+            continue;
+        };
+        let mut letter = Some(Letter { sequence, topic, message });
+        let room = Room::Shared(Arc::clone(&leg.log));
+        let shared = reserve_late(core, &room, scratch.patient, || {
+            let written = leg.log.log.with_writer(|pen| {
+                let claim = pen.claim(1)?;
+                claim.commit(|| letter.take());
+                Ok(())
+            });
+            written.map_err(|refused| match refused {
+                Refused::Full => NoPlace::Full,
+                Refused::Closed | Refused::Disabled => NoPlace::Closed,
+            })
+        });
+        match shared {
+            Ok(()) => {
+                scratch.counts.delivered += leg.members.len() as u64;
+                leg.log.bells.ring();
+            }
+            Err(NoPlace::Full) => {
+                shared::lose(leg, sequence, DropReason::Joining, &mut scratch.counts);
+            }
+            Err(NoPlace::Closed) => {
+                shared::found_closed(core, leg, sequence, &mut scratch.counts);
+            }
+        }
+        scratch.stolen.extend(letter);
+    }
 }
 
-/// A place in a `Block` mailbox, as soon as there is one, if this publish may wait for it.
-fn reserve_late<M: Message>(
+/// A place in a `Block` mailbox or log, as soon as there is one, if this publish may wait for it.
+fn reserve_late<M: Message, R>(
     core: &Core<M>,
-    target: &Arc<Target<M>>,
+    room: &Room<M>,
     patient: bool,
-) -> Result<Places, NoPlace> {
-    let room = Room::Mailbox(Arc::clone(target), None);
+    mut reserve: impl FnMut() -> Result<R, NoPlace>,
+) -> Result<R, NoPlace> {
     let deadline = alarm::after(room.timeout(core, 1));
     loop {
-        match target.addr.reserve(1) {
+        match reserve() {
             Err(NoPlace::Full)
                 if patient && !scope::inside() && room.wait_blocking(core, 1, deadline) => {}
             done => return done,

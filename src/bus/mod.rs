@@ -3,7 +3,8 @@
 //! | file | noun |
 //! |---|---|
 //! | [`publish`] | one publish, step by step: the order of everything |
-//! | [`offer`], [`late`] | a message at its mailboxes; those who join meanwhile |
+//! | [`offer`], [`shared`], [`late`] | a message at its mailboxes, and at logs that several share; those who join meanwhile |
+//! | [`alike`] | which subscriptions share a log |
 //! | [`scratch`] | what a publisher keeps from one publish to the next |
 //! | [`batch`] | the same for up to 64 messages |
 //! | [`publisher`] | publishing to one topic from one thread |
@@ -27,6 +28,7 @@
 #![forbid(unsafe_code)]
 
 mod alarm;
+mod alike;
 mod batch;
 mod builder;
 mod core;
@@ -43,6 +45,7 @@ mod room;
 mod route;
 mod scratch;
 mod settle;
+mod shared;
 mod shutdown;
 mod stats;
 mod subscribe;

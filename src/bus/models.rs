@@ -19,6 +19,8 @@ use crate::{Addr, DropReason, Gap, Mailbox, Overflow};
 
 #[path = "../actor/bell.rs"]
 mod bell;
+#[path = "models/shared.rs"]
+mod shared;
 
 use bell::{Bell, Sleepers};
 

@@ -8,11 +8,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::core::Core;
-use super::inline;
 use super::publish::{HELD, Refusal};
 use super::room::Room;
 use super::route::{Leg, Route, Target};
 use super::scratch::Scratch;
+use super::shared::{NoPlaces, SharedEnds};
+use super::{inline, shared};
 use crate::actor::source::{Letter, drop_caught};
 use crate::actor::subscriber::Life;
 use crate::mailbox::{Push, signal};
@@ -36,31 +37,32 @@ pub(super) fn copy<M>(copies: &mut impl Iterator<Item = M>) -> Option<M> {
 
 /// Why places could not be claimed in all `Block` mailboxes.
 pub(super) enum Unreserved<M: Message> {
-    Full(Arc<Target<M>>, Arc<Route<M>>),
+    Full(Room<M>),
     Stopped(u64),
 }
 
 impl<M: Message> From<Unreserved<M>> for Refusal<M> {
     fn from(unreserved: Unreserved<M>) -> Self {
         match unreserved {
-            Unreserved::Full(target, route) => Self::Full(Room::Mailbox(target, Some(route))),
+            Unreserved::Full(room) => Self::Full(room),
             Unreserved::Stopped(subscriber) => Self::Stopped(subscriber),
         }
     }
 }
 
-/// Claims `n` places in every `Block` mailbox of the route, or in none.
+/// Claims `n` places in every `Block` mailbox and log of the route, or in none.
 pub(super) fn reserve<M: Message>(
     route: &Arc<Route<M>>,
     n: usize,
-    places: &mut Vec<Option<Places>>,
+    (places, ends): (&mut Vec<Option<Places>>, &mut SharedEnds<M>),
 ) -> Result<(), Unreserved<M>> {
     for target in &route.blocking {
         match target.addr.reserve(n) {
             Ok(reserved) => places.push(Some(reserved)),
             Err(NoPlace::Full) => {
                 give_back(route, places);
-                return Err(Unreserved::Full(Arc::clone(&target.target), Arc::clone(route)));
+                let (target, route) = (Arc::clone(&target.target), Arc::clone(route));
+                return Err(Unreserved::Full(Room::Mailbox(target, Some(route))));
             }
             Err(NoPlace::Closed) if target.subscriber.life() == Life::Failed => {
                 give_back(route, places);
@@ -70,10 +72,16 @@ pub(super) fn reserve<M: Message>(
             Err(NoPlace::Closed) => places.push(None),
         }
     }
-    Ok(())
+    ends.reserve(route, n).map_err(|none| {
+        give_back(route, places);
+        match none {
+            NoPlaces::Full(log) => Unreserved::Full(Room::Shared(log)),
+            NoPlaces::Stopped(subscriber) => Unreserved::Stopped(subscriber),
+        }
+    })
 }
 
-/// Gives back claimed places, and rings: a place given back makes what lies behind it readable.
+/// Gives back claimed places of mailboxes, and rings: a place given back makes what lies behind it readable.
 #[cold]
 pub(super) fn give_back<M: Message>(route: &Route<M>, places: &mut Vec<Option<Places>>) {
     for (target, place) in route.blocking.iter().zip(places.iter_mut()) {
@@ -96,6 +104,7 @@ pub(super) fn ring_bells<M: Message>(route: &Route<M>) {
     for target in route.blocking.iter().chain(&route.open) {
         target.addr.signal().ring();
     }
+    shared::ring_bells(route);
 }
 
 /// Offers one copy to each mailbox, as far as there are copies; returns how far that was.
@@ -257,6 +266,9 @@ pub(super) fn lose_all<M: Message>(
 ) {
     for target in route.open.iter().chain(&route.blocking) {
         lose(target, sequence, reason, counts);
+    }
+    for leg in &route.shared {
+        shared::lose(leg, sequence, reason, counts);
     }
     inline::lose(route, sequence, reason);
 }

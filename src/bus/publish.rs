@@ -18,10 +18,10 @@
 //! below the subscriber's start.
 #![forbid(unsafe_code)]
 
+use std::iter::repeat_with;
 use std::sync::Arc;
 
 use super::core::{Core, Gate};
-use super::inline;
 use super::late::{join_late, read_back};
 use super::offer::{
     Counts, copy, give_back, lose, lose_all, offer, offer_all, offer_copies, reserve, ring_bells,
@@ -30,6 +30,7 @@ use super::room::Room;
 use super::route::Route;
 use super::scratch::Scratch;
 use super::topics::TopicEntry;
+use super::{inline, shared};
 use crate::actor::scope;
 use crate::actor::source::{Entry, Letter, drop_caught};
 use crate::ring::{Log, Pen, Writer};
@@ -158,6 +159,7 @@ pub(crate) fn publish<M: Message>(
     };
     scratch.clear();
     ring.with(|pen| pen.reclaim());
+    scratch.ends.reclaim();
     if let (Some(line), Ok(_)) = (line, &done) {
         line.published(&topic.name, route.subscribers());
     }
@@ -212,17 +214,20 @@ fn to_everybody<M: Message>(
     held: &mut Option<M>,
 ) -> Result<u64, Refused> {
     let id = topic.id;
-    let mut copies = held.as_ref().expect(HELD).share(route.mailboxes() + 1);
+    scratch.ends.align(route);
+    let mut copies = held.as_ref().expect(HELD).share(route.copies() + 1);
     let mut on_ring = copy(&mut copies);
     if on_ring.is_none() {
         // A message that can't be copied goes to the ring alone; its mailboxes lose it.
         drop_caught(copies);
         return without_copies(core, ring, topic, route, scratch, held);
     }
-    if !route.blocking.is_empty() {
+    let blocking = route.blocking.len() + route.shared_blocking;
+    if blocking > 0 {
         // Copying may do anything, so it is done before there is a place to hold.
-        scratch.copies.extend(route.blocking.iter().map(|_| copy(&mut copies)));
-        if let Err(refused) = reserve(route, 1, &mut scratch.places) {
+        scratch.copies.extend((0..blocking).map(|_| copy(&mut copies)));
+        let Scratch { places, ends, .. } = scratch;
+        if let Err(refused) = reserve(route, 1, (places, ends)) {
             drop_caught(copies);
             scratch.discard_copies(on_ring);
             scratch.refusal = Some(refused.into());
@@ -240,6 +245,7 @@ fn to_everybody<M: Message>(
         Ok(claimed) => claimed,
         Err(refused) => {
             give_back(route, &mut scratch.places);
+            scratch.ends.give_back();
             drop_caught(copies);
             scratch.discard_copies(on_ring);
             return Err(scratch.refuse(refused));
@@ -250,20 +256,29 @@ fn to_everybody<M: Message>(
     let reserved: &Route<M> = old.as_deref().unwrap_or(route);
     scratch.counts = Counts { delivered: route.readers, dropped: 0 };
 
-    if !reserved.blocking.is_empty() {
+    if blocking > 0 {
         fill_places(reserved, sequence, id, scratch);
+    }
+    if rerouted {
+        scratch.ends.align(route);
     }
 
     let keep = rerouted || !route.inline.is_empty();
     let (most, last) = match route.open.split_last() {
-        Some((last, most)) if !keep => (most, Some(last)),
+        Some((last, most)) if !keep && route.shared.is_empty() => (most, Some(last)),
         _ => (&route.open[..], None),
     };
     let served = offer_copies(core, most, sequence, id, &mut copies, scratch);
+    if served == most.len() && !rerouted {
+        shared::offer_all(core, route, sequence, id, &mut copies, scratch);
+    }
     drop_caught(copies);
-    if served < most.len() {
+    if served < most.len() || rerouted {
+        // There are not as many copies as the route has become long.
         let message = held.as_ref().expect(HELD);
         offer_all(core, &most[served..], sequence, id, message, scratch);
+        let mut copies = repeat_with(|| message.clone());
+        shared::offer_all(core, route, sequence, id, &mut copies, scratch);
     }
     if let Some(target) = last {
         offer(core, target, sequence, id, held, scratch);
@@ -301,7 +316,7 @@ fn fill_places<M: Message>(
     topic: TopicId,
     scratch: &mut Scratch<M>,
 ) {
-    let Scratch { places, copies, counts, discarded, .. } = scratch;
+    let Scratch { places, ends, copies, counts, discarded, .. } = scratch;
     for ((target, place), copy) in reserved.blocking.iter().zip(&mut *places).zip(&mut *copies) {
         match place {
             Some(places) if copy.is_some() => {
@@ -317,6 +332,8 @@ fn fill_places<M: Message>(
             None => discarded.extend(copy.take()),
         }
     }
+    let copies_of_logs = &mut copies[reserved.blocking.len()..];
+    ends.fill(reserved, sequence, topic, copies_of_logs, discarded, counts);
     places.clear();
     copies.clear();
 }

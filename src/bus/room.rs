@@ -1,4 +1,5 @@
-//! Waiting for whoever had no room: a `Block` mailbox, or a required reader of the ring.
+//! Waiting for whoever had no room: a `Block` mailbox or shared log, or a required reader of the
+//! ring.
 //!
 //! Nobody waits while holding a place: by then everything was given back.
 #![forbid(unsafe_code)]
@@ -13,6 +14,7 @@ use super::route::{Leg, Route, Target};
 use super::table::{Member, RingMember};
 use crate::Message;
 use crate::actor::scope;
+use crate::actor::shared_log::{SharedLog, SharedMember};
 use crate::actor::subscriber::Subscriber;
 use crate::mailbox::Overflow;
 use crate::mailbox::looks::{self, Looks};
@@ -21,6 +23,7 @@ use crate::mailbox::space::Space;
 /// Where there was no room.
 pub(crate) enum Room<M: Message> {
     Mailbox(Arc<Target<M>>, Beside<M>),
+    Shared(Arc<SharedLog<M>>),
     Ring,
 }
 
@@ -39,6 +42,7 @@ impl<M: Message> Room<M> {
     pub(crate) fn timeout(&self, core: &Core<M>, n: usize) -> Duration {
         match self {
             Self::Mailbox(target, _) => timeout_of(target.addr.overflow()),
+            Self::Shared(log) => timeout_of(log.overflow),
             // Of several that are in the way, whoever has the least patience.
             Self::Ring => Self::in_the_way(core, n)
                 .map(|reader| reader.timeout)
@@ -65,6 +69,17 @@ impl<M: Message> Room<M> {
         let own = |subscriber: &Subscriber<M>| scope::is_inside(core.number, subscriber.id);
         match self {
             Self::Mailbox(target, _) => own(&target.subscriber),
+            Self::Shared(log) => {
+                let full =
+                    |member: &SharedMember<M>| log.log.tail() >= member.taken() + log.window as u64;
+                let own = |member: &Member<M>| match member {
+                    Member::Shared(member) => {
+                        Arc::ptr_eq(&member.log, log) && own(&member.subscriber) && full(member)
+                    }
+                    _ => false,
+                };
+                scope::inside() && core.table.members().iter().any(own)
+            }
             Self::Ring => {
                 scope::inside() && Self::in_the_way(core, 1).any(|reader| own(&reader.subscriber))
             }
@@ -74,6 +89,7 @@ impl<M: Message> Room<M> {
     fn space<'a>(&'a self, core: &'a Core<M>) -> &'a Space {
         match self {
             Self::Mailbox(target, _) => target.addr.space(),
+            Self::Shared(log) => &log.space,
             Self::Ring => &core.room,
         }
     }
@@ -82,6 +98,7 @@ impl<M: Message> Room<M> {
     fn places(&self, core: &Core<M>) -> u64 {
         match self {
             Self::Mailbox(target, _) => target.addr.capacity() as u64,
+            Self::Shared(log) => log.window as u64,
             Self::Ring => core.log.smallest_window(),
         }
     }
@@ -90,6 +107,7 @@ impl<M: Message> Room<M> {
     fn has_some(&self, core: &Core<M>, n: usize) -> bool {
         match self {
             Self::Mailbox(target, _) => target.addr.has_room(n.min(target.addr.capacity())),
+            Self::Shared(log) => log.log.has_room(n.min(log.window)),
             Self::Ring => core.log.has_room(n.min(core.log.largest_claim())),
         }
     }
@@ -98,6 +116,7 @@ impl<M: Message> Room<M> {
     fn is_half_free(&self, core: &Core<M>) -> bool {
         match self {
             Self::Mailbox(target, _) => target.addr.is_half_free(),
+            Self::Shared(log) => log.log.is_half_free(),
             Self::Ring => core.log.is_half_free(),
         }
     }

@@ -1,12 +1,14 @@
 //! Whom a topic reaches: an immutable snapshot, resolved once a topic and table.
 #![forbid(unsafe_code)]
 
+use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::Arc;
 
 use super::inline::Inline;
 use super::table::Member;
 use crate::Message;
+use crate::actor::shared_log::{SharedLog, SharedMember};
 use crate::actor::source::Letter;
 pub(crate) use crate::actor::target::Target;
 use crate::mailbox::Addr;
@@ -39,6 +41,18 @@ impl<M: Message> Deref for Leg<M> {
     }
 }
 
+/// One log of a route, and those who share it.
+pub(crate) struct SharedLeg<M: Message> {
+    pub(crate) log: Arc<SharedLog<M>>,
+    pub(crate) members: Vec<Arc<SharedMember<M>>>,
+}
+
+impl<M: Message> Clone for SharedLeg<M> {
+    fn clone(&self) -> Self {
+        Self { log: Arc::clone(&self.log), members: self.members.clone() }
+    }
+}
+
 /// Whom a topic reaches, each group in the order of subscription.
 pub(crate) struct Route<M: Message> {
     /// The table's version it was resolved for.
@@ -47,6 +61,10 @@ pub(crate) struct Route<M: Message> {
     pub(crate) blocking: Box<[Leg<M>]>,
     /// All other mailboxes.
     pub(crate) open: Box<[Leg<M>]>,
+    /// Logs that several subscriptions share: first those in which a place is claimed before the
+    /// ring, and how many these are.
+    pub(crate) shared: Box<[SharedLeg<M>]>,
+    pub(crate) shared_blocking: usize,
     /// Handlers that run on the publisher's thread.
     pub(crate) inline: Box<[Arc<Inline<M>>]>,
     /// How many subscriptions read the ring itself.
@@ -57,18 +75,31 @@ impl<M: Message> Route<M> {
     pub(crate) fn new(version: u64, mut members: Vec<(u64, Member<M>)>) -> Self {
         members.sort_unstable_by_key(|&(id, _)| id);
         let (mut blocking, mut open, mut inline, mut readers) = (vec![], vec![], vec![], 0);
+        let mut shared: Vec<SharedLeg<M>> = vec![];
+        let mut places = HashMap::new();
         for (_, member) in members {
             match member {
                 Member::Mailbox(target) if target.blocks() => blocking.push(Leg::new(target)),
                 Member::Mailbox(target) => open.push(Leg::new(target)),
                 Member::Inline(handler) => inline.push(handler),
                 Member::Ring(_) => readers += 1,
+                Member::Shared(member) => {
+                    let place = *places.entry(Arc::as_ptr(&member.log)).or_insert_with(|| {
+                        shared.push(SharedLeg { log: Arc::clone(&member.log), members: vec![] });
+                        shared.len() - 1
+                    });
+                    shared[place].members.push(member);
+                }
             }
         }
+        shared.sort_by_key(|leg| !leg.log.blocks());
+        let shared_blocking = shared.partition_point(|leg| leg.log.blocks());
         Self {
             version,
             blocking: blocking.into(),
             open: open.into(),
+            shared: shared.into(),
+            shared_blocking,
             inline: inline.into(),
             readers,
         }
@@ -77,13 +108,13 @@ impl<M: Message> Route<M> {
     /// Whether a message goes to the ring and nowhere else.
     #[inline]
     pub(crate) fn is_ring_alone(&self) -> bool {
-        self.blocking.is_empty() && self.open.is_empty() && self.inline.is_empty()
+        self.copies() == 0 && self.inline.is_empty()
     }
 
-    /// How many mailboxes it has.
+    /// How many mailboxes and logs it has: each takes a copy of a message.
     #[inline]
-    pub(crate) fn mailboxes(&self) -> usize {
-        self.blocking.len() + self.open.len()
+    pub(crate) fn copies(&self) -> usize {
+        self.blocking.len() + self.open.len() + self.shared.len()
     }
 
     /// The largest batch that fits every `Block` mailbox; `None` if there is none of those.
@@ -98,10 +129,15 @@ impl<M: Message> Route<M> {
             new.iter().filter(|one| !known(one)).cloned().collect()
         }
         let same = |a: &Leg<M>, b: &Leg<M>| Arc::ptr_eq(&a.target, &b.target);
+        // Whoever joined a log that was there has the message by it.
+        let same_log = |a: &SharedLeg<M>, b: &SharedLeg<M>| Arc::ptr_eq(&a.log, &b.log);
+        let shared = fresh(&self.shared, &old.shared, same_log);
         Self {
             version: self.version,
             blocking: fresh(&self.blocking, &old.blocking, same),
             open: fresh(&self.open, &old.open, same),
+            shared_blocking: shared.partition_point(|leg| leg.log.blocks()),
+            shared,
             inline: fresh(&self.inline, &old.inline, Arc::ptr_eq),
             readers: 0,
         }
@@ -109,6 +145,7 @@ impl<M: Message> Route<M> {
 
     /// How many subscriptions it has.
     pub(crate) fn subscribers(&self) -> u64 {
-        (self.mailboxes() + self.inline.len()) as u64 + self.readers
+        let shared: usize = self.shared.iter().map(|leg| leg.members.len()).sum();
+        (self.blocking.len() + self.open.len() + shared + self.inline.len()) as u64 + self.readers
     }
 }

@@ -5,6 +5,8 @@ use super::core::Stolen;
 use super::offer::Counts;
 use super::publish::{Refusal, Refused};
 use super::room::Room;
+use super::shared::SharedEnds;
+use crate::actor::shared_log::Slip;
 use crate::actor::source::{Entry, Letter, drop_caught};
 use crate::ring::queue::Places;
 use crate::{Message, ring};
@@ -13,11 +15,14 @@ use crate::{Message, ring};
 pub(crate) struct Scratch<M: Message> {
     /// One for each `Block` mailbox of the route; `None` where it was closed.
     pub(super) places: Vec<Option<Places>>,
-    /// One for each `Block` mailbox that has a place.
+    /// Its ends of the logs that the route's subscriptions share.
+    pub(super) ends: SharedEnds<M>,
+    /// One for each `Block` mailbox, and then for each `Block` log.
     pub(super) copies: Vec<Option<M>>,
     /// For a batch: what goes to the ring, and what goes to each mailbox.
     pub(super) entries: Vec<Entry<M>>,
     pub(super) columns: Vec<Vec<Letter<M>>>,
+    pub(super) slips: Vec<Slip<M>>,
     /// What goes last: foreign drops.
     pub(super) stolen: Stolen<M>,
     pub(super) discarded: Vec<M>,
@@ -33,9 +38,11 @@ impl<M: Message> Scratch<M> {
     pub(crate) fn new() -> Self {
         Self {
             places: Vec::new(),
+            ends: SharedEnds::new(),
             copies: Vec::new(),
             entries: Vec::new(),
             columns: Vec::new(),
+            slips: Vec::new(),
             stolen: Vec::new(),
             discarded: Vec::new(),
             counts: Counts::default(),

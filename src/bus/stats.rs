@@ -13,6 +13,7 @@ pub(crate) fn account<M: Message>(core: Option<&Core<M>>, member: &Member<M>) ->
     let subscriber = member.subscriber();
     let ledger = &subscriber.ledger;
     let counts = &ledger.runner;
+    let mut lost = dropped(ledger);
     let (matched, queued, in_flight, capacity) = match member {
         Member::Mailbox(target) => {
             let inside = target.addr.counts();
@@ -29,8 +30,23 @@ pub(crate) fn account<M: Message>(core: Option<&Core<M>>, member: &Member<M>) ->
             let queued = end.saturating_sub(counts.done());
             (end - reader.start, queued, 0, usize::try_from(reader.window).unwrap_or(usize::MAX))
         }
+        Member::Shared(member) => {
+            let (end, taken) = (subscriber.end(member.log.log.tail()), member.taken());
+            let waiting = end.saturating_sub(taken);
+            // What waits beyond its size is lost, though it finds out only when it looks.
+            let over = match member.log.blocks() {
+                true => 0,
+                false => waiting.saturating_sub(member.log.window as u64),
+            };
+            if over > 0 {
+                *lost.entry(DropReason::FullOldest).or_default() += over;
+            }
+            let matched =
+                (end + ledger.outside.get()).saturating_sub(member.begin + counts.discarded.get());
+            (matched, waiting - over, counts.in_flight(), member.log.window)
+        }
         Member::Inline(inline) => {
-            let lost: u64 = dropped(ledger).values().sum();
+            let lost: u64 = lost.values().sum();
             let finished = counts.handled.get() + counts.failed.get() + lost;
             let matched = inline.matched.get();
             (matched, 0, matched.saturating_sub(finished), 0)
@@ -42,7 +58,7 @@ pub(crate) fn account<M: Message>(core: Option<&Core<M>>, member: &Member<M>) ->
         matched,
         handled: counts.handled.get(),
         failed: counts.failed.get(),
-        dropped: dropped(ledger),
+        dropped: lost,
         queued,
         in_flight,
         capacity,

@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
+use super::alike::Alike;
 use super::core::Core;
 use super::errors::SubscribeError;
 use super::foothold::Foothold;
@@ -12,7 +13,6 @@ use super::inline::{Handler, Inline};
 use super::room::timeout_of;
 use super::subscription::Subscription;
 use super::table::{Member, RingMember};
-use crate::actor::bell::Bell;
 use crate::actor::closure::{AsyncClosure, SyncClosure};
 use crate::actor::direct::{AtOnce, Awaiting, Way};
 use crate::actor::executor::Chosen;
@@ -20,7 +20,9 @@ use crate::actor::history::{CatchUpSource, Join};
 use crate::actor::mailbox_source::MailboxSource;
 use crate::actor::ring_reader::RingReader;
 use crate::actor::ring_source::RingSource;
-use crate::actor::source::Source;
+use crate::actor::shared_log::{SharedLog, SharedMember, SharedReader};
+use crate::actor::shared_source::SharedSource;
+use crate::actor::source::{Entry, Source};
 use crate::actor::subscriber::Subscriber;
 use crate::actor::target::Target;
 use crate::actor::{Actor, Delivery, Executor, IntoOutcome};
@@ -78,6 +80,11 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
     ///
     /// A subscription to everything (`**`, `>`) with `DropOldest` or `Block` reads the ring itself
     /// and costs its publishers nothing; this is then the lag that it may build up.
+    ///
+    /// Subscriptions that are alike, with one pattern, one size from 64 to 2<sup>20</sup> and one
+    /// policy of these two, share their mailboxes' memory from the second one on: publishers write
+    /// one copy for all of those. Each still has its own size, losses and account. See
+    /// [`choices`](crate::docs::choices).
     pub fn mailbox(mut self, capacity: usize) -> Self {
         self.mailbox = capacity;
         self
@@ -164,10 +171,20 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
         }
         let chosen = self.executor.clone().choose(self.core.workers(), is_async);
         if self.reads_ring() {
-            self.start_on_ring::<A, W>(actor, chosen)
-        } else {
-            self.start_with_mailbox::<A, W>(actor, chosen)
+            return self.start_on_ring::<A, W>(actor, chosen);
         }
+        match self.shared_log() {
+            Some((log, reader)) => self.start_on_log::<A, W>(actor, chosen, log, reader),
+            None => self.start_with_mailbox::<A, W>(actor, chosen),
+        }
+    }
+
+    /// The log that it shares with those that are like it, if there are any, and its reader of it.
+    fn shared_log(&self) -> Option<(Arc<SharedLog<M>>, SharedReader<M>)> {
+        let alike = Alike::of(&self.pattern, self.mailbox, self.overflow)?;
+        let log = (self.start == Start::Now).then(|| self.core.table.shared_log(&alike))??;
+        let reader = log.reader()?;
+        Some((log, reader))
     }
 
     fn reads_ring(&self) -> bool {
@@ -203,7 +220,7 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
     }
 
     /// A reader that begins there; a required one for `Block`.
-    fn reader(&self, from: u64, window: usize) -> Result<RingReader<M>, SubscribeError> {
+    fn reader(&self, from: u64, window: usize) -> Result<RingReader<Entry<M>>, SubscribeError> {
         let log = &self.core.log;
         if !self.overflow.waits() {
             return Ok(self.core.ring_reader(Log::reader(log, from)));
@@ -235,7 +252,7 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
         let log = &self.core.log;
         let required = self.overflow.waits();
         let subscriber = self.subscriber(true);
-        let bell = Arc::new(Bell::new(Arc::clone(&self.core.sleepers)));
+        let bell = self.core.table.bells.bell();
         let reader = match self.begin() {
             Some(from) => self.reader(from, self.mailbox)?,
             None if required => self.core.ring_reader(Log::required(log, self.mailbox)),
@@ -255,6 +272,24 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
         let lane = self.lane();
         self.core.table.insert(member.clone());
         launch::<M, A, W, _>(self.core, chosen, lane, actor, source, member)
+    }
+
+    fn start_on_log<A: Actor<M>, W: Way<M, A>>(
+        self,
+        actor: A,
+        chosen: Chosen,
+        log: Arc<SharedLog<M>>,
+        mut reader: SharedReader<M>,
+    ) -> Result<Subscription<M>, SubscribeError> {
+        let core = self.core;
+        let shared = Arc::new(SharedMember::new(self.subscriber(true), log, &reader));
+        let member = Member::Shared(Arc::clone(&shared));
+        core.table.insert(member.clone());
+        core.listed(&member);
+        let start = core.log.join();
+        shared.pass_older(&mut reader, start);
+        let source = SharedSource::new(reader, shared, start, chosen.wait());
+        launch::<M, A, W, _>(core, chosen, self.lane(), actor, source, member)
     }
 
     fn start_with_mailbox<A: Actor<M>, W: Way<M, A>>(

@@ -78,6 +78,14 @@ impl<M: Message> Subscription<M> {
                     core.release_publishers(subscriber.id);
                 }
             }
+            Member::Shared(member) => {
+                signal::fence();
+                member.bell.ring();
+                match &core {
+                    Some(core) => core.release_log(member),
+                    None => member.let_go(),
+                }
+            }
             Member::Inline(_) => {
                 subscriber.advance(Life::Ended);
             }

@@ -9,16 +9,18 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::alike::{Alike, SharedLogs};
 use super::inline::Inline;
 use super::members::Members;
 use super::route::{Route, Target};
 use crate::Message;
 use crate::actor::bell::Bell;
+use crate::actor::bells::Bells;
+use crate::actor::shared_log::{SharedLog, SharedMember};
 use crate::actor::subscriber::Subscriber;
 use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::topic::Trie;
-use crate::topic::hamt::Map;
 
 /// A subscription that reads the ring itself.
 pub(crate) struct RingMember<M: Message> {
@@ -38,6 +40,7 @@ pub(crate) struct RingMember<M: Message> {
 pub(crate) enum Member<M: Message> {
     Mailbox(Arc<Target<M>>),
     Ring(Arc<RingMember<M>>),
+    Shared(Arc<SharedMember<M>>),
     Inline(Arc<Inline<M>>),
 }
 
@@ -46,6 +49,7 @@ impl<M: Message> Clone for Member<M> {
         match self {
             Self::Mailbox(target) => Self::Mailbox(Arc::clone(target)),
             Self::Ring(reader) => Self::Ring(Arc::clone(reader)),
+            Self::Shared(reader) => Self::Shared(Arc::clone(reader)),
             Self::Inline(handler) => Self::Inline(Arc::clone(handler)),
         }
     }
@@ -56,10 +60,14 @@ impl<M: Message> Member<M> {
         match self {
             Self::Mailbox(target) => &target.subscriber,
             Self::Ring(reader) => &reader.subscriber,
+            Self::Shared(reader) => &reader.subscriber,
             Self::Inline(handler) => &handler.subscriber,
         }
     }
 }
+
+/// At how many subscriptions of a pattern a new one looks for one that is like it.
+const LOOKS: usize = 8;
 
 /// The table of subscriptions.
 ///
@@ -70,31 +78,33 @@ impl<M: Message> Member<M> {
 pub(crate) struct Table<M: Message> {
     trie: ArcSwap<Trie<Member<M>>>,
     /// The bells of everybody who reads the ring: subscriptions, taps and the journal.
-    bells: ArcSwap<Bells>,
+    pub(crate) bells: Bells,
     /// Rises after each change of the trie.
     version: CachePadded<AtomicU64>,
-    /// Held while the trie or the bells change.
+    /// Held while the trie changes.
     list: Mutex<List<M>>,
 }
-
-type Bells = Map<u64, Arc<Bell>>;
 
 struct List<M: Message> {
     /// Every subscription by its number.
     members: Members<M>,
     /// The second trie.
     spare: Option<Arc<Trie<Member<M>>>>,
-    /// Likewise for the bells.
-    spare_bells: Option<Arc<Bells>>,
+    /// The logs that are shared, by what their subscriptions have in common.
+    shared: SharedLogs<M>,
 }
 
 impl<M: Message> Table<M> {
     pub(crate) fn new() -> Self {
         Self {
             trie: ArcSwap::from_pointee(Trie::new()),
-            bells: ArcSwap::from_pointee(Map::EMPTY),
+            bells: Bells::new(),
             version: CachePadded::new(AtomicU64::new(0)),
-            list: Mutex::new(List { members: Members::new(), spare: None, spare_bells: None }),
+            list: Mutex::new(List {
+                members: Members::new(),
+                spare: None,
+                shared: SharedLogs::new(),
+            }),
         }
     }
 
@@ -145,8 +155,10 @@ impl<M: Message> Table<M> {
     }
 
     fn let_see(&self, list: &mut List<M>, member: &Member<M>) {
-        if let Member::Ring(reader) = member {
-            self.set_bell(list, &reader.bell, true);
+        match member {
+            Member::Ring(reader) => self.bells.add(&reader.bell),
+            Member::Shared(reader) => reader.log.bells.add(&reader.bell),
+            Member::Mailbox(_) | Member::Inline(_) => {}
         }
         self.set_leaf(list, member.subscriber(), Some(member.clone()));
     }
@@ -156,8 +168,10 @@ impl<M: Message> Table<M> {
         let mut list = self.lock();
         let member = list.members.remove(id)?;
         self.set_leaf(&mut list, member.subscriber(), None);
-        if let Member::Ring(reader) = &member {
-            self.set_bell(&mut list, &reader.bell, false);
+        match &member {
+            Member::Ring(reader) => self.bells.remove(&reader.bell),
+            Member::Shared(reader) => reader.log.bells.remove(&reader.bell),
+            Member::Mailbox(_) | Member::Inline(_) => {}
         }
         Some(member)
     }
@@ -177,15 +191,23 @@ impl<M: Message> Table<M> {
         }
     }
 
-    fn set_bell(&self, list: &mut List<M>, bell: &Arc<Bell>, there: bool) {
-        let spare = list.spare_bells.take();
-        let mut next = spare.unwrap_or_else(|| Arc::new(Map::clone(&self.bells.load())));
-        Arc::make_mut(&mut next).put(&bell.number(), there.then(|| Arc::clone(bell)));
-        let mut last = self.bells.swap(next);
-        if let Some(bells) = Arc::get_mut(&mut last) {
-            bells.adopt(&self.bells.load(), &bell.number(), |_, _| false);
-            list.spare_bells = Some(last);
+    /// The log that a subscription like this one is to share with those that are there already, if
+    /// there is one.
+    pub(crate) fn shared_log(&self, alike: &Alike) -> Option<Arc<SharedLog<M>>> {
+        let mut list = self.lock();
+        if let Some(log) = list.shared.get(alike) {
+            return Some(log);
         }
+        let trie = self.trie.load();
+        let mut looks = LOOKS;
+        let found = trie.find_map_at(alike.pattern(), |_, member| {
+            looks -= 1;
+            match member {
+                Member::Mailbox(target) if alike.fits(target) => Some(true),
+                _ => (looks == 0).then_some(false),
+            }
+        });
+        (found == Some(true)).then(|| list.shared.make(alike))
     }
 
     /// A subscription by its number.
@@ -200,20 +222,5 @@ impl<M: Message> Table<M> {
 
     fn lock(&self) -> MutexGuard<'_, List<M>> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Adds a reader of the ring that must be rung when it idles.
-    pub(crate) fn add_bell(&self, bell: &Arc<Bell>) {
-        self.set_bell(&mut self.lock(), bell, true);
-    }
-
-    pub(crate) fn remove_bell(&self, bell: &Arc<Bell>) {
-        self.set_bell(&mut self.lock(), bell, false);
-    }
-
-    /// Wakes every reader of the ring that sleeps.
-    #[cold]
-    pub(crate) fn ring_readers(&self) {
-        self.bells.load().for_each(&mut |_, bell| bell.ring());
     }
 }

@@ -56,7 +56,7 @@ pub enum TapError {
 pub struct Tap<M: Message> {
     core: Arc<Core<M>>,
     names: Arc<Names>,
-    reader: RingReader<M>,
+    reader: RingReader<Entry<M>>,
     filter: Filter,
     bell: Arc<Bell>,
     idle: Idle,
@@ -80,8 +80,8 @@ const BATCH: usize = 64;
 
 impl<M: Message> Tap<M> {
     pub(crate) fn new(core: Arc<Core<M>>, reader: Reader<Entry<M>>, filter: Filter) -> Self {
-        let bell = Arc::new(Bell::new(Arc::clone(&core.sleepers)));
-        core.table.add_bell(&bell);
+        let bell = core.table.bells.bell();
+        core.table.bells.add(&bell);
         let window = core.log.capacity();
         Self {
             names: Arc::clone(&core.topics.names),
@@ -269,7 +269,7 @@ impl<M: Message> Tap<M> {
 /// The message that was found, which is lent from now on.
 #[inline]
 fn entry<'a, M: Message>(
-    reader: &'a mut RingReader<M>,
+    reader: &'a mut RingReader<Entry<M>>,
     lent: &mut bool,
 ) -> (Sequence, &'a Entry<M>) {
     *lent = true;
@@ -281,7 +281,7 @@ fn entry<'a, M: Message>(
 
 impl<M: Message> Drop for Tap<M> {
     fn drop(&mut self) {
-        self.core.table.remove_bell(&self.bell);
+        self.core.table.bells.remove(&self.bell);
     }
 }
 

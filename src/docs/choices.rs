@@ -50,6 +50,22 @@
 //! messages are taken out in batches of a quarter of the mailbox, between 1 and 64, and what is
 //! being handled takes no room.
 //!
+//! **Subscriptions that are alike** share a log: the same pattern, the same size (from 64 to
+//! 1,048,576) and the same policy, `DropOldest` or `Block` with one timeout, beginning now. The first
+//! has a mailbox, all that come after it read one log, into which publishers write one copy of each
+//! message, however many they are. What is different from mailboxes:
+//!
+//! * With `DropOldest` exactly the newest `size` messages are kept, and a message is lost when its
+//!   subscriber comes to it, not when it is published: so
+//!   [`Published::dropped`](crate::Published::dropped) does not count it, while the account of the
+//!   subscription does at once.
+//! * A copy stays in the log until the log has come round, which is after 256 messages or up to 2.7
+//!   times the size, if that is more (rounded up to a power of two), or until the last of them is
+//!   gone. (So does the bus's own copy, in its ring.)
+//! * The log is as large as one mailbox of that size, two thirds more, or up to that twice.
+//!
+//! To have a mailbox of its own for each, give them different sizes.
+//!
 //! A subscription to everything (`**` or `>`) with `DropOldest` or `Block` has no mailbox as long
 //! as its size is at most the ring's capacity, which is the ring less one block (7,936 of the
 //! default 8,192): it reads the ring, and its size is the lag that it may build up. Its publishers

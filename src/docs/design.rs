@@ -8,7 +8,8 @@
 //!      │                   └──────> subscriptions to everything  lossy, or required for Block
 //!      │
 //!      └── route ──> mailbox ──> run loop ──> handler            one of each a subscription
-//!                       └ bell ──> workers, a task or a thread
+//!            │          └ bell ──> workers, a task or a thread
+//!            └────> shared log ──> run loops of all that are alike
 //! ```
 //!
 //! # One message's walk
@@ -16,7 +17,7 @@
 //! 1. A [`Publisher`](crate::Publisher) knows its topic's number and keeps a **route**: the
 //!    mailboxes that the topic reaches. One load tells whether the table of subscriptions has
 //!    changed since (`bus/publisher.rs`, `bus/route.rs`, `bus/table.rs`, `topic/trie.rs`).
-//! 2. Copies for `Block` mailboxes are made and places in all of them claimed, or none
+//! 2. Copies for `Block` mailboxes and logs are made and places in all of them claimed, or none
 //!    (`bus/publish.rs`, which alone knows the order of these steps).
 //! 3. A place on the ring is **claimed** by one read-modify-write on its tail. That gives the
 //!    sequence. One more load tells whether somebody subscribed meanwhile: this is what the
@@ -75,12 +76,15 @@
 //!   (`ring/prefetch.rs`), and what one side writes often the other looks at seldom. Together they
 //!   made one message at a time (`benches/compare`, `--only tell`) six times as fast on the second
 //!   machine; on the first they have not been measured.
-//! * **A mailbox of one's own is a copy of one's own.** 64 of them cost a publish 64 claims (12 ns
-//!   each on that machine) and 90 lines that have to change cores, ten of which are under way at
-//!   once at best: measured are 0.4 to 0.55 million messages a second, and 0.7 in batches of 64
-//!   (`--only fan-out`). Asking for slots ahead, fewer lines a mailbox and waiting for all mailboxes
-//!   at once moved it by a third at most. A `broadcast` keeps one copy for all, as our ring does:
-//!   see-all subscriptions read the ring.
+//! * **Subscriptions that are alike share a log** (`actor/shared_log.rs`, `bus/alike.rs`). A mailbox
+//!   each cost a publish to 64 of them 64 claims and 90 lines that have to change cores, ten of which
+//!   are under way at once at best; asking for slots ahead, fewer lines a mailbox and waiting for all
+//!   mailboxes at once moved it by a third at most, and a tokio `broadcast`, which keeps one copy for
+//!   all, was as fast or faster. Alike is what gets the same messages and keeps the same number of
+//!   them, so one copy is enough: the log is a small ring of the kind that the bus has, with a cursor
+//!   for each, and a mailbox's size is how far a cursor may be behind. Figures of both are in the
+//!   README. The first subscription of a kind keeps the mailbox that it has: a single subscriber is
+//!   served best by one.
 //! * **Storing is synchronous code on a thread.** A file is written by `std::fs`; errors come where
 //!   they happen.
 //! * **An event keeps its attributes as they stand in a line**, with names and quotes, in the

@@ -148,8 +148,8 @@
 //! * Subscribing and cancelling take a lock among themselves. Each changes one path of the route
 //!   table, in a second one that then takes the first one's place; neither copies the table.
 //!   Each publisher resolves its route again at its next publish.
-//! * Memory is taken while the ring is filled for the first time, at a mailbox's first use, and
-//!   for one block when a reader stalls inside a message.
+//! * Memory is taken while the ring, or a log that subscriptions share, is filled for the first
+//!   time, at a mailbox's first use, and for one block when a reader stalls inside a message.
 //! * With `Block`, or with a required reader such as the journal, `publish` waits when it is full:
 //!   that is what was asked for. [`try_publish`](crate::Publisher::try_publish) does not.
 //!

@@ -10,6 +10,8 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// A place that no reader has.
 const FREE: u64 = u64::MAX;
+/// A reader that holds nobody back has its place all the same.
+const LIFTED: u64 = FREE - 1;
 const A_CHUNK: usize = if cfg!(ringpost_loom) { 1 } else { 8 };
 
 /// One required reader's place.
@@ -35,6 +37,16 @@ impl Place {
         // ORDER(limit): Release; pairs with ORDER(limit) in `Cursors::limit`. Carries the end of
         // the reader's work on what may now be overwritten.
         self.limit.store(limit, Ordering::Release);
+    }
+
+    /// The reader limits nobody until it sets another limit.
+    pub(super) fn lift(&self) {
+        self.set(LIFTED);
+    }
+
+    pub(super) fn is_lifted(&self) -> bool {
+        // ORDER: Relaxed; asked by the reader that was overrun for it, in a check alone.
+        self.limit.load(Ordering::Relaxed) == LIFTED
     }
 
     /// The reader goes: it limits nobody any more, and the place can be had by another.
@@ -90,6 +102,11 @@ impl Cursors {
         // ORDER(limit): Acquire; pairs with ORDER(limit) in `Place::set`. Carries the end of the
         // reader's work on what may now be overwritten.
         self.places.iter().map(|place| place.limit.load(Ordering::Acquire)).min().unwrap_or(FREE)
+    }
+
+    /// The same, if there is a reader that limits anybody.
+    pub(super) fn some_limit(&self) -> Option<u64> {
+        Some(self.limit()).filter(|&limit| limit < LIFTED)
     }
 
     /// The smallest window of any reader.

@@ -164,6 +164,12 @@ impl<T: Send + Sync + 'static> Log<T> {
         self.tail().saturating_add(self.smallest_window().div_ceil(2)) <= self.cursors.limit()
     }
 
+    /// The first position that some required reader, all of which have this window, has not told
+    /// that it has read or has in hand; `None` without one.
+    pub(crate) fn read_by_all(&self, window: usize) -> Option<u64> {
+        Some(self.cursors.some_limit()?.saturating_sub(self.window(window)))
+    }
+
     /// Lets no claim succeed any more and says where the ring ends. Idempotent.
     pub(crate) fn close(&self) -> u64 {
         // ORDER(close): AcqRel; pairs with ORDER(close) in `is_closed`, and with ORDER(claim): a

@@ -14,7 +14,8 @@
 //! - **Tail**: the next position to be claimed. **Claim**: to take positions by moving the tail;
 //!   they are the claimer's, for ever. **Commit**: to write the message and then its stamp.
 //! - **Cell**: where a publisher says which blocks it may be writing to. **Pen**: a publisher while
-//!   it has a cell; **writer**: one that owns its cell.
+//!   it has a cell; **writer**: one that owns its cell; **holder**: one that may do something
+//!   else between claim and commit.
 //! - **Evict**: to put a new block in an old one's place in the directory. The old one is
 //!   **retired**; when the last reader has left it, it is in **limbo**; when no cell names it and
 //!   its messages are dropped, it is free in the **pool**.
@@ -111,6 +112,7 @@ mod chunks;
 mod cursors;
 mod directory;
 mod faults;
+mod holder;
 mod log;
 mod pool;
 #[cfg(any(not(target_arch = "x86_64"), miri, ringpost_loom))]
@@ -124,9 +126,10 @@ mod shared;
 mod slot;
 mod writer;
 
+pub(crate) use holder::Holder;
 pub(crate) use log::Log;
 pub(crate) use prefetch::prefetch;
-pub(crate) use reader::{Next, Reader};
+pub(crate) use reader::{Next, Reader, Stake};
 pub use shared::{Shared, Shares};
 pub(crate) use writer::{Pen, Refused, Writer};
 

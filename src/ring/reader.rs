@@ -39,6 +39,29 @@ pub(crate) struct Overrun {
     pub(crate) oldest: u64,
 }
 
+/// What holds publishers back for one required reader, in the hands of somebody else. To be dropped
+/// before the reader is: its place may be another's afterwards.
+#[derive(Debug)]
+pub(crate) struct Stake<T: Send + Sync + 'static> {
+    place: NonNull<Place>,
+    /// Keeps the place where it is.
+    _log: Arc<Log<T>>,
+}
+
+// SAFETY: places are atomics, and are freed with the log.
+unsafe impl<T: Send + Sync + 'static> Send for Stake<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send + Sync + 'static> Sync for Stake<T> {}
+
+impl<T: Send + Sync + 'static> Stake<T> {
+    /// Publishers go beyond the reader from now on, whether or not it tells once more how far it is:
+    /// it is about to leave. Until then it reads as a lossy one does, and what it is lent stays.
+    pub(crate) fn lift(&self) {
+        // SAFETY: places are freed with the log, which is held here.
+        unsafe { self.place.as_ref() }.lift();
+    }
+}
+
 /// A cursor over the ring, lossy or required.
 #[derive(Debug)]
 pub(crate) struct Reader<T: Send + Sync + 'static> {
@@ -110,6 +133,11 @@ impl<T: Send + Sync + 'static> Reader<T> {
         self.required.is_some()
     }
 
+    /// What holds publishers back for a required reader.
+    pub(crate) fn stake(&self) -> Option<Stake<T>> {
+        self.required.map(|(place, _)| Stake { place, _log: Arc::clone(&self.log) })
+    }
+
     /// What is at the position. An item stays until `advance`; a gap is told once.
     #[inline]
     pub(crate) fn next(&mut self) -> Next<'_, T> {
@@ -136,6 +164,18 @@ impl<T: Send + Sync + 'static> Reader<T> {
         if let Some((place, window)) = self.required {
             // SAFETY: places are freed with the log, which is held here.
             unsafe { place.as_ref() }.set(self.position + window);
+        }
+    }
+
+    /// The same, as if `ahead` messages more were read: for a reader that has them in hand, and
+    /// counts them among those that wait no more. They stay on the ring all the same: never is it
+    /// overrun for that.
+    #[inline]
+    pub(crate) fn publish_ahead(&mut self, ahead: u64) {
+        if let Some((place, window)) = self.required {
+            let most = self.position + self.log.capacity() as u64;
+            // SAFETY: places are freed with the log, which is held here.
+            unsafe { place.as_ref() }.set((self.position + ahead + window).min(most));
         }
     }
 
@@ -218,6 +258,12 @@ impl<T: Send + Sync + 'static> Reader<T> {
         slot.is_committed(self.position).then(|| unsafe { slot.get() })
     }
 
+    /// Whether it holds publishers back now.
+    fn limits(&self) -> bool {
+        // SAFETY: places are freed with the log, which is held here.
+        self.required.is_some_and(|(place, _)| !unsafe { place.as_ref() }.is_lifted())
+    }
+
     fn at_the_end(&self) -> bool {
         if !self.log.is_closing() {
             return false;
@@ -259,7 +305,7 @@ impl<T: Send + Sync + 'static> Reader<T> {
     }
 
     fn overrun(&mut self) -> Next<'_, T> {
-        debug_assert!(self.required.is_none(), "a required reader is never overrun");
+        debug_assert!(!self.limits(), "a required reader is never overrun");
         let target = self.log.oldest_safe();
         let (from, to) = self.skip_to(target).expect("what overran the reader was claimed");
         self.release();

@@ -36,9 +36,9 @@ pub(crate) enum Refused {
 /// A publisher with a cell of its own.
 #[derive(Debug)]
 pub(crate) struct Writer<T: Send + Sync + 'static> {
-    log: Arc<Log<T>>,
+    pub(super) log: Arc<Log<T>>,
     /// In the log's list, which never frees it before the log.
-    cell: NonNull<Cell<T>>,
+    pub(super) cell: NonNull<Cell<T>>,
 }
 
 // SAFETY: the cell is the writer's own wherever the writer is, and the messages that its memory
@@ -293,10 +293,10 @@ fn give_spares_back<T: Send + Sync + 'static>(log: &Log<T>, memory: &mut Memory<
 #[derive(Debug)]
 #[must_use = "readers wait for the places until they are committed"]
 pub(crate) struct Claim<'a, T: Send + Sync + 'static> {
-    log: &'a Log<T>,
-    cell: &'a Cell<T>,
-    first: u64,
-    k: u64,
+    pub(super) log: &'a Log<T>,
+    pub(super) cell: &'a Cell<T>,
+    pub(super) first: u64,
+    pub(super) k: u64,
 }
 
 impl<T: Send + Sync + 'static> Claim<'_, T> {
@@ -304,6 +304,11 @@ impl<T: Send + Sync + 'static> Claim<'_, T> {
     #[inline]
     pub(crate) fn first(&self) -> u64 {
         self.first
+    }
+
+    /// How many places there are.
+    pub(crate) fn len(&self) -> usize {
+        self.k as usize
     }
 
     /// Commits the only place with what `make` gives, which moves a message that exists, and

@@ -140,6 +140,14 @@ impl<K: Key + ?Sized, V> Map<K, V> {
         }
     }
 
+    /// The first that `f` gives for an entry, in no order that means anything.
+    pub(crate) fn find_map<'a, R>(
+        &'a self,
+        f: &mut impl FnMut(&'a K::Owned, &'a V) -> Option<R>,
+    ) -> Option<R> {
+        self.0.as_ref()?.find_map(f)
+    }
+
     /// Every entry, in no order that means anything.
     pub(crate) fn for_each<'a>(&'a self, f: &mut impl FnMut(&'a K::Owned, &'a V)) {
         if let Some(tree) = &self.0 {
@@ -149,6 +157,18 @@ impl<K: Key + ?Sized, V> Map<K, V> {
 }
 
 impl<K: Key + ?Sized, V> Tree<K, V> {
+    fn find_map<'a, R>(
+        &'a self,
+        f: &mut impl FnMut(&'a K::Owned, &'a V) -> Option<R>,
+    ) -> Option<R> {
+        match self {
+            Tree::Entry(key, value) => f(key, value),
+            Tree::Branch { children, .. } | Tree::Clash(children) => {
+                children.iter().find_map(|child| child.find_map(f))
+            }
+        }
+    }
+
     fn for_each<'a>(&'a self, f: &mut impl FnMut(&'a K::Owned, &'a V)) {
         match self {
             Tree::Entry(key, value) => f(key, value),

@@ -129,6 +129,23 @@ impl<L> Trie<L> {
         self.prefixes.for_each_match(topic, f);
     }
 
+    /// The first that `f` gives for an id and a leaf of exactly this pattern, in no order that means
+    /// anything. Nothing for a pattern that is not made of tokens.
+    pub(crate) fn find_map_at<'a, R>(
+        &'a self,
+        pattern: &Pattern,
+        mut f: impl FnMut(u64, &'a L) -> Option<R>,
+    ) -> Option<R> {
+        let leaves = match pattern.shape() {
+            Shape::Literal => self.exact.get(pattern.body())?,
+            Shape::Steps(steps) => {
+                &self.root_of(pattern.dialect()).at(steps, pattern.body())?.leaves
+            }
+            Shape::Glob(_) | Shape::Prefix | Shape::Regex(_) => return None,
+        };
+        leaves.find_map(&mut |&id, leaf| f(id, leaf))
+    }
+
     /// As [`insert`](Trie::insert), or without a leaf [`remove`](Trie::remove), of this trie
     /// itself: what no other trie shares is changed in place.
     pub(crate) fn put(&mut self, pattern: &Pattern, id: u64, mut leaf: Option<L>) {
@@ -165,16 +182,20 @@ impl<L> Trie<L> {
                 });
             }
             Shape::Steps(steps) => {
-                let theirs = match pattern.dialect() {
-                    Dialect::Mqtt => &other.mqtt,
-                    Dialect::Nats => &other.nats,
-                    _ => &other.native,
-                };
+                let theirs = other.root_of(pattern.dialect());
                 self.root(pattern.dialect()).adopt(theirs, steps, pattern.body(), id);
             }
             Shape::Glob(_) | Shape::Prefix | Shape::Regex(_) => {
                 self.prefixes.adopt(&other.prefixes, pattern, id);
             }
+        }
+    }
+
+    fn root_of(&self, dialect: Dialect) -> &Node<L> {
+        match dialect {
+            Dialect::Mqtt => &self.mqtt,
+            Dialect::Nats => &self.nats,
+            _ => &self.native,
         }
     }
 
@@ -209,6 +230,15 @@ struct Reached<'a, L> {
 impl<L> Node<L> {
     fn new() -> Self {
         Self { literal: Map::EMPTY, one: None, many: None, leaves: Map::EMPTY }
+    }
+
+    /// Where `steps` end.
+    fn at(&self, steps: &[Step], body: &str) -> Option<&Self> {
+        steps.iter().try_fold(self, |node, step| match step {
+            Step::One => node.one.as_deref(),
+            Step::Many => node.many.as_deref(),
+            Step::Literal(range) => node.literal.get(&body[range.clone()]),
+        })
     }
 
     /// Changes the leaves at the end of `steps`: calls `change` once.

@@ -274,6 +274,75 @@ fn a_required_reader_may_begin_where_the_ring_still_holds() {
 }
 
 #[test]
+fn places_that_are_held_are_the_holders_until_it_commits_them() {
+    let log = tiny(4, 4, 1);
+    let (mut holder, mut writer) = (Holder::new(&log), Log::writer(&log));
+    assert!(holder.held().is_none());
+    holder.hold(3).unwrap();
+    let mut reader = Log::reader(&log, 1);
+    publish(&mut writer, 4);
+    assert_eq!(reader.next(), Next::Empty, "what is held is not there yet");
+    // Whatever others do meanwhile, the block that is held stays.
+    publish_all(&mut writer, 5..40);
+    let held = holder.held().unwrap();
+    assert_eq!((held.first(), held.len()), (1, 3));
+    held.commit_all(&mut vec![1, 2, 3]);
+    assert!(holder.held().is_none());
+    holder.pen().reclaim();
+    holder.hold(1).unwrap();
+    holder.held().unwrap().commit(|| 40);
+    assert_eq!(read(&mut reader).0.last(), Some(&(40, 40)));
+    log.close();
+    assert_eq!(holder.hold(1), Err(Refused::Closed));
+    assert!(holder.held().is_none());
+}
+
+#[test]
+#[should_panic(expected = "committed before anything else")]
+fn a_holder_gives_no_pen_while_it_holds_places() {
+    let log = tiny::<u8>(4, 4, 1);
+    let mut holder = Holder::new(&log);
+    holder.hold(1).unwrap();
+    holder.pen().reclaim();
+}
+
+#[test]
+fn what_a_reader_has_in_hand_leaves_room_for_its_whole_window() {
+    let log = tiny(4, 4, 1);
+    let mut writer = Log::writer(&log);
+    let mut reader = Log::required(&log, 4);
+    publish_all(&mut writer, 0..4);
+    assert_eq!(writer.claim(1).unwrap_err(), Refused::Full);
+    assert_eq!(log.read_by_all(4), Some(1));
+    reader.publish_ahead(3);
+    assert_eq!(log.read_by_all(4), Some(4));
+    publish_all(&mut writer, 4..7);
+    assert_eq!(writer.claim(1).unwrap_err(), Refused::Full);
+    // Never more than the ring can keep for it.
+    reader.publish_ahead(100);
+    publish_all(&mut writer, 7..12);
+    assert_eq!(writer.claim(1).unwrap_err(), Refused::Full);
+    assert_eq!(read(&mut reader).0.len(), 12);
+}
+
+#[test]
+fn a_reader_that_is_let_go_of_limits_nobody_and_has_a_gap() {
+    let log = tiny(4, 4, 1);
+    let mut writer = Log::writer(&log);
+    let mut reader = Log::required(&log, 2);
+    let stake = reader.stake().unwrap();
+    publish_all(&mut writer, 0..2);
+    assert_eq!(writer.claim(1).unwrap_err(), Refused::Full);
+    stake.lift();
+    assert_eq!(log.read_by_all(2), None);
+    publish_all(&mut writer, 2..100);
+    let (items, gaps) = read(&mut reader);
+    assert_eq!(gaps, [(1, 91)]);
+    assert_eq!(items.len(), 9);
+    assert!(Log::reader(&log, 1).stake().is_none());
+}
+
+#[test]
 fn a_closed_ring_is_read_to_its_end() {
     let log = tiny(4, 4, 1);
     let (mut a, mut b) = (Log::writer(&log), Log::writer(&log));

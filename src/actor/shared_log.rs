@@ -1,0 +1,199 @@
+//! A log that several subscriptions share instead of having a mailbox each.
+//!
+//! Subscriptions to one pattern, with one mailbox size and policy, get the same messages and keep
+//! the same number of them. So a publisher writes one copy for all of them, into a small ring, and
+//! each reads it with a cursor of its own: its mailbox is the part of the log that it has not
+//! taken yet. Size, policy, losses and account are each one's own all the same.
+//!
+//! A place may turn out to be nobody's: a publisher claims in all `Block` logs of a route before
+//! it claims on the bus's ring, and gives back what it has if one of them refuses. Such a place is
+//! committed empty, and readers pass over it.
+//!
+//! # Joining
+//!
+//! A reader of a log with a policy that loses begins at the log's tail, and then notes its
+//! start, the ring's tail: who publishes claims on the ring first, so that whatever has a sequence
+//! from the start on has its place in the log later than the reader's beginning.
+//!
+//! With `Block` it is the other way round: a publisher may hold a place that is older than the
+//! reader, and get its sequence afterwards. So the reader begins with what another reader, or the
+//! last one that left, has not read yet: everything that is held is behind that. What is older than
+//! its start is passed over, most of it before the subscription is handed out.
+#![forbid(unsafe_code)]
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::bell::Bell;
+use super::bells::Bells;
+use super::ring_reader::RingReader;
+use super::source::Letter;
+use super::subscriber::Subscriber;
+use crate::mailbox::Overflow;
+use crate::mailbox::space::Space;
+use crate::ring::{Log, Next, Stake};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::{DropReason, Message};
+
+/// What lies in the log: a letter, or nothing where a place was given back.
+pub(crate) type Slip<M> = Option<Letter<M>>;
+
+/// A reader of such a log.
+pub(crate) type SharedReader<M> = RingReader<Slip<M>>;
+
+/// Messages that a reader may have in hand beside those that wait.
+pub(crate) const IN_HAND: usize = 64;
+/// The least number of slots: their blocks have room for the longest batch.
+const LEAST_SLOTS: usize = 256;
+
+/// See the [module](self).
+pub(crate) struct SharedLog<M: Message> {
+    pub(crate) log: Arc<Log<Slip<M>>>,
+    pub(crate) bells: Bells,
+    /// Rung when a reader moved on, with `Block`.
+    pub(crate) space: Arc<Space>,
+    /// How many messages may wait for each.
+    pub(crate) window: usize,
+    pub(crate) overflow: Overflow,
+    /// Whoever left had read everything below, at least.
+    read: AtomicU64,
+    /// The subscription that stopped by failure, and must not lose anything; 0 without one.
+    stopped: AtomicU64,
+}
+
+impl<M: Message> SharedLog<M> {
+    pub(crate) fn new(window: usize, overflow: Overflow) -> Arc<Self> {
+        // A ring can be read back by all of its slots but one block, which is at most a quarter.
+        let slots = (window + IN_HAND).div_ceil(3) * 4;
+        let log = Log::new(slots.max(LEAST_SLOTS), 1);
+        Arc::new(Self {
+            read: AtomicU64::new(log.start()),
+            log,
+            bells: Bells::new(),
+            space: Arc::new(Space::new()),
+            window,
+            overflow,
+            stopped: AtomicU64::new(0),
+        })
+    }
+
+    /// Whether publishers must not overrun its readers.
+    pub(crate) fn blocks(&self) -> bool {
+        self.overflow.waits()
+    }
+
+    /// A reader from where nothing is missing that is published from now on; `None` if there is no
+    /// such place any more, because nobody has read the log for a while.
+    pub(crate) fn reader(&self) -> Option<SharedReader<M>> {
+        let (log, space) = (&self.log, &self.space);
+        let reader = if self.blocks() {
+            // In this order: who has left in between has noted how far it was.
+            let by_others = log.read_by_all(self.window);
+            // ORDER(read): Acquire; pairs with ORDER(read) in `note_read`. Carries nothing else.
+            let from = by_others.unwrap_or_else(|| self.read.load(Ordering::Acquire));
+            match Log::required_from(log, from, self.window) {
+                Ok(reader) => reader,
+                Err(_) => {
+                    // Its place limited publishers for a moment.
+                    space.changed();
+                    return None;
+                }
+            }
+        } else {
+            Log::reader(log, log.join())
+        };
+        Some(RingReader::new(reader, Arc::clone(log), Arc::clone(space)))
+    }
+
+    /// A reader that is about to leave has read everything below.
+    pub(crate) fn note_read(&self, position: u64) {
+        // ORDER(read): Release; pairs with ORDER(read) in `reader`. Comes before its place is
+        // free.
+        self.read.fetch_max(position, Ordering::Release);
+    }
+
+    /// Lets no message in any more. Idempotent.
+    pub(crate) fn close(&self) {
+        self.log.close();
+        self.space.changed();
+    }
+
+    /// The subscription that its publishers are to hear of, if there is one.
+    #[inline]
+    pub(crate) fn stopped(&self) -> Option<u64> {
+        // ORDER: Relaxed; a publish under way when it stops is served.
+        let subscriber = self.stopped.load(Ordering::Relaxed);
+        (subscriber != 0).then_some(subscriber)
+    }
+
+    /// A subscription has stopped by failure.
+    pub(crate) fn stop(&self, subscriber: u64) {
+        // ORDER: Relaxed; see `stopped`. The first stays.
+        let _ = self.stopped.compare_exchange(0, subscriber, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// That subscription was cancelled; whether it was the one that publishers hear of.
+    pub(crate) fn resume(&self, subscriber: u64) -> bool {
+        // ORDER: Relaxed; see `stopped`.
+        self.stopped.compare_exchange(subscriber, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
+
+/// A subscription that reads a shared log, as its publishers and its owner see it.
+pub(crate) struct SharedMember<M: Message> {
+    pub(crate) subscriber: Arc<Subscriber<M>>,
+    pub(crate) bell: Arc<Bell>,
+    pub(crate) log: Arc<SharedLog<M>>,
+    /// Where it began.
+    pub(crate) begin: u64,
+    /// What holds publishers back for it, for as long as it reads.
+    stake: Mutex<Option<Stake<Slip<M>>>>,
+}
+
+impl<M: Message> SharedMember<M> {
+    pub(crate) fn new(
+        subscriber: Arc<Subscriber<M>>,
+        log: Arc<SharedLog<M>>,
+        reader: &SharedReader<M>,
+    ) -> Self {
+        let (bell, stake) = (log.bells.bell(), Mutex::new(reader.stake()));
+        subscriber.ledger.runner.set_done(reader.position());
+        Self { subscriber, bell, begin: reader.position(), log, stake }
+    }
+
+    /// Everything below it has taken, or lost.
+    pub(crate) fn taken(&self) -> u64 {
+        let ledger = &self.subscriber.ledger;
+        // Only the runner loses the oldest here.
+        self.begin + ledger.runner.taken.get() + ledger.losses.count(DropReason::FullOldest)
+    }
+
+    /// Publishers need not wait for it any more, though its handler may be running.
+    pub(crate) fn let_go(&self) {
+        if let Some(stake) = &*self.stake.lock().unwrap_or_else(PoisonError::into_inner) {
+            stake.lift();
+        }
+        self.log.space.changed();
+    }
+
+    /// Its reader is about to leave: from now on `let_go` finds nothing to let go of.
+    pub(crate) fn leaving(&self, position: u64) {
+        self.log.note_read(position);
+        self.stake.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Passes over what is older than its start, as far as it is there, so that publishers have all
+    /// of its places.
+    pub(crate) fn pass_older(&self, reader: &mut SharedReader<M>, start: u64) {
+        let counts = &self.subscriber.ledger.runner;
+        while let Next::Item(_, slip) = reader.next() {
+            if slip.as_ref().is_some_and(|letter| letter.sequence >= start) {
+                break;
+            }
+            reader.advance();
+            counts.taken.add_owned(1);
+            counts.discarded.add_owned(1);
+        }
+        counts.set_done(reader.position());
+        reader.tell();
+    }
+}

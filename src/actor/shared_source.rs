@@ -1,0 +1,271 @@
+//! A shared log as the source of one of its subscriptions.
+//!
+//! What waits in a mailbox waits here in the log: a batch that is taken is in hand, and no longer
+//! counts among those that may wait.
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::shared_log::{IN_HAND, SharedMember, SharedReader};
+use super::source::{Head, Refill, Source};
+use super::subscriber::Life;
+use crate::mailbox::wait::{Idle, Wait};
+use crate::ring::Next;
+use crate::{DropReason, Gap, Message, Sequence};
+
+/// Messages from a log that other subscriptions read too.
+pub(crate) struct SharedSource<M: Message> {
+    reader: SharedReader<M>,
+    member: Arc<SharedMember<M>>,
+    /// The first sequence that is this subscription's.
+    start: u64,
+    /// Messages of the batch that were not handed out.
+    left: u64,
+    /// Whether the last look found nothing: then there is no lag.
+    was_empty: bool,
+    /// The last sequence that was handed out or lost, or the one before its start.
+    last: u64,
+    pending: Option<Gap>,
+    idle: Idle,
+    /// Where it gave up, once it did.
+    end: Option<u64>,
+}
+
+impl<M: Message> SharedSource<M> {
+    pub(crate) fn new(
+        reader: SharedReader<M>,
+        member: Arc<SharedMember<M>>,
+        start: u64,
+        wait: Wait,
+    ) -> Self {
+        Self {
+            idle: Idle::new(wait, member.log.window),
+            reader,
+            member,
+            start,
+            left: 0,
+            was_empty: false,
+            last: start.saturating_sub(1),
+            pending: None,
+            end: None,
+        }
+    }
+
+    /// The sequence of the next message, if it is there. What was overwritten before it is lost.
+    fn look(&mut self) -> Option<u64> {
+        match self.reader.next() {
+            Next::Item(_, Some(letter)) => Some(letter.sequence),
+            Next::Gap { from, to } => {
+                self.lose(None, None, to - from + 1);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// The oldest give way where more wait than may.
+    #[cold]
+    fn make_way(&mut self, over: u64) {
+        let newest = self.reader.position() + over;
+        let (first, begin) = (self.look(), self.reader.position());
+        if begin >= newest {
+            return;
+        }
+        // The last one that is lost is looked at on the way, if it is still there.
+        self.reader.skip_to(newest - 1);
+        let last = self.look();
+        let lost = if self.reader.position() < newest {
+            self.reader.skip_to(newest);
+            newest - begin
+        } else {
+            newest - 1 - begin
+        };
+        if lost > 0 {
+            self.lose(first, last, lost);
+        }
+    }
+
+    /// Notes a loss of `count` messages, whose ends are known if they could still be seen. (One that
+    /// was published while it subscribed, and is older than its start, may be among them: what was
+    /// overwritten cannot be looked at.)
+    fn lose(&mut self, from: Option<u64>, to: Option<u64>, count: u64) {
+        let reason = DropReason::FullOldest;
+        let from = from.unwrap_or(self.last + 1).max(self.start);
+        let to = to.unwrap_or(from).max(from);
+        self.member.subscriber.ledger.losses.record(reason, from, to, count);
+        let gap = self.pending.get_or_insert(Gap {
+            from: Sequence::new(from),
+            to: Sequence::new(to),
+            count: 0,
+            reason,
+        });
+        gap.to = gap.to.max(Sequence::new(to));
+        gap.count += count;
+        self.last = self.last.max(to);
+    }
+
+    /// Whether the message `by` places on is there, and this subscription's.
+    #[inline]
+    fn is_own(&self, by: u64) -> bool {
+        let start = self.start;
+        let slip = self.reader.ahead(by);
+        slip.is_some_and(|slip| slip.as_ref().is_some_and(|letter| letter.sequence >= start))
+    }
+
+    /// The messages in a row from here on that are there: the next batch.
+    #[inline]
+    fn take(&mut self) {
+        let most = (self.member.log.window as u64 / 4).clamp(1, IN_HAND as u64);
+        let mut count = 1;
+        while count < most && self.is_own(count) {
+            count += 1;
+        }
+        self.left = count;
+        self.member.subscriber.ledger.runner.taken.add_owned(count);
+        let last = count < most;
+        self.reader.tell_ahead(count, last);
+    }
+
+    /// Goes past one that is not its own.
+    fn pass(&mut self) {
+        let counts = &self.member.subscriber.ledger.runner;
+        counts.taken.add_owned(1);
+        counts.discarded.add_owned(1);
+        self.reader.advance();
+    }
+
+    /// Counts messages as given up, some of which may have been in hand.
+    fn give_up_some(&mut self, sequence: u64, count: u64, reason: DropReason) {
+        let ledger = &self.member.subscriber.ledger;
+        let in_hand = self.left.min(count);
+        self.left -= in_hand;
+        ledger.runner.taken.add_owned(count - in_hand);
+        ledger.runner.given_up.add_owned(count);
+        ledger.losses.record(reason, sequence, sequence, count);
+    }
+
+    /// Takes no more, lets publishers go, and counts what is left up to here. Whether that was
+    /// all; if not, a publisher has a place that it is about to fill.
+    fn drain(&mut self, reason: DropReason) -> bool {
+        let end = match self.end {
+            Some(end) => end,
+            None => {
+                self.member.leaving(self.reader.position());
+                self.reader.leave();
+                *self.end.insert(self.reader.position() + self.reader.lag())
+            }
+        };
+        while self.reader.position() < end {
+            let start = self.start;
+            match self.reader.next() {
+                Next::Item(_, Some(letter)) if letter.sequence >= start => {
+                    let sequence = letter.sequence;
+                    self.give_up_some(sequence, 1, reason);
+                    self.reader.advance();
+                }
+                Next::Item(..) => self.pass(),
+                Next::Gap { from, to } => {
+                    let count = to.min(end - 1) + 1 - from;
+                    self.give_up_some(self.last + 1, count, reason);
+                }
+                Next::Empty => return false,
+                Next::Closed => break,
+            }
+        }
+        self.member.subscriber.set_ended_at(end);
+        self.member.subscriber.ledger.runner.set_done(end);
+        true
+    }
+}
+
+impl<M: Message> Source<M> for SharedSource<M> {
+    fn refill(&mut self) -> Refill {
+        // Who has just found nothing has no lag; and a look takes the tail's line from publishers.
+        if !std::mem::take(&mut self.was_empty) && !self.reader.is_required() {
+            let over = self.reader.lag().saturating_sub(self.member.log.window as u64);
+            if over > 0 {
+                self.make_way(over);
+            }
+        }
+        loop {
+            let start = self.start;
+            match self.reader.next() {
+                Next::Item(_, Some(letter)) if letter.sequence >= start => {
+                    self.idle.reset();
+                    self.take();
+                    return Refill::Some;
+                }
+                Next::Item(..) => self.pass(),
+                Next::Empty => return Refill::Empty,
+                Next::Closed => return Refill::Ended,
+                Next::Gap { from, to } => self.lose(None, None, to - from + 1),
+            }
+        }
+    }
+
+    #[inline]
+    fn head<'a>(&'a mut self, gaps: &mut Vec<Gap>) -> Option<Head<'a, M>> {
+        if self.left == 0 {
+            return None;
+        }
+        let Self { reader, pending, last, .. } = self;
+        match reader.next() {
+            Next::Item(_, Some(letter)) => {
+                if let Some(mut gap) = pending.take() {
+                    // Where the end could not be seen any more, it is before this one.
+                    gap.to = gap.to.min(Sequence::new(letter.sequence.saturating_sub(1)));
+                    gap.to = gap.to.max(gap.from);
+                    gaps.push(gap);
+                }
+                *last = letter.sequence;
+                Some(Head {
+                    sequence: letter.sequence,
+                    topic: letter.topic,
+                    message: &letter.message,
+                })
+            }
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn pop(&mut self) {
+        self.reader.advance();
+        self.left -= 1;
+    }
+
+    #[inline]
+    fn finish_batch(&mut self) {
+        self.member.subscriber.ledger.runner.set_done(self.reader.position());
+    }
+
+    fn poll_wait(&mut self, task: &mut Context<'_>) -> Poll<()> {
+        // Places that were given back are passed without a message.
+        self.finish_batch();
+        self.reader.tell();
+        self.reader.release();
+        let Self { reader, member, idle, .. } = self;
+        let SharedMember { bell, subscriber, .. } = &**member;
+        let ready = || reader.is_ready() || subscriber.life() != Life::Running;
+        let polled = bell.poll(idle, task, reader.position(), ready, || reader.is_coming());
+        self.was_empty = polled.is_pending();
+        polled
+    }
+
+    fn give_up(&mut self, reason: DropReason) -> bool {
+        self.drain(reason)
+    }
+}
+
+impl<M: Message> Drop for SharedSource<M> {
+    /// Read to the end of a closed log, nothing is left. Else its executor dropped it halfway, and
+    /// nobody waits for what is not committed.
+    fn drop(&mut self) {
+        while !self.drain(DropReason::Stopped) {
+            self.give_up_some(self.last + 1, 1, DropReason::Stopped);
+            let next = self.reader.position() + 1;
+            self.reader.skip_to(next);
+        }
+    }
+}
