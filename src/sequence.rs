@@ -25,6 +25,7 @@ impl Sequence {
     ///
     /// If `number` is not below [`Sequence::LIMIT`].
     #[must_use]
+    #[inline]
     pub const fn new(number: u64) -> Self {
         assert!(number < Self::LIMIT, "a sequence is below 2^62");
         Self(number)
@@ -32,6 +33,7 @@ impl Sequence {
 
     /// The number.
     #[must_use]
+    #[inline]
     pub const fn get(self) -> u64 {
         self.0
     }

@@ -21,13 +21,13 @@
 //! its start is passed over, most of it before the subscription is handed out.
 #![forbid(unsafe_code)]
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::bell::Bell;
 use super::bells::Bells;
 use super::ring_reader::RingReader;
-use super::source::Letter;
-use super::subscriber::Subscriber;
+use super::source::{Letter, drop_caught};
+use super::subscriber::{Life, Subscriber};
 use crate::mailbox::Overflow;
 use crate::mailbox::space::Space;
 use crate::ring::{Log, Next, Stake};
@@ -43,7 +43,7 @@ pub(crate) type SharedReader<M> = RingReader<Slip<M>>;
 /// Messages that a reader may have in hand beside those that wait.
 pub(crate) const IN_HAND: usize = 64;
 /// The least number of slots: their blocks have room for the longest batch.
-const LEAST_SLOTS: usize = 256;
+pub(crate) const LEAST_SLOTS: usize = 256;
 
 /// See the [module](self).
 pub(crate) struct SharedLog<M: Message> {
@@ -62,9 +62,8 @@ pub(crate) struct SharedLog<M: Message> {
 
 impl<M: Message> SharedLog<M> {
     pub(crate) fn new(window: usize, overflow: Overflow) -> Arc<Self> {
-        // A ring can be read back by all of its slots but one block, which is at most a quarter.
-        let slots = (window + IN_HAND).div_ceil(3) * 4;
-        let log = Log::new(slots.max(LEAST_SLOTS), 1);
+        let slots = Log::<Slip<M>>::slots_for(window + IN_HAND).max(LEAST_SLOTS);
+        let log = Log::new(slots, 1);
         Arc::new(Self {
             read: AtomicU64::new(log.start()),
             log,
@@ -104,7 +103,7 @@ impl<M: Message> SharedLog<M> {
         Some(RingReader::new(reader, Arc::clone(log), Arc::clone(space)))
     }
 
-    /// A reader that is about to leave has read everything below.
+    /// A reader that is about to leave, and never was overrun, has read everything below.
     pub(crate) fn note_read(&self, position: u64) {
         // ORDER(read): Release; pairs with ORDER(read) in `reader`. Comes before its place is
         // free.
@@ -142,22 +141,52 @@ impl<M: Message> SharedLog<M> {
 pub(crate) struct SharedMember<M: Message> {
     pub(crate) subscriber: Arc<Subscriber<M>>,
     pub(crate) bell: Arc<Bell>,
-    pub(crate) log: Arc<SharedLog<M>>,
     /// Where it began.
     pub(crate) begin: u64,
+    /// How many messages may wait for it.
+    pub(crate) window: usize,
+    /// The first sequence that is its own; 0 until that is known.
+    start: AtomicU64,
+    hold: Mutex<Hold<M>>,
+}
+
+/// What a member has of its log, for as long as it is of use: its owner may keep the member for its
+/// account, and messages are not to be kept for that.
+struct Hold<M: Message> {
+    log: Option<Arc<SharedLog<M>>>,
     /// What holds publishers back for it, for as long as it reads.
-    stake: Mutex<Option<Stake<Slip<M>>>>,
+    stake: Option<Stake<Slip<M>>>,
 }
 
 impl<M: Message> SharedMember<M> {
     pub(crate) fn new(
         subscriber: Arc<Subscriber<M>>,
-        log: Arc<SharedLog<M>>,
+        log: &Arc<SharedLog<M>>,
         reader: &SharedReader<M>,
     ) -> Self {
-        let (bell, stake) = (log.bells.bell(), Mutex::new(reader.stake()));
         subscriber.ledger.runner.set_done(reader.position());
-        Self { subscriber, bell, begin: reader.position(), log, stake }
+        let (bell, begin, window) = (log.bells.bell(), reader.position(), log.window);
+        let hold = Mutex::new(Hold { log: Some(Arc::clone(log)), stake: reader.stake() });
+        Self { subscriber, bell, begin, window, start: AtomicU64::new(0), hold }
+    }
+
+    fn hold(&self) -> MutexGuard<'_, Hold<M>> {
+        self.hold.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its log; `None` once it has nothing more to do with it.
+    pub(crate) fn log(&self) -> Option<Arc<SharedLog<M>>> {
+        self.hold().log.clone()
+    }
+
+    pub(crate) fn reads(&self, log: &Arc<SharedLog<M>>) -> bool {
+        self.hold().log.as_ref().is_some_and(|own| Arc::ptr_eq(own, log))
+    }
+
+    /// Whether a message with this sequence is its own, or may be.
+    pub(crate) fn wants(&self, sequence: u64) -> bool {
+        // ORDER: Relaxed; at worst a message that was published meanwhile counts too.
+        self.start.load(Ordering::Relaxed) <= sequence
     }
 
     /// Everything below it has taken, or lost.
@@ -167,23 +196,45 @@ impl<M: Message> SharedMember<M> {
         self.begin + ledger.runner.taken.get() + ledger.losses.count(DropReason::FullOldest)
     }
 
-    /// Publishers need not wait for it any more, though its handler may be running.
-    pub(crate) fn let_go(&self) {
-        if let Some(stake) = &*self.stake.lock().unwrap_or_else(PoisonError::into_inner) {
+    /// It is cancelled: what comes from now on is not its own, and publishers need not wait for it,
+    /// though its handler may be running.
+    pub(crate) fn cancel(&self) {
+        let hold = self.hold();
+        let Some(log) = &hold.log else { return };
+        if self.subscriber.life() == Life::Running {
+            self.subscriber.set_ended_at(log.log.tail());
+            self.subscriber.advance(Life::Cancelled);
+        }
+        if let Some(stake) = &hold.stake {
             stake.lift();
         }
-        self.log.space.changed();
+        let log = Arc::clone(log);
+        drop(hold);
+        log.space.changed();
     }
 
-    /// Its reader is about to leave: from now on `let_go` finds nothing to let go of.
-    pub(crate) fn leaving(&self, position: u64) {
-        self.log.note_read(position);
-        self.stake.lock().unwrap_or_else(PoisonError::into_inner).take();
+    /// Its reader is about to leave: from now on nobody can let go for it. `read` is how far it has
+    /// read everything.
+    pub(crate) fn leaving(&self, read: Option<u64>) {
+        let mut hold = self.hold();
+        if let (Some(log), Some(read)) = (&hold.log, read) {
+            log.note_read(read);
+        }
+        hold.stake = None;
     }
 
-    /// Passes over what is older than its start, as far as it is there, so that publishers have all
-    /// of its places.
-    pub(crate) fn pass_older(&self, reader: &mut SharedReader<M>, start: u64) {
+    /// It has nothing more to do with its log.
+    pub(crate) fn forget(&self) {
+        // Messages may go with it, which is foreign code: not under the lock.
+        let log = self.hold().log.take();
+        drop_caught(log);
+    }
+
+    /// Its start, from which it wants everything. Passes over what is older, as far as it is there,
+    /// so that publishers have all of its places.
+    pub(crate) fn begin_at(&self, start: u64, reader: &mut SharedReader<M>) {
+        // ORDER: Relaxed; see `wants`.
+        self.start.store(start, Ordering::Relaxed);
         let counts = &self.subscriber.ledger.runner;
         while let Next::Item(_, slip) = reader.next() {
             if slip.as_ref().is_some_and(|letter| letter.sequence >= start) {
@@ -194,6 +245,6 @@ impl<M: Message> SharedMember<M> {
             counts.discarded.add_owned(1);
         }
         counts.set_done(reader.position());
-        reader.tell();
+        reader.tell_ahead(0, true);
     }
 }

@@ -7,48 +7,66 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::shared_log::{IN_HAND, SharedMember, SharedReader};
+use super::shared_log::{IN_HAND, SharedLog, SharedMember, SharedReader};
 use super::source::{Head, Refill, Source};
 use super::subscriber::Life;
 use crate::mailbox::wait::{Idle, Wait};
 use crate::ring::Next;
 use crate::{DropReason, Gap, Message, Sequence};
 
+/// How many places that are nobody's are passed before others may run.
+const MOST_AT_ONCE: usize = 256;
+
 /// Messages from a log that other subscriptions read too.
 pub(crate) struct SharedSource<M: Message> {
     reader: SharedReader<M>,
+    log: Arc<SharedLog<M>>,
     member: Arc<SharedMember<M>>,
     /// The first sequence that is this subscription's.
     start: u64,
     /// Messages of the batch that were not handed out.
     left: u64,
-    /// Whether the last look found nothing: then there is no lag.
+    /// Whether it has just found nothing, and was ready without having slept: then there is no lag.
     was_empty: bool,
+    /// Whether it was overrun: then there may be places behind it that a publisher holds.
+    overrun: bool,
     /// The last sequence that was handed out or lost, or the one before its start.
     last: u64,
     pending: Option<Gap>,
     idle: Idle,
-    /// Where it gave up, once it did.
-    end: Option<u64>,
+    end: End,
+}
+
+/// Where it gave up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Running,
+    /// What is in hand has not been given up yet.
+    Leaving(u64),
+    /// It goes on through the rest.
+    Left(u64),
 }
 
 impl<M: Message> SharedSource<M> {
     pub(crate) fn new(
         reader: SharedReader<M>,
+        log: Arc<SharedLog<M>>,
         member: Arc<SharedMember<M>>,
         start: u64,
         wait: Wait,
     ) -> Self {
         Self {
-            idle: Idle::new(wait, member.log.window),
+            idle: Idle::new(wait, member.window),
             reader,
+            log,
             member,
             start,
             left: 0,
             was_empty: false,
+            overrun: false,
             last: start.saturating_sub(1),
             pending: None,
-            end: None,
+            end: End::Running,
         }
     }
 
@@ -64,9 +82,15 @@ impl<M: Message> SharedSource<M> {
         }
     }
 
-    /// The oldest give way where more wait than may.
+    /// How many more than may are waiting below `end`.
+    fn over(&self, end: u64) -> u64 {
+        let waiting = end.saturating_sub(self.reader.position());
+        waiting.saturating_sub(self.member.window as u64)
+    }
+
+    /// The oldest give way.
     #[cold]
-    fn make_way(&mut self, over: u64) {
+    fn lose_oldest(&mut self, over: u64) {
         let newest = self.reader.position() + over;
         let (first, begin) = (self.look(), self.reader.position());
         if begin >= newest {
@@ -90,6 +114,7 @@ impl<M: Message> SharedSource<M> {
     /// was published while it subscribed, and is older than its start, may be among them: what was
     /// overwritten cannot be looked at.)
     fn lose(&mut self, from: Option<u64>, to: Option<u64>, count: u64) {
+        self.overrun = true;
         let reason = DropReason::FullOldest;
         let from = from.unwrap_or(self.last + 1).max(self.start);
         let to = to.unwrap_or(from).max(from);
@@ -116,7 +141,7 @@ impl<M: Message> SharedSource<M> {
     /// The messages in a row from here on that are there: the next batch.
     #[inline]
     fn take(&mut self) {
-        let most = (self.member.log.window as u64 / 4).clamp(1, IN_HAND as u64);
+        let most = (self.member.window as u64 / 4).clamp(1, IN_HAND as u64);
         let mut count = 1;
         while count < most && self.is_own(count) {
             count += 1;
@@ -148,15 +173,29 @@ impl<M: Message> SharedSource<M> {
     /// Takes no more, lets publishers go, and counts what is left up to here. Whether that was
     /// all; if not, a publisher has a place that it is about to fill.
     fn drain(&mut self, reason: DropReason) -> bool {
-        let end = match self.end {
-            Some(end) => end,
-            None => {
-                self.member.leaving(self.reader.position());
-                self.reader.leave();
-                *self.end.insert(self.reader.position() + self.reader.lag())
+        if self.end == End::Running {
+            self.member.leaving((!self.overrun).then(|| self.reader.position()));
+            self.reader.leave();
+            let position = self.reader.position();
+            // What came after it was cancelled is not its own.
+            let end = self.member.subscriber.end(position + self.reader.lag());
+            self.end = End::Leaving(end.max(position + self.left));
+        }
+        let (End::Leaving(end) | End::Left(end)) = self.end else { return true };
+        loop {
+            if self.left == 0 && self.end == End::Leaving(end) {
+                self.end = End::Left(end);
+                let over = if self.log.blocks() { 0 } else { self.over(end) };
+                if over > 0 {
+                    // They had given way before it ended.
+                    let newest = self.reader.position() + over;
+                    self.reader.skip_to(newest);
+                    self.lose(None, None, over);
+                }
             }
-        };
-        while self.reader.position() < end {
+            if self.reader.position() >= end {
+                break;
+            }
             let start = self.start;
             match self.reader.next() {
                 Next::Item(_, Some(letter)) if letter.sequence >= start => {
@@ -183,12 +222,12 @@ impl<M: Message> Source<M> for SharedSource<M> {
     fn refill(&mut self) -> Refill {
         // Who has just found nothing has no lag; and a look takes the tail's line from publishers.
         if !std::mem::take(&mut self.was_empty) && !self.reader.is_required() {
-            let over = self.reader.lag().saturating_sub(self.member.log.window as u64);
+            let over = self.over(self.reader.position() + self.reader.lag());
             if over > 0 {
-                self.make_way(over);
+                self.lose_oldest(over);
             }
         }
-        loop {
+        for _ in 0..MOST_AT_ONCE {
             let start = self.start;
             match self.reader.next() {
                 Next::Item(_, Some(letter)) if letter.sequence >= start => {
@@ -202,6 +241,7 @@ impl<M: Message> Source<M> for SharedSource<M> {
                 Next::Gap { from, to } => self.lose(None, None, to - from + 1),
             }
         }
+        Refill::Busy
     }
 
     #[inline]
@@ -243,13 +283,14 @@ impl<M: Message> Source<M> for SharedSource<M> {
     fn poll_wait(&mut self, task: &mut Context<'_>) -> Poll<()> {
         // Places that were given back are passed without a message.
         self.finish_batch();
-        self.reader.tell();
+        let last = !self.reader.is_ready();
+        self.reader.tell_ahead(0, last);
         self.reader.release();
         let Self { reader, member, idle, .. } = self;
         let SharedMember { bell, subscriber, .. } = &**member;
         let ready = || reader.is_ready() || subscriber.life() != Life::Running;
         let polled = bell.poll(idle, task, reader.position(), ready, || reader.is_coming());
-        self.was_empty = polled.is_pending();
+        self.was_empty = polled.is_ready();
         polled
     }
 
@@ -266,6 +307,13 @@ impl<M: Message> Drop for SharedSource<M> {
             self.give_up_some(self.last + 1, 1, DropReason::Stopped);
             let next = self.reader.position() + 1;
             self.reader.skip_to(next);
+        }
+        self.log.bells.remove(&self.member.bell);
+        // Of one that stopped by failure publishers are still to hear.
+        let life = self.member.subscriber.life();
+        let failed = matches!(life, Life::Running | Life::Failed) && !self.log.log.is_closed();
+        if !(failed && self.log.blocks()) {
+            self.member.forget();
         }
     }
 }

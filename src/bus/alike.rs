@@ -17,7 +17,7 @@ use crate::{Message, Pattern};
 /// Mailboxes of at least this many places are shared. What a reader of a log has in hand is in a
 /// smaller one a large part of what may wait.
 const LEAST: usize = IN_HAND;
-/// And of at most this many: a log is laid out for all of its places when it is made.
+/// And of at most this many: a log keeps what was handled until it comes round.
 const MOST: usize = 1 << 20;
 
 /// What subscriptions have in common that share a log.
@@ -72,7 +72,8 @@ impl<M: Message> SharedLogs<M> {
     }
 
     pub(crate) fn get(&self, alike: &Alike) -> Option<Arc<SharedLog<M>>> {
-        self.logs.get(alike)?.upgrade()
+        // Most buses have none.
+        (!self.logs.is_empty()).then(|| self.logs.get(alike)?.upgrade())?
     }
 
     pub(crate) fn make(&mut self, alike: &Alike) -> Arc<SharedLog<M>> {
@@ -83,5 +84,62 @@ impl<M: Message> SharedLogs<M> {
         let log = SharedLog::new(alike.mailbox, alike.overflow());
         self.logs.insert(alike.clone(), Arc::downgrade(&log));
         log
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Bus, Delivery, Subscription};
+
+    fn subscribe(bus: &Bus<u64>, size: usize, overflow: Overflow) -> Subscription<u64> {
+        let builder = bus.subscribe("t").unwrap().mailbox(size).overflow(overflow);
+        builder.spawn(|_: Delivery<'_, u64>| {}).unwrap()
+    }
+
+    /// How many mailboxes the topic reaches, and how many read each log.
+    fn reached(bus: &Bus<u64>) -> (usize, Vec<u64>) {
+        let route = bus.core().table.route("t");
+        let logs = route.shared.iter().map(|leg| leg.members).collect();
+        (route.blocking.len() + route.open.len(), logs)
+    }
+
+    #[test]
+    fn those_that_are_alike_share_a_log_from_the_second_on() {
+        let bus = Bus::<u64>::new();
+        let block = Overflow::block();
+        let mut kept: Vec<_> = (0..4).map(|_| subscribe(&bus, 64, Overflow::DropOldest)).collect();
+        assert_eq!(reached(&bus), (1, vec![3]));
+        kept.extend((0..3).map(|_| subscribe(&bus, 64, block)));
+        assert_eq!(reached(&bus), (2, vec![2, 3]), "those with Block come first");
+        kept.extend((0..2).map(|_| subscribe(&bus, 65, block)));
+        assert_eq!(reached(&bus), (3, vec![2, 1, 3]));
+        let longer = Overflow::Block { timeout: Duration::from_secs(2) };
+        kept.push(subscribe(&bus, 65, longer));
+        assert_eq!(reached(&bus), (4, vec![2, 1, 3]));
+    }
+
+    #[test]
+    fn small_mailboxes_and_other_policies_are_each_ones_own() {
+        let bus = Bus::<u64>::new();
+        let ways =
+            [(63, Overflow::DropOldest), (64, Overflow::DropNewest), (64, Overflow::Disconnect)];
+        let kept: Vec<_> =
+            ways.iter().flat_map(|&(size, way)| (0..3).map(move |_| (size, way))).collect();
+        let kept: Vec<_> = kept.into_iter().map(|(size, way)| subscribe(&bus, size, way)).collect();
+        assert_eq!(reached(&bus), (kept.len(), vec![]));
+    }
+
+    #[test]
+    fn who_is_cancelled_leaves_the_log_to_the_others() {
+        let bus = Bus::<u64>::new();
+        let first = subscribe(&bus, 64, Overflow::DropOldest);
+        let others: Vec<_> = (0..2).map(|_| subscribe(&bus, 64, Overflow::DropOldest)).collect();
+        first.cancel();
+        assert_eq!(reached(&bus), (0, vec![2]));
+        let again = subscribe(&bus, 64, Overflow::DropOldest);
+        assert_eq!(reached(&bus), (0, vec![3]), "who comes back shares too");
+        drop((others, again));
+        assert_eq!(reached(&bus), (0, vec![]));
     }
 }

@@ -71,6 +71,7 @@ pub(crate) fn publish<M: Message>(
     }
     if route.version != core.table.version() {
         *route = topic.route(&core.table);
+        scratch.ends.align(route);
     }
     // A group must fit the ring, every required reader's window, and every `Block` mailbox.
     let size = messages.len().min(LARGEST).min(core.log.largest_claim());
@@ -113,8 +114,8 @@ impl<M: Message> Group<'_, M> {
         let inline = usize::from(!route.inline.is_empty());
         // Copying may do anything, so it is done before there is a place to hold.
         self.copy(route.copies() + inline, scratch, messages);
-        scratch.ends.align(route);
-        if let Err(unreserved) = reserve(route, size, (&mut scratch.places, &mut scratch.ends)) {
+        let ready = || ring.with(|pen| pen.look(size));
+        if let Err(unreserved) = reserve(route, size, scratch, ready) {
             scratch.discard_columns();
             return Err(unreserved.into());
         }
@@ -132,8 +133,7 @@ impl<M: Message> Group<'_, M> {
             Ok(claimed) => claimed,
             Err(refused) => {
                 messages.splice(..0, scratch.entries.drain(..).map(|entry| entry.message));
-                give_back(route, &mut scratch.places);
-                scratch.ends.give_back();
+                give_back(route, &mut scratch.places, &mut scratch.ends);
                 scratch.discard_columns();
                 return match refused {
                     Refused::Full => Err(Refusal::Full(Room::Ring)),
@@ -167,6 +167,7 @@ impl<M: Message> Group<'_, M> {
         }
         if rerouted {
             let old = std::mem::replace(route, topic.route(&core.table));
+            scratch.ends.align(route);
             scratch.counts = counts;
             for sequence in first..first + size as u64 {
                 read_back(core, &old, route, sequence, topic.id, scratch);
@@ -225,10 +226,8 @@ impl<M: Message> Group<'_, M> {
                 target.addr.skip(&mut places);
             }
         }
-        let Scratch { columns, ends, slips, stolen, .. } = scratch;
-        let columns = columns[route.blocking.len()..].iter_mut().take(route.shared_blocking);
-        for (at, column) in columns.enumerate() {
-            ends.fill_batch(route, at, first, column, (&mut *slips, &mut *stolen), counts);
+        for at in 0..route.shared_blocking {
+            shared::fill_batch(self.core, route, at, first, scratch, counts);
         }
     }
 
@@ -253,14 +252,13 @@ impl<M: Message> Group<'_, M> {
             }
             scratch.stolen.append(column);
         }
-        let Scratch { columns, ends, slips, stolen, .. } = scratch;
-        let columns = columns.iter_mut().skip(reserved + route.open.len());
+        let columns = reserved + route.open.len()..;
         for (at, column) in (route.shared_blocking..route.shared.len()).zip(columns) {
-            for sequence in self.uncopied(first, column) {
-                shared::lose(&route.shared[at], sequence, DropReason::Panicked, counts);
+            for sequence in self.uncopied(first, &scratch.columns[column]) {
+                let log = &route.shared[at].log;
+                shared::lose(self.core, log, sequence, DropReason::Panicked, counts);
             }
-            let ends = (&mut *ends, &mut *slips);
-            shared::offer_batch(self.core, route, at, column, ends, stolen, counts);
+            shared::offer_batch(self.core, route, (at, column), scratch, counts);
         }
     }
 

@@ -12,7 +12,7 @@ use super::topics::Topics;
 use crate::actor::ring_reader::RingReader;
 use crate::actor::run::panic_text;
 use crate::actor::scope;
-use crate::actor::shared_log::SharedMember;
+use crate::actor::shared_log::SharedLog;
 use crate::actor::source::{Entry, Letter};
 use crate::actor::subscriber::{Home, Host, Life};
 use crate::mailbox::signal;
@@ -135,7 +135,11 @@ impl<M: Message> Core<M> {
     fn tell_closed(member: &Member<M>) {
         match member {
             Member::Mailbox(target) => target.addr.close(),
-            Member::Shared(member) => member.log.close(),
+            Member::Shared(member) => {
+                if let Some(log) = member.log() {
+                    log.close();
+                }
+            }
             // It finds the end of the ring by itself; and what has a place on the ring by now is
             // still handled inline.
             Member::Ring(_) | Member::Inline(_) => {}
@@ -204,24 +208,32 @@ impl<M: Message> Core<M> {
                     && reader.required
                     && reader.subscriber.life() == Life::Failed
                 {
-                    self.stop_publishers(reader.subscriber.id);
+                    let other = reader.subscriber.id;
+                    self.stop_publishers(other);
+                    // Cancelled since we looked, by somebody who did not find the gate shut yet.
+                    if self.table.member(other).is_none() {
+                        self.release_publishers(other);
+                    }
                 }
             }
         }
     }
 
-    /// A subscription that shares a log was cancelled, or is: its publishers need not wait for it,
-    /// nor hear of its failure.
-    pub(crate) fn release_log(&self, member: &SharedMember<M>) {
-        member.let_go();
-        if member.log.resume(member.subscriber.id) {
-            for other in self.table.members() {
-                if let Member::Shared(other) = &other
-                    && Arc::ptr_eq(&other.log, &member.log)
-                    && other.subscriber.life() == Life::Failed
-                {
-                    other.log.stop(other.subscriber.id);
-                }
+    /// A subscription that shares a log was cancelled: publishers need not hear of its failure any
+    /// more, but perhaps of another's.
+    pub(crate) fn release_log(&self, log: &Arc<SharedLog<M>>, subscriber: u64) {
+        let mut released = subscriber;
+        while log.resume(released) {
+            let failed = self.table.members().into_iter().find(|member| {
+                matches!(member, Member::Shared(other)
+                    if other.reads(log) && other.subscriber.life() == Life::Failed)
+            });
+            let Some(failed) = failed else { return };
+            released = failed.subscriber().id;
+            log.stop(released);
+            // Cancelled since we looked, by somebody who did not find it noted yet?
+            if self.table.member(released).is_some() {
+                return;
             }
         }
     }
@@ -303,12 +315,15 @@ impl<M: Message> Host<M> for Core<M> {
                     self.release_publishers(id);
                 }
             }
-            Some(Member::Shared(member))
-                if member.log.blocks() && member.subscriber.life() == Life::Failed =>
-            {
-                member.log.stop(id);
-                if self.table.member(id).is_none() {
-                    self.release_log(&member);
+            Some(Member::Shared(member)) if member.subscriber.life() == Life::Failed => {
+                match member.log() {
+                    Some(log) if log.blocks() => {
+                        log.stop(id);
+                        if self.table.member(id).is_none() {
+                            self.release_log(&log, id);
+                        }
+                    }
+                    _ => drop(self.table.remove(id)),
                 }
             }
             _ => drop(self.table.remove(id)),

@@ -47,12 +47,12 @@ pub(super) fn read_back<M: Message>(
     drop(reader);
     let message = match copy {
         Ok(message) => message,
-        Err(reason) => return lose_all(&joined, sequence, reason, &mut scratch.counts),
+        Err(reason) => return lose_all(core, &joined, sequence, reason, &mut scratch.counts),
     };
     offer_all(core, &joined.open, sequence, topic, &message, scratch);
     for leg in &joined.shared[joined.shared_blocking..] {
         let Ok(message) = catch_unwind(AssertUnwindSafe(|| message.clone())) else {
-            shared::lose(leg, sequence, DropReason::Panicked, &mut scratch.counts);
+            shared::lose(core, &leg.log, sequence, DropReason::Panicked, &mut scratch.counts);
             continue;
         };
         let Scratch { stolen, counts, .. } = &mut *scratch;
@@ -101,7 +101,7 @@ pub(super) fn join_late<M: Message>(
     }
     for leg in &joined.shared[..joined.shared_blocking] {
         let Ok(message) = catch_unwind(AssertUnwindSafe(|| message.clone())) else {
-            shared::lose(leg, sequence, DropReason::Panicked, &mut scratch.counts);
+            shared::lose(core, &leg.log, sequence, DropReason::Panicked, &mut scratch.counts);
             continue;
         };
         let mut letter = Some(Letter { sequence, topic, message });
@@ -119,14 +119,14 @@ pub(super) fn join_late<M: Message>(
         });
         match shared {
             Ok(()) => {
-                scratch.counts.delivered += leg.members.len() as u64;
+                scratch.counts.delivered += leg.members;
                 leg.log.bells.ring();
             }
             Err(NoPlace::Full) => {
-                shared::lose(leg, sequence, DropReason::Joining, &mut scratch.counts);
+                shared::lose(core, &leg.log, sequence, DropReason::Joining, &mut scratch.counts);
             }
             Err(NoPlace::Closed) => {
-                shared::found_closed(core, leg, sequence, &mut scratch.counts);
+                shared::found_closed(core, &leg.log, sequence, &mut scratch.counts);
             }
         }
         scratch.stolen.extend(letter);

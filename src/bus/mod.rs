@@ -189,6 +189,7 @@ impl<M: Message> Bus<M> {
         let mut held = Some(message);
         let mut attempt = |held: &mut Option<M>| {
             let mut route = entry.route(&core.table);
+            scratch.ends.align(&route);
             let mut ring: &Log<_> = &core.log;
             publish::publish(core, &mut ring, &entry, &mut route, &mut scratch, held)
                 .published()
@@ -211,7 +212,8 @@ impl<M: Message> Bus<M> {
         done
     }
 
-    /// A subscription to every topic that the pattern matches, with a mailbox of its own.
+    /// A subscription to every topic that the pattern matches, with a mailbox of its own, or its part
+    /// of a log that several which are alike share.
     ///
     /// # Errors
     ///

@@ -17,6 +17,7 @@ use super::{inline, shared};
 use crate::actor::source::{Letter, drop_caught};
 use crate::actor::subscriber::Life;
 use crate::mailbox::{Push, signal};
+use crate::ring::Refused;
 use crate::ring::queue::{Places, Refused as NoPlace};
 use crate::topic::TopicId;
 use crate::{DropReason, Message};
@@ -51,50 +52,67 @@ impl<M: Message> From<Unreserved<M>> for Refusal<M> {
 }
 
 /// Claims `n` places in every `Block` mailbox and log of the route, or in none.
+///
+/// What is given back of a log stays a place of it until all have passed it. So the logs come last,
+/// and only if the ring, which is `ready` or says why not, would have taken the messages just now.
 pub(super) fn reserve<M: Message>(
     route: &Arc<Route<M>>,
     n: usize,
-    (places, ends): (&mut Vec<Option<Places>>, &mut SharedEnds<M>),
+    scratch: &mut Scratch<M>,
+    ready: impl FnOnce() -> Result<(), Refused>,
 ) -> Result<(), Unreserved<M>> {
+    let Scratch { places, ends, .. } = scratch;
     for target in &route.blocking {
         match target.addr.reserve(n) {
             Ok(reserved) => places.push(Some(reserved)),
             Err(NoPlace::Full) => {
-                give_back(route, places);
+                give_back(route, places, ends);
                 let (target, route) = (Arc::clone(&target.target), Arc::clone(route));
                 return Err(Unreserved::Full(Room::Mailbox(target, Some(route))));
             }
             Err(NoPlace::Closed) if target.subscriber.life() == Life::Failed => {
-                give_back(route, places);
+                give_back(route, places, ends);
                 return Err(Unreserved::Stopped(target.subscriber.id));
             }
             // Cancelled, and about to leave the table.
             Err(NoPlace::Closed) => places.push(None),
         }
     }
-    ends.reserve(route, n).map_err(|none| {
-        give_back(route, places);
-        match none {
-            NoPlaces::Full(log) => Unreserved::Full(Room::Shared(log)),
-            NoPlaces::Stopped(subscriber) => Unreserved::Stopped(subscriber),
-        }
-    })
+    if route.shared_blocking == 0 {
+        return Ok(());
+    }
+    let unreserved = match ready() {
+        Err(Refused::Full) => Unreserved::Full(Room::Ring),
+        // The claim will say so.
+        _ => match ends.reserve(route, n) {
+            Ok(()) => return Ok(()),
+            Err(NoPlaces::Full(log)) => Unreserved::Full(Room::Shared(log)),
+            Err(NoPlaces::Stopped(subscriber)) => Unreserved::Stopped(subscriber),
+        },
+    };
+    give_back(route, places, ends);
+    Err(unreserved)
 }
 
-/// Gives back claimed places of mailboxes, and rings: a place given back makes what lies behind it readable.
+/// Gives back claimed places, all of them, and then rings: a place given back makes what lies behind
+/// it readable.
 #[cold]
-pub(super) fn give_back<M: Message>(route: &Route<M>, places: &mut Vec<Option<Places>>) {
+pub(super) fn give_back<M: Message>(
+    route: &Route<M>,
+    places: &mut Vec<Option<Places>>,
+    ends: &mut SharedEnds<M>,
+) {
     for (target, place) in route.blocking.iter().zip(places.iter_mut()) {
         if let Some(places) = place {
             target.addr.skip(places);
         }
     }
-    if !places.is_empty() {
-        signal::fence();
-        for target in &route.blocking[..places.len()] {
-            target.addr.signal().ring();
-        }
+    ends.give_back();
+    signal::fence();
+    for target in &route.blocking[..places.len()] {
+        target.addr.signal().ring();
     }
+    shared::ring_bells(route);
     places.clear();
 }
 
@@ -104,7 +122,9 @@ pub(super) fn ring_bells<M: Message>(route: &Route<M>) {
     for target in route.blocking.iter().chain(&route.open) {
         target.addr.signal().ring();
     }
-    shared::ring_bells(route);
+    if !route.shared.is_empty() {
+        shared::ring_bells(route);
+    }
 }
 
 /// Offers one copy to each mailbox, as far as there are copies; returns how far that was.
@@ -259,6 +279,7 @@ pub(super) fn lose<M: Message>(
 /// Counts a message that nobody of a route gets.
 #[cold]
 pub(super) fn lose_all<M: Message>(
+    core: &Core<M>,
     route: &Route<M>,
     sequence: u64,
     reason: DropReason,
@@ -268,7 +289,7 @@ pub(super) fn lose_all<M: Message>(
         lose(target, sequence, reason, counts);
     }
     for leg in &route.shared {
-        shared::lose(leg, sequence, reason, counts);
+        shared::lose(core, &leg.log, sequence, reason, counts);
     }
     inline::lose(route, sequence, reason);
 }

@@ -18,7 +18,6 @@
 //! below the subscriber's start.
 #![forbid(unsafe_code)]
 
-use std::iter::repeat_with;
 use std::sync::Arc;
 
 use super::core::{Core, Gate};
@@ -43,10 +42,11 @@ use crate::{DropReason, Message, Sequence, Stamp, trace};
 pub struct Published {
     /// Its place in the bus's order; `None` while the bus is disabled, when nothing is published.
     pub sequence: Option<Sequence>,
-    /// Mailboxes that took it, inline handlers run, and subscriptions that read the ring. Taps
-    /// are not counted.
+    /// Mailboxes that took it, inline handlers run, and subscriptions that read the ring or a shared
+    /// log. Taps are not counted.
     pub delivered: u64,
-    /// Mailboxes that lost this or an older message to this publish.
+    /// Mailboxes that lost this or an older message to this publish. Subscriptions that read the
+    /// ring or a shared log find their losses themselves, when they come to them.
     pub dropped: u64,
 }
 
@@ -150,6 +150,7 @@ pub(crate) fn publish<M: Message>(
     held.as_mut().expect(HELD).stamp(&Stamp::default());
     if route.version != core.table.version() {
         *route = topic.route(&core.table);
+        scratch.ends.align(route);
     }
     let line = core.settings.log_events.then(|| trace::Line::of(held.as_ref().expect(HELD)));
     let done = if route.is_ring_alone() {
@@ -197,6 +198,7 @@ fn to_ring_alone<M: Message>(
     core.ring_readers();
     if rerouted {
         let old = std::mem::replace(route, topic.route(&core.table));
+        scratch.ends.align(route);
         scratch.counts.delivered = route.readers;
         read_back(core, &old, route, sequence, id, scratch);
     }
@@ -214,8 +216,8 @@ fn to_everybody<M: Message>(
     held: &mut Option<M>,
 ) -> Result<u64, Refused> {
     let id = topic.id;
-    scratch.ends.align(route);
-    let mut copies = held.as_ref().expect(HELD).share(route.copies() + 1);
+    let copies = route.blocking.len() + route.open.len() + route.shared_blocking + 1;
+    let mut copies = held.as_ref().expect(HELD).share(copies);
     let mut on_ring = copy(&mut copies);
     if on_ring.is_none() {
         // A message that can't be copied goes to the ring alone; its mailboxes lose it.
@@ -226,8 +228,8 @@ fn to_everybody<M: Message>(
     if blocking > 0 {
         // Copying may do anything, so it is done before there is a place to hold.
         scratch.copies.extend((0..blocking).map(|_| copy(&mut copies)));
-        let Scratch { places, ends, .. } = scratch;
-        if let Err(refused) = reserve(route, 1, (places, ends)) {
+        let ready = || ring.with(|pen| pen.look(1));
+        if let Err(refused) = reserve(route, 1, scratch, ready) {
             drop_caught(copies);
             scratch.discard_copies(on_ring);
             scratch.refusal = Some(refused.into());
@@ -244,24 +246,23 @@ fn to_everybody<M: Message>(
     let (sequence, rerouted) = match claimed {
         Ok(claimed) => claimed,
         Err(refused) => {
-            give_back(route, &mut scratch.places);
-            scratch.ends.give_back();
+            give_back(route, &mut scratch.places, &mut scratch.ends);
             drop_caught(copies);
             scratch.discard_copies(on_ring);
             return Err(scratch.refuse(refused));
         }
     };
     scope::note_published(core.number, 1);
-    let old = rerouted.then(|| std::mem::replace(route, topic.route(&core.table)));
-    let reserved: &Route<M> = old.as_deref().unwrap_or(route);
-    scratch.counts = Counts { delivered: route.readers, dropped: 0 };
-
+    scratch.counts = Counts::default();
     if blocking > 0 {
-        fill_places(reserved, sequence, id, scratch);
+        fill_places(core, route, sequence, id, scratch);
     }
-    if rerouted {
+    // Only now: what another route lets go of is foreign code.
+    let old = rerouted.then(|| std::mem::replace(route, topic.route(&core.table)));
+    if old.is_some() {
         scratch.ends.align(route);
     }
+    scratch.counts.delivered += route.readers;
 
     let keep = rerouted || !route.inline.is_empty();
     let (most, last) = match route.open.split_last() {
@@ -269,16 +270,14 @@ fn to_everybody<M: Message>(
         _ => (&route.open[..], None),
     };
     let served = offer_copies(core, most, sequence, id, &mut copies, scratch);
-    if served == most.len() && !rerouted {
-        shared::offer_all(core, route, sequence, id, &mut copies, scratch);
-    }
     drop_caught(copies);
-    if served < most.len() || rerouted {
-        // There are not as many copies as the route has become long.
+    if served < most.len() {
         let message = held.as_ref().expect(HELD);
         offer_all(core, &most[served..], sequence, id, message, scratch);
-        let mut copies = repeat_with(|| message.clone());
-        shared::offer_all(core, route, sequence, id, &mut copies, scratch);
+    }
+    if route.shared_blocking < route.shared.len() {
+        let message = held.as_ref().expect(HELD);
+        shared::offer_all(core, route, sequence, id, message, scratch);
     }
     if let Some(target) = last {
         offer(core, target, sequence, id, held, scratch);
@@ -311,12 +310,13 @@ fn to_everybody<M: Message>(
 
 /// Fills the places that were claimed before the ring.
 fn fill_places<M: Message>(
+    core: &Core<M>,
     reserved: &Route<M>,
     sequence: u64,
     topic: TopicId,
     scratch: &mut Scratch<M>,
 ) {
-    let Scratch { places, ends, copies, counts, discarded, .. } = scratch;
+    let Scratch { places, copies, counts, discarded, .. } = scratch;
     for ((target, place), copy) in reserved.blocking.iter().zip(&mut *places).zip(&mut *copies) {
         match place {
             Some(places) if copy.is_some() => {
@@ -332,10 +332,11 @@ fn fill_places<M: Message>(
             None => discarded.extend(copy.take()),
         }
     }
-    let copies_of_logs = &mut copies[reserved.blocking.len()..];
-    ends.fill(reserved, sequence, topic, copies_of_logs, discarded, counts);
-    places.clear();
-    copies.clear();
+    if reserved.shared_blocking > 0 {
+        shared::fill(core, reserved, sequence, topic, scratch);
+    }
+    scratch.places.clear();
+    scratch.copies.clear();
 }
 
 /// The message's own Clone panicked: it is published, and every mailbox loses it.
@@ -351,6 +352,6 @@ fn without_copies<M: Message>(
     // Whoever joins meanwhile is served from the ring.
     let mut now = Arc::clone(route);
     let sequence = to_ring_alone(core, ring, topic, &mut now, scratch, held)?;
-    lose_all(route, sequence, DropReason::Panicked, &mut scratch.counts);
+    lose_all(core, route, sequence, DropReason::Panicked, &mut scratch.counts);
     Ok(sequence)
 }

@@ -52,10 +52,11 @@ pub struct Publisher<M: Message> {
 impl<M: Message> Publisher<M> {
     pub(crate) fn new(handle: Arc<Handle<M>>, topic: Arc<TopicEntry<M>>) -> Self {
         let core = &handle.core;
+        let route = topic.route(&core.table);
         Self {
-            route: topic.route(&core.table),
+            scratch: Scratch::of(&route),
+            route,
             writer: Log::writer(&core.log),
-            scratch: Scratch::new(),
             tally: topic.open_tally(),
             handle,
             topic,

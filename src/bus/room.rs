@@ -74,7 +74,7 @@ impl<M: Message> Room<M> {
                     |member: &SharedMember<M>| log.log.tail() >= member.taken() + log.window as u64;
                 let own = |member: &Member<M>| match member {
                     Member::Shared(member) => {
-                        Arc::ptr_eq(&member.log, log) && own(&member.subscriber) && full(member)
+                        own(&member.subscriber) && member.reads(log) && full(member)
                     }
                     _ => false,
                 };
@@ -150,7 +150,9 @@ impl<M: Message> Room<M> {
 
     /// Waits as a task; whether it is worth trying again before the deadline.
     pub(crate) async fn wait(&self, core: &Core<M>, n: usize, deadline: Instant) -> bool {
-        let has_room = wait_at(self.space(core), deadline, || self.has_some(core, n)).await;
+        // By and by the calling handler may be the only one that is in the way.
+        let ready = || self.has_some(core, n) || self.is_own(core);
+        let has_room = wait_at(self.space(core), deadline, ready).await;
         let until = deadline.min(Instant::now() + MOMENT);
         while has_room && let Some(leg) = self.last_served() {
             if !wait_at(leg.addr.space(), until, || leg.addr.is_half_free()).await {

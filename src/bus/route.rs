@@ -1,14 +1,13 @@
 //! Whom a topic reaches: an immutable snapshot, resolved once a topic and table.
 #![forbid(unsafe_code)]
 
-use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::Arc;
 
 use super::inline::Inline;
 use super::table::Member;
 use crate::Message;
-use crate::actor::shared_log::{SharedLog, SharedMember};
+use crate::actor::shared_log::SharedLog;
 use crate::actor::source::Letter;
 pub(crate) use crate::actor::target::Target;
 use crate::mailbox::Addr;
@@ -41,15 +40,15 @@ impl<M: Message> Deref for Leg<M> {
     }
 }
 
-/// One log of a route, and those who share it.
+/// One log of a route, and how many share it.
 pub(crate) struct SharedLeg<M: Message> {
     pub(crate) log: Arc<SharedLog<M>>,
-    pub(crate) members: Vec<Arc<SharedMember<M>>>,
+    pub(crate) members: u64,
 }
 
 impl<M: Message> Clone for SharedLeg<M> {
     fn clone(&self) -> Self {
-        Self { log: Arc::clone(&self.log), members: self.members.clone() }
+        Self { log: Arc::clone(&self.log), members: self.members }
     }
 }
 
@@ -76,7 +75,6 @@ impl<M: Message> Route<M> {
         members.sort_unstable_by_key(|&(id, _)| id);
         let (mut blocking, mut open, mut inline, mut readers) = (vec![], vec![], vec![], 0);
         let mut shared: Vec<SharedLeg<M>> = vec![];
-        let mut places = HashMap::new();
         for (_, member) in members {
             match member {
                 Member::Mailbox(target) if target.blocks() => blocking.push(Leg::new(target)),
@@ -84,11 +82,12 @@ impl<M: Message> Route<M> {
                 Member::Inline(handler) => inline.push(handler),
                 Member::Ring(_) => readers += 1,
                 Member::Shared(member) => {
-                    let place = *places.entry(Arc::as_ptr(&member.log)).or_insert_with(|| {
-                        shared.push(SharedLeg { log: Arc::clone(&member.log), members: vec![] });
-                        shared.len() - 1
-                    });
-                    shared[place].members.push(member);
+                    let Some(log) = member.log() else { continue };
+                    // Those that are alike tend to come one after another.
+                    match shared.iter_mut().rfind(|leg| Arc::ptr_eq(&leg.log, &log)) {
+                        Some(leg) => leg.members += 1,
+                        None => shared.push(SharedLeg { log, members: 1 }),
+                    }
                 }
             }
         }
@@ -145,7 +144,8 @@ impl<M: Message> Route<M> {
 
     /// How many subscriptions it has.
     pub(crate) fn subscribers(&self) -> u64 {
-        let shared: usize = self.shared.iter().map(|leg| leg.members.len()).sum();
-        (self.blocking.len() + self.open.len() + shared + self.inline.len()) as u64 + self.readers
+        let shared: u64 = self.shared.iter().map(|leg| leg.members).sum();
+        let single = self.blocking.len() + self.open.len() + self.inline.len();
+        single as u64 + shared + self.readers
     }
 }

@@ -5,6 +5,7 @@ use super::core::Stolen;
 use super::offer::Counts;
 use super::publish::{Refusal, Refused};
 use super::room::Room;
+use super::route::Route;
 use super::shared::SharedEnds;
 use crate::actor::shared_log::Slip;
 use crate::actor::source::{Entry, Letter, drop_caught};
@@ -51,6 +52,13 @@ impl<M: Message> Scratch<M> {
         }
     }
 
+    /// Those of a publisher with this route.
+    pub(crate) fn of(route: &Route<M>) -> Self {
+        let mut scratch = Self::new();
+        scratch.ends.align(route);
+        scratch
+    }
+
     /// Why the last publish was refused.
     #[cold]
     pub(crate) fn refused(&mut self) -> Refusal<M> {
@@ -91,6 +99,7 @@ impl<M: Message> Scratch<M> {
         if !self.discarded.is_empty() {
             drop_each(&mut self.discarded);
         }
+        self.ends.clear();
     }
 }
 

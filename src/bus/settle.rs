@@ -69,7 +69,8 @@ impl<M: Message> Goal<M> {
             _ if !subscriber.is_caught_up() => None,
             Member::Mailbox(target) => Some(target.addr.tail()),
             Member::Ring(_) => Some(core.log.tail()),
-            Member::Shared(member) => Some(member.log.log.tail()),
+            // Whoever has let go of its log is done.
+            Member::Shared(member) => Some(member.log().map_or(0, |log| log.log.tail())),
             // Inline handlers run before their publish returns.
             Member::Inline(_) => Some(0),
         };

@@ -3,27 +3,38 @@
 #![forbid(unsafe_code)]
 
 use std::iter::repeat_with;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use super::batch;
 use super::core::Core;
 use super::offer::{Counts, copy};
 use super::route::{Route, SharedLeg};
 use super::scratch::Scratch;
-use crate::actor::shared_log::{SharedLog, SharedMember, Slip};
-use crate::actor::source::Letter;
+use super::table::Member;
+use crate::actor::shared_log::{LEAST_SLOTS, SharedLog, Slip};
+use crate::actor::source::{Letter, drop_caught};
 use crate::actor::subscriber::Life;
 use crate::ring::{Holder, Pen, Refused};
 use crate::topic::TopicId;
 use crate::{DropReason, Message};
 
+// A batch is claimed at once in a log, which must not be more than a block of it.
+const _: () = assert!(batch::LARGEST <= LEAST_SLOTS / 4);
+
 /// A publisher's end of a shared log.
-pub(crate) struct SharedEnd<M: Message> {
+struct SharedEnd<M: Message> {
     log: Arc<SharedLog<M>>,
     holder: Holder<Slip<M>>,
 }
 
-/// A publisher's ends of the logs of its route, in the route's order: `Block` first.
-pub(crate) struct SharedEnds<M: Message>(Vec<SharedEnd<M>>);
+/// A publisher's ends of the logs of its route, in the route's order: `Block` first. Aligned again
+/// whenever the route is another one.
+pub(crate) struct SharedEnds<M: Message> {
+    ends: Vec<SharedEnd<M>>,
+    /// Those of former routes. Their messages may go with them: dropped last in a publish.
+    old: Vec<SharedEnd<M>>,
+}
 
 /// Why places could not be had in all `Block` logs of a route.
 pub(super) enum NoPlaces<M: Message> {
@@ -33,175 +44,187 @@ pub(super) enum NoPlaces<M: Message> {
 
 impl<M: Message> SharedEnds<M> {
     pub(crate) const fn new() -> Self {
-        Self(Vec::new())
+        Self { ends: Vec::new(), old: Vec::new() }
     }
 
     /// Makes them those of this route. No places are held.
-    #[inline]
-    pub(super) fn align(&mut self, route: &Route<M>) {
-        let same = |(end, leg): (&SharedEnd<M>, &SharedLeg<M>)| Arc::ptr_eq(&end.log, &leg.log);
-        if self.0.len() != route.shared.len() || !self.0.iter().zip(&route.shared).all(same) {
-            self.realign(route);
+    pub(crate) fn align(&mut self, route: &Route<M>) {
+        if self.ends.is_empty() && route.shared.is_empty() {
+            return;
         }
-    }
-
-    #[cold]
-    fn realign(&mut self, route: &Route<M>) {
-        let mut old = std::mem::take(&mut self.0);
-        self.0.extend(route.shared.iter().map(|leg| {
-            match old.iter().position(|end| Arc::ptr_eq(&end.log, &leg.log)) {
-                Some(at) => old.swap_remove(at),
+        self.old.append(&mut self.ends);
+        self.ends.extend(route.shared.iter().map(|leg| {
+            match self.old.iter().position(|end| Arc::ptr_eq(&end.log, &leg.log)) {
+                Some(at) => self.old.swap_remove(at),
                 None => SharedEnd { log: Arc::clone(&leg.log), holder: Holder::new(&leg.log.log) },
             }
         }));
     }
 
-    /// Claims `n` places in every `Block` log of the route that they are aligned with, or in none.
+    fn is_aligned(&self, route: &Route<M>) -> bool {
+        let same = |(end, leg): (&SharedEnd<M>, &SharedLeg<M>)| Arc::ptr_eq(&end.log, &leg.log);
+        self.ends.len() == route.shared.len() && self.ends.iter().zip(&route.shared).all(same)
+    }
+
+    /// Drops the ends of former routes: foreign code, so last in a publish.
+    #[inline]
+    pub(super) fn clear(&mut self) {
+        while let Some(end) = self.old.pop() {
+            drop_caught(end);
+        }
+    }
+
+    /// Claims `n` places in every `Block` log of the route, or in none.
     pub(super) fn reserve(&mut self, route: &Route<M>, n: usize) -> Result<(), NoPlaces<M>> {
-        for at in 0..route.shared_blocking {
-            let SharedEnd { log, holder } = &mut self.0[at];
-            let refused = match (log.stopped(), holder.hold(n)) {
-                (None, Ok(())) => continue,
-                // Closed together with the bus, which refuses too.
-                (None, Err(Refused::Closed | Refused::Disabled)) => continue,
-                (Some(subscriber), _) => NoPlaces::Stopped(subscriber),
-                (None, Err(Refused::Full)) => NoPlaces::Full(Arc::clone(log)),
-            };
-            self.give_back();
-            return Err(refused);
+        debug_assert!(self.is_aligned(route));
+        let ends = &mut self.ends[..route.shared_blocking];
+        if let Some(subscriber) = ends.iter().find_map(|end| end.log.stopped()) {
+            return Err(NoPlaces::Stopped(subscriber));
+        }
+        for at in 0..ends.len() {
+            let SharedEnd { log, holder } = &mut ends[at];
+            // One that is closed is so together with the bus, which refuses too.
+            if holder.hold(n) == Err(Refused::Full) {
+                let log = Arc::clone(log);
+                self.give_back();
+                return Err(NoPlaces::Full(log));
+            }
         }
         Ok(())
     }
 
-    /// Gives back what is held, and rings: what lies behind such a place becomes readable.
-    #[cold]
+    /// Gives back what is held. The caller rings: what lies behind such a place becomes readable.
     pub(super) fn give_back(&mut self) {
-        for end in &mut self.0 {
+        for end in &mut self.ends {
             if let Some(claim) = end.holder.held() {
                 let mut nothing = repeat_with(|| None).take(claim.len()).collect();
                 claim.commit_all(&mut nothing);
-                end.log.bells.ring();
             }
         }
     }
 
-    /// Fills the places that were claimed before the ring, with the copies for them.
-    pub(super) fn fill(
-        &mut self,
-        reserved: &Route<M>,
-        sequence: u64,
-        topic: TopicId,
-        copies: &mut [Option<M>],
-        discarded: &mut Vec<M>,
-        counts: &mut Counts,
-    ) {
-        let legs = &reserved.shared[..reserved.shared_blocking];
-        for ((leg, end), copy) in legs.iter().zip(&mut self.0).zip(copies) {
-            match end.holder.held() {
-                Some(claim) => match copy.take() {
-                    Some(message) => {
-                        claim.commit(|| Some(Letter { sequence, topic, message }));
-                        counts.delivered += leg.members.len() as u64;
-                    }
-                    None => {
-                        claim.commit(|| None);
-                        lose(leg, sequence, DropReason::Panicked, counts);
-                    }
-                },
-                // Closed before it had a place.
-                None => discarded.extend(copy.take()),
-            }
-        }
-    }
-
-    /// The same for a batch. A letter's sequence is right by now; those whose copy is missing are
-    /// left out.
-    pub(super) fn fill_batch(
-        &mut self,
-        reserved: &Route<M>,
-        at: usize,
-        first: u64,
-        column: &mut Vec<Letter<M>>,
-        (slips, stolen): (&mut Vec<Slip<M>>, &mut Vec<Letter<M>>),
-        counts: &mut Counts,
-    ) {
-        let (leg, end) = (&reserved.shared[at], &mut self.0[at]);
-        let Some(claim) = end.holder.held() else { return stolen.append(column) };
-        let mut letters = column.drain(..).peekable();
-        for sequence in first..first + claim.len() as u64 {
-            let letter = letters.next_if(|letter| letter.sequence == sequence);
-            match &letter {
-                Some(_) => counts.delivered += leg.members.len() as u64,
-                None => lose(leg, sequence, DropReason::Panicked, counts),
-            }
-            slips.push(letter);
-        }
-        claim.commit_all(slips);
-    }
-
-    /// The pen of the log at this place of the route.
+    /// The end at this place of the route.
     #[inline]
     fn pen(&mut self, at: usize) -> Pen<'_, Slip<M>> {
-        self.0[at].holder.pen()
+        self.ends[at].holder.pen()
     }
 
     /// Drops what the logs came round to: foreign code, so last in a publish.
     #[inline]
     pub(super) fn reclaim(&mut self) {
-        for end in &mut self.0 {
+        for end in &mut self.ends {
             end.holder.pen().reclaim();
         }
     }
 }
 
 /// Rings everybody who sleeps and reads a log of this route.
-#[inline]
 pub(super) fn ring_bells<M: Message>(route: &Route<M>) {
     for leg in &route.shared {
         leg.log.bells.ring();
     }
 }
 
-/// Puts a copy into each log of the route that never refuses, by ends that are aligned with it.
-#[inline]
+/// Fills the places that were claimed before the ring, with the copies for them.
+pub(super) fn fill<M: Message>(
+    core: &Core<M>,
+    reserved: &Route<M>,
+    sequence: u64,
+    topic: TopicId,
+    scratch: &mut Scratch<M>,
+) {
+    let Scratch { ends, copies, counts, discarded, .. } = scratch;
+    let copies = &mut copies[reserved.blocking.len()..];
+    let legs = &reserved.shared[..reserved.shared_blocking];
+    for ((leg, end), copy) in legs.iter().zip(&mut ends.ends).zip(copies) {
+        match end.holder.held() {
+            Some(claim) => match copy.take() {
+                Some(message) => {
+                    claim.commit(|| Some(Letter { sequence, topic, message }));
+                    counts.delivered += leg.members;
+                }
+                None => {
+                    claim.commit(|| None);
+                    lose(core, &leg.log, sequence, DropReason::Panicked, counts);
+                }
+            },
+            // Closed before it had a place.
+            None => discarded.extend(copy.take()),
+        }
+    }
+}
+
+/// The same for a column of a batch, whose letters have their sequences by now; those whose copy is
+/// missing are left out.
+pub(super) fn fill_batch<M: Message>(
+    core: &Core<M>,
+    reserved: &Route<M>,
+    at: usize,
+    first: u64,
+    scratch: &mut Scratch<M>,
+    counts: &mut Counts,
+) {
+    let Scratch { ends, columns, slips, stolen, .. } = scratch;
+    let (leg, end) = (&reserved.shared[at], &mut ends.ends[at]);
+    let column = &mut columns[reserved.blocking.len() + at];
+    let Some(claim) = end.holder.held() else { return stolen.append(column) };
+    let mut letters = column.drain(..).peekable();
+    for sequence in first..first + claim.len() as u64 {
+        let letter = letters.next_if(|letter| letter.sequence == sequence);
+        match &letter {
+            Some(_) => counts.delivered += leg.members,
+            None => lose(core, &leg.log, sequence, DropReason::Panicked, counts),
+        }
+        slips.push(letter);
+    }
+    claim.commit_all(slips);
+}
+
+/// Puts a copy into each log of the route that never refuses.
 pub(super) fn offer_all<M: Message>(
     core: &Core<M>,
     route: &Route<M>,
     sequence: u64,
     topic: TopicId,
-    copies: &mut impl Iterator<Item = M>,
+    message: &M,
     scratch: &mut Scratch<M>,
 ) {
-    for at in route.shared_blocking..route.shared.len() {
-        let leg = &route.shared[at];
-        match copy(copies) {
+    debug_assert!(scratch.ends.is_aligned(route));
+    let legs = &route.shared[route.shared_blocking..];
+    let Ok(mut copies) = catch_unwind(AssertUnwindSafe(|| message.share(legs.len()))) else {
+        return legs.iter().for_each(|leg| {
+            lose(core, &leg.log, sequence, DropReason::Panicked, &mut scratch.counts);
+        });
+    };
+    for (at, leg) in (route.shared_blocking..).zip(legs) {
+        match copy(&mut copies) {
             Some(message) => {
                 let Scratch { ends, stolen, counts, .. } = scratch;
                 let letter = Letter { sequence, topic, message };
                 offer(core, leg, &mut ends.pen(at), letter, stolen, counts);
             }
-            None => lose(leg, sequence, DropReason::Panicked, &mut scratch.counts),
+            None => lose(core, &leg.log, sequence, DropReason::Panicked, &mut scratch.counts),
         }
     }
+    drop_caught(copies);
 }
 
-/// Puts a column into the log at this place of the route, which never refuses.
+/// Puts a column of a batch into a log that never refuses.
 pub(super) fn offer_batch<M: Message>(
     core: &Core<M>,
     route: &Route<M>,
-    at: usize,
-    column: &mut Vec<Letter<M>>,
-    (ends, slips): (&mut SharedEnds<M>, &mut Vec<Slip<M>>),
-    stolen: &mut Vec<Letter<M>>,
+    (at, column): (usize, usize),
+    scratch: &mut Scratch<M>,
     counts: &mut Counts,
 ) {
-    let leg = &route.shared[at];
+    let Scratch { ends, columns, slips, stolen, .. } = scratch;
+    let (leg, column) = (&route.shared[at], &mut columns[column]);
     if column.is_empty() {
         return;
     }
     match ends.pen(at).claim(column.len()) {
         Ok(claim) => {
-            counts.delivered += (column.len() * leg.members.len()) as u64;
+            counts.delivered += column.len() as u64 * leg.members;
             slips.extend(column.drain(..).map(Some));
             claim.commit_all(slips);
         }
@@ -227,7 +250,7 @@ pub(super) fn offer<M: Message>(
     match pen.claim(1) {
         Ok(claim) => {
             claim.commit(|| Some(letter));
-            counts.delivered += leg.members.len() as u64;
+            counts.delivered += leg.members;
         }
         Err(refused) => {
             turned_away(core, leg, refused, letter.sequence, counts);
@@ -246,8 +269,8 @@ fn turned_away<M: Message>(
     counts: &mut Counts,
 ) {
     match refused {
-        Refused::Full => lose(leg, sequence, DropReason::FullNewest, counts),
-        Refused::Closed | Refused::Disabled => found_closed(core, leg, sequence, counts),
+        Refused::Full => lose(core, &leg.log, sequence, DropReason::FullNewest, counts),
+        Refused::Closed | Refused::Disabled => found_closed(core, &leg.log, sequence, counts),
     }
 }
 
@@ -255,38 +278,33 @@ fn turned_away<M: Message>(
 #[cold]
 pub(super) fn found_closed<M: Message>(
     core: &Core<M>,
-    leg: &SharedLeg<M>,
+    log: &Arc<SharedLog<M>>,
     sequence: u64,
     counts: &mut Counts,
 ) {
     if core.log.is_closed() {
-        let left = |member: &&Arc<SharedMember<M>>| {
-            matches!(member.subscriber.life(), Life::Cancelled | Life::Failed)
-        };
-        let members = leg.members.iter().filter(|member| !left(member));
-        lose_by(members, sequence, DropReason::Shutdown, counts);
+        lose(core, log, sequence, DropReason::Shutdown, counts);
     }
 }
 
-/// Counts a message that nobody of a log gets.
+/// Counts a message that nobody of a log gets: for all who read it now and want it, also those who
+/// have joined since the publisher's route was resolved.
 #[cold]
 pub(super) fn lose<M: Message>(
-    leg: &SharedLeg<M>,
+    core: &Core<M>,
+    log: &Arc<SharedLog<M>>,
     sequence: u64,
     reason: DropReason,
     counts: &mut Counts,
 ) {
-    lose_by(leg.members.iter(), sequence, reason, counts);
-}
-
-fn lose_by<'a, M: Message>(
-    members: impl Iterator<Item = &'a Arc<SharedMember<M>>>,
-    sequence: u64,
-    reason: DropReason,
-    counts: &mut Counts,
-) {
-    for member in members {
-        counts.dropped += 1;
-        member.subscriber.ledger.lose_outside(reason, sequence);
+    for member in core.table.members() {
+        if let Member::Shared(member) = member
+            && !matches!(member.subscriber.life(), Life::Cancelled | Life::Failed)
+            && member.wants(sequence)
+            && member.reads(log)
+        {
+            counts.dropped += 1;
+            member.subscriber.ledger.lose_outside(reason, sequence);
+        }
     }
 }

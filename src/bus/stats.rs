@@ -31,19 +31,22 @@ pub(crate) fn account<M: Message>(core: Option<&Core<M>>, member: &Member<M>) ->
             (end - reader.start, queued, 0, usize::try_from(reader.window).unwrap_or(usize::MAX))
         }
         Member::Shared(member) => {
-            let (end, taken) = (subscriber.end(member.log.log.tail()), member.taken());
+            let log = member.log();
+            // Who has let go of its log has noted where it ended.
+            let tail = log.as_ref().map_or(u64::MAX, |log| log.log.tail());
+            let (end, taken) = (subscriber.end(tail), member.taken());
             let waiting = end.saturating_sub(taken);
             // What waits beyond its size is lost, though it finds out only when it looks.
-            let over = match member.log.blocks() {
-                true => 0,
-                false => waiting.saturating_sub(member.log.window as u64),
+            let over = match log {
+                Some(log) if !log.blocks() => waiting.saturating_sub(member.window as u64),
+                _ => 0,
             };
             if over > 0 {
                 *lost.entry(DropReason::FullOldest).or_default() += over;
             }
             let matched =
                 (end + ledger.outside.get()).saturating_sub(member.begin + counts.discarded.get());
-            (matched, waiting - over, counts.in_flight(), member.log.window)
+            (matched, waiting - over, counts.in_flight(), member.window)
         }
         Member::Inline(inline) => {
             let lost: u64 = lost.values().sum();

@@ -282,13 +282,13 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
         mut reader: SharedReader<M>,
     ) -> Result<Subscription<M>, SubscribeError> {
         let core = self.core;
-        let shared = Arc::new(SharedMember::new(self.subscriber(true), log, &reader));
+        let shared = Arc::new(SharedMember::new(self.subscriber(true), &log, &reader));
         let member = Member::Shared(Arc::clone(&shared));
         core.table.insert(member.clone());
         core.listed(&member);
         let start = core.log.join();
-        shared.pass_older(&mut reader, start);
-        let source = SharedSource::new(reader, shared, start, chosen.wait());
+        shared.begin_at(start, &mut reader);
+        let source = SharedSource::new(reader, log, shared, start, chosen.wait());
         launch::<M, A, W, _>(core, chosen, self.lane(), actor, source, member)
     }
 

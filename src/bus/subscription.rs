@@ -64,6 +64,13 @@ impl<M: Message> Subscription<M> {
     /// What was still queued counts as `dropped(cancelled)`. A second call does nothing.
     pub fn cancel(&self) {
         let subscriber = self.subscriber();
+        let log = match &self.member {
+            Member::Shared(member) => {
+                member.cancel();
+                member.log()
+            }
+            _ => None,
+        };
         subscriber.advance(Life::Cancelled);
         let core = self.core.upgrade();
         if let Some(core) = &core {
@@ -81,9 +88,11 @@ impl<M: Message> Subscription<M> {
             Member::Shared(member) => {
                 signal::fence();
                 member.bell.ring();
-                match &core {
-                    Some(core) => core.release_log(member),
-                    None => member.let_go(),
+                if let (Some(core), Some(log)) = (&core, &log) {
+                    core.release_log(log, subscriber.id);
+                }
+                if matches!(subscriber.life(), Life::Ended | Life::Failed) {
+                    member.forget();
                 }
             }
             Member::Inline(_) => {

@@ -157,7 +157,11 @@ impl<M: Message> Table<M> {
     fn let_see(&self, list: &mut List<M>, member: &Member<M>) {
         match member {
             Member::Ring(reader) => self.bells.add(&reader.bell),
-            Member::Shared(reader) => reader.log.bells.add(&reader.bell),
+            Member::Shared(reader) => {
+                if let Some(log) = reader.log() {
+                    log.bells.add(&reader.bell);
+                }
+            }
             Member::Mailbox(_) | Member::Inline(_) => {}
         }
         self.set_leaf(list, member.subscriber(), Some(member.clone()));
@@ -170,7 +174,11 @@ impl<M: Message> Table<M> {
         self.set_leaf(&mut list, member.subscriber(), None);
         match &member {
             Member::Ring(reader) => self.bells.remove(&reader.bell),
-            Member::Shared(reader) => reader.log.bells.remove(&reader.bell),
+            Member::Shared(reader) => {
+                if let Some(log) = reader.log() {
+                    log.bells.remove(&reader.bell);
+                }
+            }
             Member::Mailbox(_) | Member::Inline(_) => {}
         }
         Some(member)

@@ -59,10 +59,12 @@
 //!   subscriber comes to it, not when it is published: so
 //!   [`Published::dropped`](crate::Published::dropped) does not count it, while the account of the
 //!   subscription does at once.
-//! * A copy stays in the log until the log has come round, which is after 256 messages or up to 2.7
-//!   times the size, if that is more (rounded up to a power of two), or until the last of them is
-//!   gone. (So does the bus's own copy, in its ring.)
-//! * The log is as large as one mailbox of that size, two thirds more, or up to that twice.
+//! * They are lent one and the same copy. A message with something that changes inside is changed
+//!   for all of them, and its `Clone` runs once for all.
+//! * A copy stays in the log until the log has come round, which is after 256 to 4 times the size
+//!   messages, or until the last of them is gone and something was published to the topic again. (So
+//!   does the bus's own copy, in its ring.) The log's memory is that many messages, at most; it is
+//!   taken as the log is filled for the first time.
 //!
 //! To have a mailbox of its own for each, give them different sizes.
 //!

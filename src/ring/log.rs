@@ -115,6 +115,20 @@ impl<T: Send + Sync + 'static> Log<T> {
         })
     }
 
+    /// The least number of slots of a ring that has the newest `count` messages at any moment: also
+    /// for a reader that was overrun and begins where nothing is about to be evicted.
+    pub(crate) fn slots_for(count: usize) -> usize {
+        let holds = |slots| {
+            let Shape { block, blocks, .. } = Shape::of(slots);
+            block * (blocks - 2) >= count
+        };
+        let mut slots = 8;
+        while !holds(slots) {
+            slots *= 2;
+        }
+        slots
+    }
+
     /// How many slots there are.
     pub(crate) fn slots(&self) -> usize {
         self.shape.block * self.shape.blocks
@@ -151,7 +165,7 @@ impl<T: Send + Sync + 'static> Log<T> {
     /// Whether required readers leave room for `k` more, or nothing can be claimed any more: what
     /// a publisher that was refused waits for.
     pub(crate) fn has_room(&self, k: usize) -> bool {
-        self.is_closed() || self.tail() + k as u64 <= self.cursors.limit()
+        self.is_closed() || self.cursors.reach(self.tail() + k as u64)
     }
 
     /// The smallest window of a required reader; `u64::MAX` without any.
@@ -161,7 +175,7 @@ impl<T: Send + Sync + 'static> Log<T> {
 
     /// Whether required readers leave room for half of the smallest window among them.
     pub(crate) fn is_half_free(&self) -> bool {
-        self.tail().saturating_add(self.smallest_window().div_ceil(2)) <= self.cursors.limit()
+        self.cursors.reach(self.tail().saturating_add(self.smallest_window().div_ceil(2)))
     }
 
     /// The first position that some required reader, all of which have this window, has not told

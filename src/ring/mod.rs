@@ -102,7 +102,8 @@
 //! | `arena` | maker stores the pointer | everyone who has the index | the fresh block |
 //! | `chunk` | CAS that links a chunk | everyone who walks the list | the fresh cells, places |
 //! | `limit` | required reader stores its limit | publisher that has used up its copy | the end of reading |
-//! | `registered` | reader's RMW, after its limit is set | each claim's load | the reader's place |
+//! | `registered` | reader's RMW, after its limit is set, or it has left | each claim's load | the reader's place |
+//! | `smallest` | a reader that comes or goes | the next of those | the windows that were measured |
 //! | `share` | a `Shared` gives up its count | the last one, before the drop | the end of all uses |
 
 mod arena;

@@ -54,8 +54,8 @@ unsafe impl<T: Send + Sync + 'static> Send for Stake<T> {}
 unsafe impl<T: Send + Sync + 'static> Sync for Stake<T> {}
 
 impl<T: Send + Sync + 'static> Stake<T> {
-    /// Publishers go beyond the reader from now on, whether or not it tells once more how far it is:
-    /// it is about to leave. Until then it reads as a lossy one does, and what it is lent stays.
+    /// Publishers go beyond the reader from now on: it is about to leave, and has told how far it is
+    /// by `publish_ahead` alone. Until then it reads as a lossy one does, and what it is lent stays.
     pub(crate) fn lift(&self) {
         // SAFETY: places are freed with the log, which is held here.
         unsafe { self.place.as_ref() }.lift();
@@ -169,13 +169,13 @@ impl<T: Send + Sync + 'static> Reader<T> {
 
     /// The same, as if `ahead` messages more were read: for a reader that has them in hand, and
     /// counts them among those that wait no more. They stay on the ring all the same: never is it
-    /// overrun for that.
+    /// overrun for that. It does nothing once somebody has let go for the reader.
     #[inline]
     pub(crate) fn publish_ahead(&mut self, ahead: u64) {
         if let Some((place, window)) = self.required {
             let most = self.position + self.log.capacity() as u64;
             // SAFETY: places are freed with the log, which is held here.
-            unsafe { place.as_ref() }.set((self.position + ahead + window).min(most));
+            unsafe { place.as_ref() }.set_if_held((self.position + ahead + window).min(most));
         }
     }
 
@@ -318,7 +318,8 @@ impl<T: Send + Sync + 'static> Drop for Reader<T> {
         self.release();
         if let Some((place, _)) = self.required {
             // SAFETY: places are freed with the log, which is held here.
-            unsafe { place.as_ref() }.leave();
+            let place = unsafe { place.as_ref() };
+            self.log.cursors.leave(place);
         }
     }
 }

@@ -120,6 +120,24 @@ impl<T: Send + Sync + 'static> Pen<'_, T> {
         claim(self.log, self.cell, k)
     }
 
+    /// Whether a claim of `k` places would be refused now.
+    ///
+    /// # Errors
+    ///
+    /// As [`claim`](Self::claim).
+    pub(crate) fn look(&mut self, k: usize) -> Result<(), Refused> {
+        // ORDER(claim): Acquire; as in `claim`.
+        let tail = self.log.tail.load(Ordering::Acquire);
+        // SAFETY: the cell is ours, and this is not inside another `memory`.
+        unsafe {
+            self.cell.memory(|memory| {
+                let (log, k) = (self.log, k as u64);
+                let news = memory.registered != log.cursors.registered();
+                if news || tail + k > memory.limit { admit(log, memory, tail, k) } else { Ok(()) }
+            })
+        }
+    }
+
     /// Empties one block that nobody reads any more, if there is one. Foreign drops run here, so
     /// it is called last in every publish, also in one that was refused; a panic of one of them
     /// ends here. What they publish themselves is cleaned up by a later call. While nobody

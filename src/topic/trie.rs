@@ -443,6 +443,12 @@ mod tests {
                 second.adopt(&first, &pattern, id);
                 for (trie, oracle) in [(&first, &oracle), (&second, &oracle), (&kept.0, &kept.1)] {
                     prop_assert_eq!(trie.len(), oracle.len());
+                    for (&(text, id), leaf) in oracle.iter() {
+                        let pattern = Pattern::parse(text).unwrap();
+                        let found = trie.find_map_at(&pattern, |other, leaf| (other == id).then_some(leaf));
+                        let is_of_tokens = !["prefix:", "glob:", "re:"].iter().any(|way| text.starts_with(way));
+                        prop_assert_eq!(found, is_of_tokens.then_some(leaf));
+                    }
                     for topic in TOPICS {
                         prop_assert_eq!(found(trie, topic), expected(oracle, topic));
                     }

@@ -31,6 +31,7 @@ impl Seat {
     }
 
     /// Shows that the worker is getting on.
+    #[inline]
     pub(super) fn beat(&self) {
         // ORDER: Relaxed; one writer, and a stale count costs the spare a tick.
         self.0.beats.store(self.0.beats.load(Relaxed).wrapping_add(1), Relaxed);

@@ -87,9 +87,10 @@ fn take(reader: &mut Reader<Option<u64>>, start: u64) -> Vec<u64> {
     let mut taken = Vec::new();
     while let Next::Item(_, slip) = reader.next() {
         taken.extend(slip.filter(|&sequence| sequence >= start));
+        // It has it in hand first.
+        reader.publish_ahead(1);
         reader.advance();
     }
-    reader.publish_ahead(0);
     taken
 }
 
@@ -156,7 +157,7 @@ fn a_reader_that_joins_while_the_last_one_leaves_has_everything_from_its_start_o
 }
 
 /// A publisher is held back by a reader that is in the middle of a message when somebody lets go
-/// for it: it gets on, and what the reader was lent stays as it was.
+/// for it: it gets on, whenever the reader tells how far it is, and what that was lent stays.
 #[test]
 fn a_publisher_gets_on_when_a_reader_is_let_go_of_and_what_was_lent_stays() {
     model(|| {
@@ -167,8 +168,13 @@ fn a_publisher_gets_on_when_a_reader_is_let_go_of_and_what_was_lent_stays() {
         (1..=2).for_each(|n| writer.claim(1).unwrap().commit(|| n));
         assert!(writer.claim(1).is_err());
         let reading = thread::spawn(move || {
-            let Next::Item(1, &lent) = reader.next() else { panic!("it was committed") };
-            assert_eq!(lent, 1);
+            // It may have been overrun before it looked.
+            if let Next::Item(1, &lent) = reader.next() {
+                assert_eq!(lent, 1);
+                reader.publish_ahead(1);
+            }
+            // Kept: one that goes makes room as well.
+            reader
         });
         stake.lift();
         for n in 3..=6 {
