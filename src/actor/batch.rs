@@ -5,6 +5,7 @@
 //! than most handlers. One guard against panics serves the whole batch.
 #![forbid(unsafe_code)]
 
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::run::{ending, failed, with_cause};
@@ -63,7 +64,10 @@ fn handle_unguarded<M: Message, A: Actor<M>, S: Source<M>>(
     let counts = &subscriber.ledger.runner;
     while let Some(head) = source.head(gaps) {
         let (number, topic, message) = place(&head);
+        // What is lent owns nothing: kept from being dropped, it need not be laid out in memory for
+        // the case that the handler panics.
         let delivery = Delivery::lend(number, topic, subscriber.names(), message, gaps);
+        let delivery = ManuallyDrop::new(delivery);
         match with_cause(Some(message), || actor.handle_now(&delivery, context)) {
             None => return Ended::Awaits,
             Some(Ok(())) => counts.handled.add_owned(1),

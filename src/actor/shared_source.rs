@@ -165,9 +165,10 @@ impl<M: Message> SharedSource<M> {
         let ledger = &self.member.subscriber.ledger;
         let in_hand = self.left.min(count);
         self.left -= in_hand;
+        // In this order: once nothing is queued or in flight, everything is accounted for.
+        ledger.losses.record(reason, sequence, sequence, count);
         ledger.runner.taken.add_owned(count - in_hand);
         ledger.runner.given_up.add_owned(count);
-        ledger.losses.record(reason, sequence, sequence, count);
     }
 
     /// Takes no more, lets publishers go, and counts what is left up to here. Whether that was

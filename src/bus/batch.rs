@@ -86,7 +86,7 @@ pub(crate) fn publish<M: Message>(
     let done = Group { core, topic, size }.publish(ring, route, scratch, messages);
     scratch.clear();
     ring.with(|pen| pen.reclaim());
-    scratch.ends.reclaim();
+    scratch.ends.clear();
     if done.as_ref().is_ok_and(|done| done.first.is_some()) {
         for line in lines {
             line.published(&topic.name, route.subscribers());

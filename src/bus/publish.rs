@@ -160,7 +160,7 @@ pub(crate) fn publish<M: Message>(
     };
     scratch.clear();
     ring.with(|pen| pen.reclaim());
-    scratch.ends.reclaim();
+    scratch.ends.clear();
     if let (Some(line), Ok(_)) = (line, &done) {
         line.published(&topic.name, route.subscribers());
     }

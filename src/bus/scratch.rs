@@ -7,7 +7,6 @@ use super::publish::{Refusal, Refused};
 use super::room::Room;
 use super::route::Route;
 use super::shared::SharedEnds;
-use crate::actor::shared_log::Slip;
 use crate::actor::source::{Entry, Letter, drop_caught};
 use crate::ring::queue::Places;
 use crate::{Message, ring};
@@ -23,7 +22,6 @@ pub(crate) struct Scratch<M: Message> {
     /// For a batch: what goes to the ring, and what goes to each mailbox.
     pub(super) entries: Vec<Entry<M>>,
     pub(super) columns: Vec<Vec<Letter<M>>>,
-    pub(super) slips: Vec<Slip<M>>,
     /// What goes last: foreign drops.
     pub(super) stolen: Stolen<M>,
     pub(super) discarded: Vec<M>,
@@ -43,7 +41,6 @@ impl<M: Message> Scratch<M> {
             copies: Vec::new(),
             entries: Vec::new(),
             columns: Vec::new(),
-            slips: Vec::new(),
             stolen: Vec::new(),
             discarded: Vec::new(),
             counts: Counts::default(),
@@ -99,7 +96,6 @@ impl<M: Message> Scratch<M> {
         if !self.discarded.is_empty() {
             drop_each(&mut self.discarded);
         }
-        self.ends.clear();
     }
 }
 

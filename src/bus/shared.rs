@@ -28,12 +28,17 @@ struct SharedEnd<M: Message> {
     holder: Holder<Slip<M>>,
 }
 
-/// A publisher's ends of the logs of its route, in the route's order: `Block` first. Aligned again
-/// whenever the route is another one.
-pub(crate) struct SharedEnds<M: Message> {
-    ends: Vec<SharedEnd<M>>,
+/// A publisher's ends of the logs of its route. Aligned again whenever the route is another one. One
+/// word, because most routes have none.
+pub(crate) struct SharedEnds<M: Message>(Option<Box<Ends<M>>>);
+
+struct Ends<M: Message> {
+    /// In the route's order: `Block` first.
+    now: Vec<SharedEnd<M>>,
     /// Those of former routes. Their messages may go with them: dropped last in a publish.
     old: Vec<SharedEnd<M>>,
+    /// What goes into one log, of a batch.
+    slips: Vec<Slip<M>>,
 }
 
 /// Why places could not be had in all `Block` logs of a route.
@@ -44,40 +49,57 @@ pub(super) enum NoPlaces<M: Message> {
 
 impl<M: Message> SharedEnds<M> {
     pub(crate) const fn new() -> Self {
-        Self { ends: Vec::new(), old: Vec::new() }
+        Self(None)
     }
 
     /// Makes them those of this route. No places are held.
+    #[inline]
     pub(crate) fn align(&mut self, route: &Route<M>) {
-        if self.ends.is_empty() && route.shared.is_empty() {
-            return;
+        if self.0.is_some() || !route.shared.is_empty() {
+            self.realign(route);
         }
-        self.old.append(&mut self.ends);
-        self.ends.extend(route.shared.iter().map(|leg| {
-            match self.old.iter().position(|end| Arc::ptr_eq(&end.log, &leg.log)) {
-                Some(at) => self.old.swap_remove(at),
+    }
+
+    #[cold]
+    fn realign(&mut self, route: &Route<M>) {
+        let Ends { now, old, .. } = self
+            .0
+            .get_or_insert_with(|| {
+                Box::new(Ends { now: Vec::new(), old: Vec::new(), slips: Vec::new() })
+            })
+            .as_mut();
+        old.append(now);
+        now.extend(route.shared.iter().map(|leg| {
+            match old.iter().position(|end| Arc::ptr_eq(&end.log, &leg.log)) {
+                Some(at) => old.swap_remove(at),
                 None => SharedEnd { log: Arc::clone(&leg.log), holder: Holder::new(&leg.log.log) },
             }
         }));
     }
 
-    fn is_aligned(&self, route: &Route<M>) -> bool {
-        let same = |(end, leg): (&SharedEnd<M>, &SharedLeg<M>)| Arc::ptr_eq(&end.log, &leg.log);
-        self.ends.len() == route.shared.len() && self.ends.iter().zip(&route.shared).all(same)
+    fn now(&mut self) -> &mut [SharedEnd<M>] {
+        self.0.as_mut().map_or(&mut [], |ends| &mut ends.now)
     }
 
-    /// Drops the ends of former routes: foreign code, so last in a publish.
+    fn is_aligned(&self, route: &Route<M>) -> bool {
+        let same = |(end, leg): (&SharedEnd<M>, &SharedLeg<M>)| Arc::ptr_eq(&end.log, &leg.log);
+        let now = self.0.as_ref().map_or(&[][..], |ends| &ends.now);
+        now.len() == route.shared.len() && now.iter().zip(&route.shared).all(same)
+    }
+
+    /// Drops the ends of former routes, and what the logs came round to: foreign code, so last in a
+    /// publish.
     #[inline]
     pub(super) fn clear(&mut self) {
-        while let Some(end) = self.old.pop() {
-            drop_caught(end);
+        if let Some(ends) = &mut self.0 {
+            ends.clear();
         }
     }
 
     /// Claims `n` places in every `Block` log of the route, or in none.
     pub(super) fn reserve(&mut self, route: &Route<M>, n: usize) -> Result<(), NoPlaces<M>> {
         debug_assert!(self.is_aligned(route));
-        let ends = &mut self.ends[..route.shared_blocking];
+        let ends = &mut self.now()[..route.shared_blocking];
         if let Some(subscriber) = ends.iter().find_map(|end| end.log.stopped()) {
             return Err(NoPlaces::Stopped(subscriber));
         }
@@ -95,7 +117,7 @@ impl<M: Message> SharedEnds<M> {
 
     /// Gives back what is held. The caller rings: what lies behind such a place becomes readable.
     pub(super) fn give_back(&mut self) {
-        for end in &mut self.ends {
+        for end in self.now() {
             if let Some(claim) = end.holder.held() {
                 let mut nothing = repeat_with(|| None).take(claim.len()).collect();
                 claim.commit_all(&mut nothing);
@@ -106,13 +128,16 @@ impl<M: Message> SharedEnds<M> {
     /// The end at this place of the route.
     #[inline]
     fn pen(&mut self, at: usize) -> Pen<'_, Slip<M>> {
-        self.ends[at].holder.pen()
+        self.now()[at].holder.pen()
     }
+}
 
-    /// Drops what the logs came round to: foreign code, so last in a publish.
-    #[inline]
-    pub(super) fn reclaim(&mut self) {
-        for end in &mut self.ends {
+impl<M: Message> Ends<M> {
+    fn clear(&mut self) {
+        while let Some(end) = self.old.pop() {
+            drop_caught(end);
+        }
+        for end in &mut self.now {
             end.holder.pen().reclaim();
         }
     }
@@ -136,7 +161,7 @@ pub(super) fn fill<M: Message>(
     let Scratch { ends, copies, counts, discarded, .. } = scratch;
     let copies = &mut copies[reserved.blocking.len()..];
     let legs = &reserved.shared[..reserved.shared_blocking];
-    for ((leg, end), copy) in legs.iter().zip(&mut ends.ends).zip(copies) {
+    for ((leg, end), copy) in legs.iter().zip(ends.now()).zip(copies) {
         match end.holder.held() {
             Some(claim) => match copy.take() {
                 Some(message) => {
@@ -164,10 +189,10 @@ pub(super) fn fill_batch<M: Message>(
     scratch: &mut Scratch<M>,
     counts: &mut Counts,
 ) {
-    let Scratch { ends, columns, slips, stolen, .. } = scratch;
-    let (leg, end) = (&reserved.shared[at], &mut ends.ends[at]);
-    let column = &mut columns[reserved.blocking.len() + at];
-    let Some(claim) = end.holder.held() else { return stolen.append(column) };
+    let Scratch { ends: SharedEnds(Some(ends)), columns, stolen, .. } = scratch else { return };
+    let Ends { now, slips, .. } = &mut **ends;
+    let (leg, column) = (&reserved.shared[at], &mut columns[reserved.blocking.len() + at]);
+    let Some(claim) = now[at].holder.held() else { return stolen.append(column) };
     let mut letters = column.drain(..).peekable();
     for sequence in first..first + claim.len() as u64 {
         let letter = letters.next_if(|letter| letter.sequence == sequence);
@@ -217,12 +242,13 @@ pub(super) fn offer_batch<M: Message>(
     scratch: &mut Scratch<M>,
     counts: &mut Counts,
 ) {
-    let Scratch { ends, columns, slips, stolen, .. } = scratch;
+    let Scratch { ends: SharedEnds(Some(ends)), columns, stolen, .. } = scratch else { return };
+    let Ends { now, slips, .. } = &mut **ends;
     let (leg, column) = (&route.shared[at], &mut columns[column]);
     if column.is_empty() {
         return;
     }
-    match ends.pen(at).claim(column.len()) {
+    match now[at].holder.pen().claim(column.len()) {
         Ok(claim) => {
             counts.delivered += column.len() as u64 * leg.members;
             slips.extend(column.drain(..).map(Some));

@@ -18,8 +18,10 @@ pub const TOPIC: &str = "md.tick";
 /// How a subscriber gets its messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// A mailbox of its own, by its topic.
+    /// A mailbox of its own, by its topic: several that are alike share its memory.
     Mailbox,
+    /// The same with a size for each that no other has, so that nothing is shared.
+    Apart,
     /// From the ring, as whoever sees everything.
     Ring,
 }
@@ -28,15 +30,20 @@ impl Way {
     pub fn name(self) -> &'static str {
         match self {
             Self::Mailbox => "mailboxes",
+            Self::Apart => "a mailbox each of another size",
             Self::Ring => "ring readers",
         }
     }
 
     fn pattern(self) -> &'static str {
         match self {
-            Self::Mailbox => TOPIC,
+            Self::Mailbox | Self::Apart => TOPIC,
             Self::Ring => "**",
         }
+    }
+
+    fn size(self, load: &Load, number: u64) -> usize {
+        load.capacity + if self == Self::Apart { number as usize } else { 0 }
     }
 }
 
@@ -85,11 +92,11 @@ pub fn run(runtime: &Runtime, load: &Load, way: Way, place: Place) -> f64 {
     let bus = Bus::<Tick>::builder().ring((2 * load.capacity).max(8192)).build();
     let (heat, finish) = Heat::new();
     let subscriptions: Vec<_> = (0..load.receivers)
-        .map(|_| {
+        .map(|number| {
             let mut receipt = heat.receipt(Seen::everything(load.publishers, load.messages));
             bus.subscribe(way.pattern())
                 .expect("the pattern is valid")
-                .mailbox(load.capacity)
+                .mailbox(way.size(load, number))
                 .overflow(Overflow::Block { timeout: LONG })
                 .executor(place.executor(runtime))
                 .spawn(move |d: Delivery<'_, Tick>| receipt.see(&d))
