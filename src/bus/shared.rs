@@ -53,21 +53,14 @@ impl<M: Message> SharedEnds<M> {
     }
 
     /// Makes them those of this route. No places are held.
-    #[inline]
-    pub(crate) fn align(&mut self, route: &Route<M>) {
-        if self.0.is_some() || !route.shared.is_empty() {
-            self.realign(route);
-        }
-    }
-
     #[cold]
-    fn realign(&mut self, route: &Route<M>) {
-        let Ends { now, old, .. } = self
-            .0
-            .get_or_insert_with(|| {
-                Box::new(Ends { now: Vec::new(), old: Vec::new(), slips: Vec::new() })
-            })
-            .as_mut();
+    pub(crate) fn align(&mut self, route: &Route<M>) {
+        if self.0.is_none() && route.shared.is_empty() {
+            return;
+        }
+        let Ends { now, old, .. } = &mut **self.0.get_or_insert_with(|| {
+            Box::new(Ends { now: Vec::new(), old: Vec::new(), slips: Vec::new() })
+        });
         old.append(now);
         now.extend(route.shared.iter().map(|leg| {
             match old.iter().position(|end| Arc::ptr_eq(&end.log, &leg.log)) {
@@ -133,6 +126,7 @@ impl<M: Message> SharedEnds<M> {
 }
 
 impl<M: Message> Ends<M> {
+    #[inline(never)]
     fn clear(&mut self) {
         while let Some(end) = self.old.pop() {
             drop_caught(end);
