@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,13 +18,17 @@ use ringpost::store::journal::{Fsync, Journal, JournalOptions};
 use ringpost::store::{Confirmation, PersistOptions, ReceiptError, ReceiptLevel, Receipts, Store};
 use ringpost::{EventBus, Sequence, Shared};
 
+use super::rig::{child, run};
+
 const DIRECTORY: &str = "RINGPOST_LOAD_DIRECTORY";
 const FSYNC: &str = "RINGPOST_LOAD_FSYNC";
 const EVENTS: &str = "RINGPOST_LOAD_EVENTS";
 const LIMIT: &str = "RINGPOST_LOAD_LIMIT";
+const KEEP: &str = "RINGPOST_LOAD_KEEP";
+const COMPRESSION: &str = "RINGPOST_LOAD_COMPRESSION";
 
 /// Small enough that a campaign meets many new segments.
-const SEGMENT_BYTES: u64 = 128 * 1024;
+pub(crate) const SEGMENT_BYTES: u64 = 128 * 1024;
 
 /// What is published, over and over: sequence `s` has the event `s - 1`, modulo their number.
 pub(crate) fn events(file: Option<&Path>) -> Vec<Shared<Event>> {
@@ -67,38 +71,41 @@ pub(crate) struct Plan<'p> {
     pub(crate) events: Option<&'p Path>,
     /// After so many events it waits until all is durable, and ends.
     pub(crate) limit: Option<u64>,
+    /// How many events are kept, if not all.
+    pub(crate) keep: Option<u64>,
+    /// How much sealed segments are compressed, if at all.
+    pub(crate) compression: Option<i32>,
     /// A program that runs it, with its arguments.
     pub(crate) wrapper: Vec<String>,
 }
 
 impl<'p> Plan<'p> {
     pub(crate) fn new(directory: &'p Path, fsync: Fsync) -> Self {
-        Self { directory, fsync, events: None, limit: None, wrapper: Vec::new() }
+        Self {
+            directory,
+            fsync,
+            events: None,
+            limit: None,
+            keep: None,
+            compression: None,
+            wrapper: Vec::new(),
+        }
     }
 
     pub(crate) fn start(&self) -> Load {
-        let this = env::current_exe().expect("this binary");
-        let mut command = match self.wrapper.split_first() {
-            None => Command::new(this),
-            Some((program, arguments)) => {
-                let mut command = Command::new(program);
-                command.args(arguments).arg(this);
-                command
-            }
-        };
-        command
-            .args(["--exact", "load::child_publishes_until_it_is_ended", "--nocapture"])
-            .arg("--test-threads=1")
-            .env(DIRECTORY, self.directory)
-            .env(FSYNC, self.fsync.to_string())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
+        let mut command = child("load::child_publishes_until_it_is_ended", &self.wrapper);
+        command.env(DIRECTORY, self.directory).env(FSYNC, self.fsync.to_string());
         if let Some(file) = self.events {
             command.env(EVENTS, file);
         }
         if let Some(limit) = self.limit {
             command.env(LIMIT, limit.to_string());
+        }
+        if let Some(keep) = self.keep {
+            command.env(KEEP, keep.to_string());
+        }
+        if let Some(level) = self.compression {
+            command.env(COMPRESSION, level.to_string());
         }
         let mut child = command.spawn().expect("a child");
         let pipe = child.stderr.take().expect("its standard error");
@@ -145,7 +152,7 @@ impl Load {
     /// Holds it still, between two calls of the system in each of its threads.
     pub(crate) fn freeze(&self) {
         let pid = self.child.id();
-        super::rig::run("kill", &["-STOP", &pid.to_string()]).expect("stopped");
+        run("kill", &["-STOP", &pid.to_string()]).expect("stopped");
         let is_still = |task: io::Result<fs::DirEntry>| {
             let stat = fs::read_to_string(task.expect("a thread").path().join("stat"));
             // The state follows the name, which is in parentheses.
@@ -188,6 +195,7 @@ fn child_publishes_until_it_is_ended() {
     let limit = setting::<u64>(LIMIT);
     let events = events(env::var_os(EVENTS).map(PathBuf::from).as_deref());
     let options = JournalOptions::default().with_fsync(fsync).with_segment_bytes(SEGMENT_BYTES);
+    let options = options.with_keep_events(setting(KEEP)).with_compression(setting(COMPRESSION));
     // A fault may hit the opening, too; nobody has a receipt by then.
     let journal = loop {
         match Journal::open(&directory, options.clone()) {

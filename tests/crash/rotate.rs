@@ -6,7 +6,7 @@
 
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 use std::{env, fs, io, thread};
@@ -16,7 +16,7 @@ use ringpost::store::journal::{Fsync, Journal, JournalOptions, JournalReader, St
 use ringpost::store::{Record, Store};
 use ringpost::{Sequence, Shared};
 
-use super::rig::rounds;
+use super::rig::{child, rounds};
 
 const DIRECTORY: &str = "RINGPOST_FOLLOW_DIRECTORY";
 const LAST: &str = "RINGPOST_FOLLOW_LAST";
@@ -58,14 +58,9 @@ struct Follower {
 
 impl Follower {
     fn start(directory: &Path, last: u64) -> Self {
-        let mut child = Command::new(env::current_exe().expect("this binary"))
-            .args(["--exact", "rotate::child_follows_until_it_has_seen_all", "--nocapture"])
-            .arg("--test-threads=1")
+        let mut child = child("rotate::child_follows_until_it_has_seen_all", &[])
             .env(DIRECTORY, directory)
             .env(LAST, last.to_string())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
             .spawn()
             .expect("a child");
         let pipe = child.stderr.take().expect("its standard error");
