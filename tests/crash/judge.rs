@@ -96,10 +96,13 @@ pub(crate) fn verify(directory: &Path) -> Verification {
 }
 
 /// What one policy lost over a campaign.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Losses {
     fsync: Fsync,
     rounds: u64,
+    published: u64,
+    /// What was published and is not there, acknowledged or not.
+    gone: u64,
     written: u64,
     durable: u64,
     lost_written: u64,
@@ -108,12 +111,14 @@ pub(crate) struct Losses {
 
 impl Losses {
     pub(crate) fn of(fsync: Fsync) -> Self {
-        Self { fsync, rounds: 0, written: 0, durable: 0, lost_written: 0, lost_durable: 0 }
+        Self { fsync, ..Self::default() }
     }
 
     /// Adds a round that began behind `before` and left the journal ending in `last`.
     pub(crate) fn add(&mut self, before: u64, told: Told, last: u64) {
         self.rounds += 1;
+        self.published += told.published.saturating_sub(before);
+        self.gone += told.published.saturating_sub(last);
         self.written += told.written.saturating_sub(before);
         self.durable += told.durable.saturating_sub(before);
         self.lost_written += told.written.saturating_sub(last);
@@ -139,9 +144,12 @@ impl fmt::Display for Losses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:<16} {:>4} rounds, of {:>9} written lost {:>7}, of {:>9} durable lost {}",
+            "{:<13} {:>4} rounds, of {:>9} published gone {:>8}, of {:>9} written lost {:>8}, of \
+             {:>9} durable lost {}",
             self.fsync.to_string(),
             self.rounds,
+            self.published,
+            self.gone,
             self.written,
             self.lost_written,
             self.durable,

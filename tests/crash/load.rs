@@ -6,7 +6,6 @@ use std::io::{BufRead, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -17,15 +16,21 @@ use ringpost::event::Event;
 use ringpost::store::journal::{Fsync, Journal, JournalOptions};
 use ringpost::store::{Confirmation, PersistOptions, ReceiptError, ReceiptLevel, Receipts, Store};
 use ringpost::{EventBus, Sequence, Shared};
+use tempfile::NamedTempFile;
 
+use super::count::{count_in, counted_in};
 use super::rig::{child, run};
 
 const DIRECTORY: &str = "RINGPOST_LOAD_DIRECTORY";
 const FSYNC: &str = "RINGPOST_LOAD_FSYNC";
 const EVENTS: &str = "RINGPOST_LOAD_EVENTS";
 const LIMIT: &str = "RINGPOST_LOAD_LIMIT";
+const PUBLISHED: &str = "RINGPOST_LOAD_PUBLISHED";
 const KEEP: &str = "RINGPOST_LOAD_KEEP";
 const COMPRESSION: &str = "RINGPOST_LOAD_COMPRESSION";
+
+/// After this long without a receipt something hangs. A machine may stand still for a while.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Small enough that a campaign meets many new segments.
 pub(crate) const SEGMENT_BYTES: u64 = 128 * 1024;
@@ -52,6 +57,7 @@ fn made_up(number: usize) -> Event {
 /// What a load has told so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Told {
+    pub(crate) published: u64,
     pub(crate) written: u64,
     pub(crate) durable: u64,
 }
@@ -60,6 +66,8 @@ pub(crate) struct Told {
 pub(crate) struct Load {
     child: Child,
     told: Option<JoinHandle<(Told, String)>>,
+    /// Where it counts what it publishes; on no disk that is going to fail.
+    published: NamedTempFile,
     opened: Receiver<()>,
 }
 
@@ -94,7 +102,9 @@ impl<'p> Plan<'p> {
 
     pub(crate) fn start(&self) -> Load {
         let mut command = child("load::child_publishes_until_it_is_ended", &self.wrapper);
+        let published = NamedTempFile::new().expect("a file");
         command.env(DIRECTORY, self.directory).env(FSYNC, self.fsync.to_string());
+        command.env(PUBLISHED, published.path());
         if let Some(file) = self.events {
             command.env(EVENTS, file);
         }
@@ -112,7 +122,7 @@ impl<'p> Plan<'p> {
         // Read to the end all the time: it must die by what kills it, not by a closed pipe.
         let (sender, opened) = channel();
         let told = Some(thread::spawn(move || listen(pipe, &sender)));
-        Load { child, told, opened }
+        Load { child, told, published, opened }
     }
 }
 
@@ -145,8 +155,7 @@ impl Load {
     /// Kills it, as the system does when memory runs out.
     pub(crate) fn kill(mut self) -> Told {
         let _ = self.child.kill();
-        self.child.wait().expect("gone");
-        self.told.take().expect("once").join().expect("no panic").0
+        self.ended().1
     }
 
     /// Holds it still, between two calls of the system in each of its threads.
@@ -170,7 +179,7 @@ impl Load {
     pub(crate) fn ended(mut self) -> (ExitStatus, Told, String) {
         let status = self.child.wait().expect("gone");
         let (told, rest) = self.told.take().expect("once").join().expect("no panic");
-        (status, told, rest)
+        (status, Told { published: count_in(self.published.path()), ..told }, rest)
     }
 }
 
@@ -218,11 +227,12 @@ fn child_publishes_until_it_is_ended() {
     let persistence = bus.persist(journal, persist).expect("started");
     let receipts = persistence.receipts();
 
-    let latest = Arc::new(AtomicU64::new(last));
+    let latest = counted_in(Path::new(&env::var_os(PUBLISHED).expect("a file")));
+    latest.store(last, Ordering::Release);
     let ends = limit.map(|limit| last + limit);
     let tellers = [
-        teller("w", fsync, Arc::clone(&latest), receipts.clone(), Receipts::written, ends),
-        teller("d", fsync, Arc::clone(&latest), receipts, Receipts::durable, ends),
+        teller("w", fsync, latest, receipts.clone(), Receipts::written, ends),
+        teller("d", fsync, latest, receipts, Receipts::durable, ends),
     ];
     let mut next = last;
     while Some(next) != ends {
@@ -234,7 +244,7 @@ fn child_publishes_until_it_is_ended() {
         }
     }
     tellers.into_iter().for_each(|teller| teller.join().expect("no panic"));
-    let report = persistence.stop(Duration::from_secs(30));
+    let report = persistence.stop(PATIENCE);
     assert!(report.complete, "{report:?}");
 }
 
@@ -242,7 +252,7 @@ fn child_publishes_until_it_is_ended() {
 fn teller<L: ReceiptLevel>(
     word: &'static str,
     fsync: Fsync,
-    latest: Arc<AtomicU64>,
+    latest: &'static AtomicU64,
     receipts: Receipts,
     ask: fn(&Receipts, Sequence) -> Confirmation<L>,
     ends: Option<u64>,
@@ -258,9 +268,7 @@ fn teller<L: ReceiptLevel>(
                 thread::yield_now();
                 continue;
             }
-            match ask(&receipts, Sequence::new(newest.min(told + step)))
-                .wait(Duration::from_secs(30))
-            {
+            match ask(&receipts, Sequence::new(newest.min(told + step))).wait(PATIENCE) {
                 Ok(receipt) => {
                     told = receipt.sequence().get();
                     line.clear();

@@ -6,6 +6,7 @@
 #![cfg(all(feature = "jsonl", target_os = "linux"))]
 
 mod consume;
+mod count;
 mod full;
 mod inject;
 mod judge;
