@@ -127,6 +127,8 @@ const POINTS: [Point; 47] = [
 
 /// What a process publishes at most; by then it has come to each point.
 const LIMIT: u64 = 6000;
+/// The same where the point lies behind the writer's back, which may run far ahead.
+const LIMIT_BEHIND: u64 = 100_000;
 /// What is kept of it where what is old is removed.
 const KEEP: u64 = 500;
 /// How many events are there before, where a process goes on.
@@ -175,8 +177,9 @@ fn kill_a_writer(point: &Point, directory: &Path, events: &[Shared<Event>], faul
     if *scene == Scene::FailedSync {
         files.extend(PLAIN.below(directory));
     }
+    let is_behind = matches!(scene, Scene::Retained | Scene::Packed);
     let plan = Plan {
-        limit: Some(LIMIT),
+        limit: Some(if is_behind { LIMIT_BEHIND } else { LIMIT }),
         keep: (*scene == Scene::Retained).then_some(KEEP),
         compression: (*scene == Scene::Packed).then_some(1),
         wrapper: strace::wrapper(&files, faults),
