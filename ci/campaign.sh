@@ -3,6 +3,8 @@
 #
 #   kill    a publishing process is killed by SIGKILL at any moment; no acknowledged event may be
 #           missing, there twice, or bad. Prints what each policy lost.
+#   points  the same, killed right before each kind of call of the system that makes, writes, recovers,
+#           rotates, removes or compresses, by strace. A twentieth of the rounds at each.
 #   power   the same on an ext4 of its own that loses its power; needs root and loop devices, and
 #           says so if it cannot have them. Nothing durable may be lost.
 #   full    syncs fail on a full disk and then succeed for nothing; needs root and loop devices. A
@@ -23,6 +25,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 case ${1:-} in
   kill) tests=kill:: ;;
+  points)
+    tests=points::
+    ci/need.sh strace
+    ;;
   power)
     tests=power::
     ci/need.sh mkfs.ext4=e2fsprogs mount

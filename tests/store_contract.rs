@@ -139,20 +139,28 @@ fn large_and_odd_payloads_survive(home: &impl Home) {
 }
 
 /// For stores that outlive their process.
-fn it_goes_on_where_it_ended(home: &impl Home) {
-    for round in 0..5 {
-        let mut store = home.open();
-        let last = round * 3;
-        assert_eq!(store.last_sequence(), (last > 0).then(|| Sequence::new(last)));
-        if last > 0 {
-            let error = store.append(&records([last])).expect_err("it is there");
-            assert_eq!(error.kind(), StoreErrorKind::OutOfOrder);
+#[cfg(any(all(feature = "jsonl", unix), feature = "redis"))]
+mod lasting {
+    use super::*;
+
+    pub(super) fn it_goes_on_where_it_ended(home: &impl Home) {
+        for round in 0..5 {
+            let mut store = home.open();
+            let last = round * 3;
+            assert_eq!(store.last_sequence(), (last > 0).then(|| Sequence::new(last)));
+            if last > 0 {
+                let error = store.append(&records([last])).expect_err("it is there");
+                assert_eq!(error.kind(), StoreErrorKind::OutOfOrder);
+            }
+            store.append(&records(last + 1..=last + 3)).expect("appended");
+            store.flush().expect("flushed");
         }
-        store.append(&records(last + 1..=last + 3)).expect("appended");
-        store.flush().expect("flushed");
+        assert_eq!(sequences(&scan(&home.open(), 1)), (1..=15).collect::<Vec<_>>());
     }
-    assert_eq!(sequences(&scan(&home.open(), 1)), (1..=15).collect::<Vec<_>>());
 }
+
+#[cfg(any(all(feature = "jsonl", unix), feature = "redis"))]
+use lasting::it_goes_on_where_it_ended;
 
 macro_rules! contract {
     ($name:ident, $home:expr, [$($also:ident),*]) => {

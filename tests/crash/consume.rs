@@ -7,7 +7,7 @@
 
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ExitStatus};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use ringpost::store::journal::{Fsync, Journal, JournalOptions, JournalReader};
 use ringpost::store::{Begin, Level, PersistOptions, ReceiptError, Store};
 use ringpost::{Delivery, EventBus, Sequence, Shared};
 
-use super::rig::{Chance, rounds};
+use super::rig::{Chance, child, rounds};
 
 const DIRECTORY: &str = "RINGPOST_CONSUME_DIRECTORY";
 const FSYNC: &str = "RINGPOST_CONSUME_FSYNC";
@@ -34,7 +34,7 @@ const WANTED: u64 = 3;
 const AHEAD: u64 = 2000;
 
 /// A running consumer.
-struct Consuming {
+pub(crate) struct Consuming {
     child: Child,
     /// The sequences that it told.
     told: Option<JoinHandle<Vec<u64>>>,
@@ -42,16 +42,11 @@ struct Consuming {
 }
 
 impl Consuming {
-    fn start(directory: &Path, fsync: Fsync) -> Self {
-        let this = env::current_exe().expect("this binary");
-        let mut child = Command::new(this)
-            .args(["--exact", "consume::child_consumes_until_it_is_ended", "--nocapture"])
-            .arg("--test-threads=1")
+    /// Starts one. `wrapper` is a program that runs it, with its arguments.
+    pub(crate) fn start(directory: &Path, fsync: Fsync, wrapper: &[String]) -> Self {
+        let mut child = child("consume::child_consumes_until_it_is_ended", wrapper)
             .env(DIRECTORY, directory)
             .env(FSYNC, fsync.to_string())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
             .spawn()
             .expect("a child");
         let pipe = child.stderr.take().expect("its standard error");
@@ -77,10 +72,20 @@ impl Consuming {
         Self { child, told: Some(told), begun }
     }
 
-    fn kill(mut self) -> Vec<u64> {
+    /// Waits until it handles something.
+    pub(crate) fn begun(&self) {
+        self.begun.recv_timeout(LONG).expect("it handles something");
+    }
+
+    pub(crate) fn kill(mut self) -> Vec<u64> {
         let _ = self.child.kill();
-        self.child.wait().expect("gone");
-        self.told.take().expect("once").join().expect("no panic")
+        self.ended().1
+    }
+
+    /// Waits until it ends by itself: how, and what it told.
+    pub(crate) fn ended(mut self) -> (ExitStatus, Vec<u64>) {
+        let status = self.child.wait().expect("gone");
+        (status, self.told.take().expect("once").join().expect("no panic"))
     }
 }
 
@@ -102,45 +107,66 @@ fn checkpoint(directory: &Path) -> u64 {
     found.map_or(1, |state| state.checkpoint.next.get())
 }
 
+/// What the lives of one consumer have come to.
+pub(crate) struct Lives {
+    /// The checkpoint that the last one left.
+    checkpoint: u64,
+    /// The last sequence that was handled.
+    handled: u64,
+    /// How many were handled again.
+    pub(crate) repeated: u64,
+}
+
+impl Lives {
+    pub(crate) const NONE: Self = Self { checkpoint: 1, handled: 0, repeated: 0 };
+
+    /// Adds one that told this before it was killed. Panics if it skipped or repeated what it must
+    /// not.
+    pub(crate) fn add(&mut self, told: &[u64], directory: &Path) {
+        let (before, after) = (self.checkpoint, checkpoint(directory));
+        assert!(after >= before, "the checkpoint went back from {before} to {after}");
+        let Some(&first) = told.first() else { return };
+        assert!(told.is_sorted_by(|a, b| a < b), "one run tells nothing twice: {told:?}");
+        // It begins right behind the checkpoint, with the next one that is wanted.
+        assert_eq!(first, before.next_multiple_of(WANTED), "behind {before}");
+        assert!(
+            told.windows(2).all(|two| two[1] == two[0] + WANTED),
+            "an event was left out: {told:?}"
+        );
+        let last = *told.last().expect("not empty");
+        // Everything behind the checkpoint was told.
+        assert!(after <= last.max(self.handled) + WANTED, "{after} is ahead of {last}");
+        self.repeated += (self.handled + WANTED).saturating_sub(first) / WANTED;
+        self.handled = self.handled.max(last);
+        let open = told.iter().filter(|&&sequence| sequence >= after).count() as u64;
+        assert!(open <= BATCH, "{open} events come again: {told:?}, but {after}");
+        self.checkpoint = after;
+    }
+}
+
 fn campaign(rounds: u64) {
     let mut chance = Chance::new("consume");
     let policies = [Fsync::Batch, Fsync::Interval(Duration::from_millis(20)), Fsync::Never];
-    let mut repeats = 0;
+    let (mut killed, mut repeated) = (0, 0);
     for round in 0..rounds.div_ceil(LIVES * policies.len() as u64) {
         for fsync in policies {
             let directory = tempfile::tempdir().expect("a directory");
             let place = directory.path().join("journal");
-            let (mut handled, mut before) = (0, 1);
+            let mut lives = Lives::NONE;
             for life in 0..LIVES {
-                let consuming = Consuming::start(&place, fsync);
+                let consuming = Consuming::start(&place, fsync, &[]);
                 // Most die while they consume, some while they start.
                 if life != 1 || round % 2 == 0 {
-                    consuming.begun.recv_timeout(LONG).expect("it handles something");
+                    consuming.begun();
                 }
                 thread::sleep(Duration::from_micros(chance.below(60_000)));
-                let told = consuming.kill();
-                let after = checkpoint(&place);
-                assert!(after >= before, "the checkpoint went back from {before} to {after}");
-                let Some(&first) = told.first() else { continue };
-                assert!(told.is_sorted_by(|a, b| a < b), "one run tells nothing twice: {told:?}");
-                // It begins right behind the checkpoint, with the next one that is wanted.
-                assert_eq!(first, before.next_multiple_of(WANTED), "behind {before}");
-                assert!(
-                    told.windows(2).all(|two| two[1] == two[0] + WANTED),
-                    "an event was left out: {told:?}"
-                );
-                let last = *told.last().expect("not empty");
-                // Everything behind the checkpoint was told.
-                assert!(after <= last.max(handled) + WANTED, "{after} is ahead of {last}");
-                repeats += (handled + WANTED).saturating_sub(first) / WANTED;
-                handled = handled.max(last);
-                let open = told.iter().filter(|&&sequence| sequence >= after).count() as u64;
-                assert!(open <= BATCH, "{open} events come again: {told:?}, but {after}");
-                before = after;
+                lives.add(&consuming.kill(), &place);
+                killed += 1;
             }
+            repeated += lives.repeated;
         }
     }
-    eprintln!("consume: {repeats} events came again");
+    eprintln!("consume: killed {killed} times, {repeated} events came again");
 }
 
 #[test]

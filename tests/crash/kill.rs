@@ -7,15 +7,15 @@ use std::time::Duration;
 use ringpost::store::StoreErrorKind;
 use ringpost::store::journal::{Fsync, Journal, JournalOptions};
 
-use super::judge::{Losses, read, recover};
+use super::judge::{Course, Losses};
 use super::load::{Load, Plan, Told, events};
 use super::rig::{Chance, rounds};
 
 const POLICIES: [Fsync; 4] =
     [Fsync::Batch, Fsync::Always, Fsync::Interval(Duration::from_millis(50)), Fsync::Never];
 
-/// A new directory after so many rounds: reading it all takes longer each time.
-const ROUNDS_A_DIRECTORY: u64 = 8;
+/// So many processes write one journal, one after the other, and are killed.
+const LIVES: u64 = 8;
 
 /// One life of the load, killed 5 to 500 ms after it opened its journal; what it told.
 fn life(plan: &Plan<'_>, chance: &mut Chance) -> Told {
@@ -37,29 +37,28 @@ fn short_life(plan: &Plan<'_>, chance: &mut Chance) -> Told {
 fn campaign(name: &str, rounds: u64, policies: &[Fsync], file: Option<&Path>) {
     let mut chance = Chance::new(name);
     let events = events(file);
+    let rounds = rounds.div_ceil(policies.len() as u64);
     for &fsync in policies {
         let mut losses = Losses::of(fsync);
-        let mut directory = tempfile::tempdir().expect("a directory");
-        let mut before = 0;
-        for round in 0..rounds.div_ceil(policies.len() as u64) {
-            if round % ROUNDS_A_DIRECTORY == 0 {
-                directory = tempfile::tempdir().expect("a directory");
-                before = 0;
+        for first in (0..rounds).step_by(usize::try_from(LIVES).expect("few")) {
+            let scratch = tempfile::tempdir().expect("a directory");
+            let directory = scratch.path().join("journal");
+            let mut course = Course::new(&directory, &events);
+            let end = rounds.min(first + LIVES);
+            for round in first..end {
+                let plan = Plan { events: file, ..Plan::new(&directory, fsync) };
+                let told = life(&plan, &mut chance);
+                let mut last = course.read();
+                losses.add(course.last, told, last);
+                losses.assert_none_lost();
+                if round % 10 == 9 {
+                    let told = short_life(&plan, &mut chance);
+                    let again = course.read();
+                    assert!(again >= told.written.max(last), "lost by a second kill");
+                    last = again;
+                }
+                course.recover(last, round == end - 1);
             }
-            let place = directory.path().join("journal");
-            let plan = Plan { events: file, ..Plan::new(&place, fsync) };
-            let told = life(&plan, &mut chance);
-            let mut last = read(&place, &events);
-            losses.add(before, told, last);
-            losses.assert_none_lost();
-            if round % 10 == 9 {
-                let told = short_life(&plan, &mut chance);
-                let again = read(&place, &events);
-                assert!(again >= told.written.max(last), "lost by a second kill");
-                last = again;
-            }
-            assert_eq!(recover(&place, &events), last);
-            before = last;
         }
         eprintln!("{name}: {losses}");
         losses.assert_some_told();
@@ -85,18 +84,27 @@ fn real_events_published_in_a_loop_survive_every_kill() {
 #[test]
 fn of_two_processes_at_most_one_writes() {
     let mut chance = Chance::new("two writers");
-    let directory = tempfile::tempdir().expect("a directory");
-    let place = directory.path().join("journal");
     let events = events(None);
-    for _ in 0..rounds().div_ceil(4) {
-        let plan = Plan::new(&place, Fsync::Batch);
-        let loads = [plan.start(), plan.start()];
-        // The other one is told that it is locked, and ends.
-        let opened = [loads[0].is_open(), loads[1].is_open()];
-        assert_eq!(opened.iter().filter(|opened| **opened).count(), 1, "{opened:?}");
-        thread::sleep(Duration::from_millis(chance.below(100)));
-        let told = loads.map(Load::kill);
-        let last = recover(&place, &events);
-        assert!(told.iter().all(|told| told.written <= last), "{told:?}, but {last}");
+    let rounds = rounds().div_ceil(2);
+    let mut written = 0;
+    for first in (0..rounds).step_by(usize::try_from(LIVES).expect("few")) {
+        let scratch = tempfile::tempdir().expect("a directory");
+        let place = scratch.path().join("journal");
+        let mut course = Course::new(&place, &events);
+        let end = rounds.min(first + LIVES);
+        for round in first..end {
+            let plan = Plan::new(&place, Fsync::Batch);
+            let loads = [plan.start(), plan.start()];
+            // The other one is told that it is locked, and ends.
+            let opened = [loads[0].is_open(), loads[1].is_open()];
+            assert_eq!(opened.iter().filter(|opened| **opened).count(), 1, "{opened:?}");
+            thread::sleep(Duration::from_millis(chance.below(100)));
+            let told = loads.map(Load::kill);
+            let last = course.read();
+            assert!(told.iter().all(|told| told.written <= last), "{told:?}, but {last}");
+            course.recover(last, round == end - 1);
+        }
+        written += course.last;
     }
+    eprintln!("two writers: {} starts, {written} events", 2 * rounds);
 }

@@ -4,9 +4,8 @@
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus};
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -17,14 +16,24 @@ use ringpost::event::Event;
 use ringpost::store::journal::{Fsync, Journal, JournalOptions};
 use ringpost::store::{Confirmation, PersistOptions, ReceiptError, ReceiptLevel, Receipts, Store};
 use ringpost::{EventBus, Sequence, Shared};
+use tempfile::NamedTempFile;
+
+use super::count::{count_in, counted_in};
+use super::rig::{child, run};
 
 const DIRECTORY: &str = "RINGPOST_LOAD_DIRECTORY";
 const FSYNC: &str = "RINGPOST_LOAD_FSYNC";
 const EVENTS: &str = "RINGPOST_LOAD_EVENTS";
 const LIMIT: &str = "RINGPOST_LOAD_LIMIT";
+const PUBLISHED: &str = "RINGPOST_LOAD_PUBLISHED";
+const KEEP: &str = "RINGPOST_LOAD_KEEP";
+const COMPRESSION: &str = "RINGPOST_LOAD_COMPRESSION";
+
+/// After this long without a receipt something hangs. A machine may stand still for a while.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Small enough that a campaign meets many new segments.
-const SEGMENT_BYTES: u64 = 128 * 1024;
+pub(crate) const SEGMENT_BYTES: u64 = 128 * 1024;
 
 /// What is published, over and over: sequence `s` has the event `s - 1`, modulo their number.
 pub(crate) fn events(file: Option<&Path>) -> Vec<Shared<Event>> {
@@ -48,6 +57,7 @@ fn made_up(number: usize) -> Event {
 /// What a load has told so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Told {
+    pub(crate) published: u64,
     pub(crate) written: u64,
     pub(crate) durable: u64,
 }
@@ -56,6 +66,8 @@ pub(crate) struct Told {
 pub(crate) struct Load {
     child: Child,
     told: Option<JoinHandle<(Told, String)>>,
+    /// Where it counts what it publishes; on no disk that is going to fail.
+    published: NamedTempFile,
     opened: Receiver<()>,
 }
 
@@ -67,45 +79,50 @@ pub(crate) struct Plan<'p> {
     pub(crate) events: Option<&'p Path>,
     /// After so many events it waits until all is durable, and ends.
     pub(crate) limit: Option<u64>,
+    /// How many events are kept, if not all.
+    pub(crate) keep: Option<u64>,
+    /// How much sealed segments are compressed, if at all.
+    pub(crate) compression: Option<i32>,
     /// A program that runs it, with its arguments.
     pub(crate) wrapper: Vec<String>,
 }
 
 impl<'p> Plan<'p> {
     pub(crate) fn new(directory: &'p Path, fsync: Fsync) -> Self {
-        Self { directory, fsync, events: None, limit: None, wrapper: Vec::new() }
+        Self {
+            directory,
+            fsync,
+            events: None,
+            limit: None,
+            keep: None,
+            compression: None,
+            wrapper: Vec::new(),
+        }
     }
 
     pub(crate) fn start(&self) -> Load {
-        let this = env::current_exe().expect("this binary");
-        let mut command = match self.wrapper.split_first() {
-            None => Command::new(this),
-            Some((program, arguments)) => {
-                let mut command = Command::new(program);
-                command.args(arguments).arg(this);
-                command
-            }
-        };
-        command
-            .args(["--exact", "load::child_publishes_until_it_is_ended", "--nocapture"])
-            .arg("--test-threads=1")
-            .env(DIRECTORY, self.directory)
-            .env(FSYNC, self.fsync.to_string())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
+        let mut command = child("load::child_publishes_until_it_is_ended", &self.wrapper);
+        let published = NamedTempFile::new().expect("a file");
+        command.env(DIRECTORY, self.directory).env(FSYNC, self.fsync.to_string());
+        command.env(PUBLISHED, published.path());
         if let Some(file) = self.events {
             command.env(EVENTS, file);
         }
         if let Some(limit) = self.limit {
             command.env(LIMIT, limit.to_string());
         }
+        if let Some(keep) = self.keep {
+            command.env(KEEP, keep.to_string());
+        }
+        if let Some(level) = self.compression {
+            command.env(COMPRESSION, level.to_string());
+        }
         let mut child = command.spawn().expect("a child");
         let pipe = child.stderr.take().expect("its standard error");
         // Read to the end all the time: it must die by what kills it, not by a closed pipe.
         let (sender, opened) = channel();
         let told = Some(thread::spawn(move || listen(pipe, &sender)));
-        Load { child, told, opened }
+        Load { child, told, published, opened }
     }
 }
 
@@ -138,14 +155,13 @@ impl Load {
     /// Kills it, as the system does when memory runs out.
     pub(crate) fn kill(mut self) -> Told {
         let _ = self.child.kill();
-        self.child.wait().expect("gone");
-        self.told.take().expect("once").join().expect("no panic").0
+        self.ended().1
     }
 
     /// Holds it still, between two calls of the system in each of its threads.
     pub(crate) fn freeze(&self) {
         let pid = self.child.id();
-        super::rig::run("kill", &["-STOP", &pid.to_string()]).expect("stopped");
+        run("kill", &["-STOP", &pid.to_string()]).expect("stopped");
         let is_still = |task: io::Result<fs::DirEntry>| {
             let stat = fs::read_to_string(task.expect("a thread").path().join("stat"));
             // The state follows the name, which is in parentheses.
@@ -163,7 +179,7 @@ impl Load {
     pub(crate) fn ended(mut self) -> (ExitStatus, Told, String) {
         let status = self.child.wait().expect("gone");
         let (told, rest) = self.told.take().expect("once").join().expect("no panic");
-        (status, told, rest)
+        (status, Told { published: count_in(self.published.path()), ..told }, rest)
     }
 }
 
@@ -188,6 +204,7 @@ fn child_publishes_until_it_is_ended() {
     let limit = setting::<u64>(LIMIT);
     let events = events(env::var_os(EVENTS).map(PathBuf::from).as_deref());
     let options = JournalOptions::default().with_fsync(fsync).with_segment_bytes(SEGMENT_BYTES);
+    let options = options.with_keep_events(setting(KEEP)).with_compression(setting(COMPRESSION));
     // A fault may hit the opening, too; nobody has a receipt by then.
     let journal = loop {
         match Journal::open(&directory, options.clone()) {
@@ -210,11 +227,12 @@ fn child_publishes_until_it_is_ended() {
     let persistence = bus.persist(journal, persist).expect("started");
     let receipts = persistence.receipts();
 
-    let latest = Arc::new(AtomicU64::new(last));
+    let latest = counted_in(Path::new(&env::var_os(PUBLISHED).expect("a file")));
+    latest.store(last, Ordering::Release);
     let ends = limit.map(|limit| last + limit);
     let tellers = [
-        teller("w", fsync, Arc::clone(&latest), receipts.clone(), Receipts::written, ends),
-        teller("d", fsync, Arc::clone(&latest), receipts, Receipts::durable, ends),
+        teller("w", fsync, latest, receipts.clone(), Receipts::written, ends),
+        teller("d", fsync, latest, receipts, Receipts::durable, ends),
     ];
     let mut next = last;
     while Some(next) != ends {
@@ -226,7 +244,7 @@ fn child_publishes_until_it_is_ended() {
         }
     }
     tellers.into_iter().for_each(|teller| teller.join().expect("no panic"));
-    let report = persistence.stop(Duration::from_secs(30));
+    let report = persistence.stop(PATIENCE);
     assert!(report.complete, "{report:?}");
 }
 
@@ -234,7 +252,7 @@ fn child_publishes_until_it_is_ended() {
 fn teller<L: ReceiptLevel>(
     word: &'static str,
     fsync: Fsync,
-    latest: Arc<AtomicU64>,
+    latest: &'static AtomicU64,
     receipts: Receipts,
     ask: fn(&Receipts, Sequence) -> Confirmation<L>,
     ends: Option<u64>,
@@ -250,9 +268,7 @@ fn teller<L: ReceiptLevel>(
                 thread::yield_now();
                 continue;
             }
-            match ask(&receipts, Sequence::new(newest.min(told + step)))
-                .wait(Duration::from_secs(30))
-            {
+            match ask(&receipts, Sequence::new(newest.min(told + step))).wait(PATIENCE) {
                 Ok(receipt) => {
                     told = receipt.sequence().get();
                     line.clear();

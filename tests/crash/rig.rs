@@ -1,5 +1,6 @@
 //! Chance, settings and a file system of our own that can lose its power.
 
+use std::env;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -31,7 +32,7 @@ impl Chance {
 }
 
 fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().and_then(|value| value.parse().ok())
+    env::var(name).ok().and_then(|value| value.parse().ok())
 }
 
 /// How long a campaign is.
@@ -42,7 +43,7 @@ pub(crate) fn rounds() -> u64 {
 /// What is missing is said, and fails where everything must be there.
 pub(crate) fn skipped(why: &str) {
     eprintln!("skipped: {why}");
-    assert!(std::env::var_os("RINGPOST_REQUIRE_SERVERS").is_none_or(|set| set != "1"), "{why}");
+    assert!(env::var_os("RINGPOST_REQUIRE_SERVERS").is_none_or(|set| set != "1"), "{why}");
 }
 
 pub(crate) fn run(program: &str, arguments: &[&str]) -> io::Result<()> {
@@ -52,6 +53,23 @@ pub(crate) fn run(program: &str, arguments: &[&str]) -> io::Result<()> {
     }
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     Err(io::Error::other(format!("{program} {arguments:?}: {said}")))
+}
+
+/// A process that runs one test of this binary, with nothing to be heard of it but its standard
+/// error. `wrapper` is a program that runs it, with its arguments.
+pub(crate) fn child(test: &str, wrapper: &[String]) -> Command {
+    let this = env::current_exe().expect("this binary");
+    let mut command = match wrapper.split_first() {
+        None => Command::new(this),
+        Some((program, arguments)) => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(this);
+            command
+        }
+    };
+    command.args(["--exact", test, "--nocapture", "--test-threads=1"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
 }
 
 /// A mounted ext4 in a file on another file system.

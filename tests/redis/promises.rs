@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ringpost::store::redis::{DurableWhen, RedisStore};
-use ringpost::store::{Level, ReceiptError, Store, Trouble, Watermarks};
+use ringpost::store::{Level, ReceiptError, Record, Store, Trouble, Watermarks};
 use ringpost::{EventBus, PublishStoredError, Sequence};
 
 use crate::redis_server::{Server, Sync};
@@ -135,19 +135,24 @@ fn whoever_waits_is_told_when_a_server_promises_less_than_before() {
     assert_eq!(receipts.promised(), Level::Written);
 }
 
+/// The connection breaks while the batch is under way, and it is appended through the next one.
+fn append_through_a_break(store: &mut RedisStore, server: &Server, batch: &[Record]) {
+    server.pause();
+    store.append(batch).expect_err("no answer");
+    server.resume();
+    let until = Instant::now() + PATIENCE;
+    while let Err(error) = store.append(batch) {
+        assert!(error.is_transient() && Instant::now() < until, "{error}");
+    }
+}
+
 #[test]
 fn what_a_broken_connection_left_behind_becomes_durable_through_the_next() {
     let Some(server) = Server::start(Sync::Always) else { return };
     let mut store = store(&server);
     store.append(&records(1..=2)).expect("appended");
     let batch = records(3..=5);
-    server.pause();
-    store.append(&batch).expect_err("no answer");
-    server.resume();
-    let until = Instant::now() + PATIENCE;
-    while let Err(error) = store.append(&batch) {
-        assert!(error.is_transient() && Instant::now() < until, "{error}");
-    }
+    append_through_a_break(&mut store, &server, &batch);
     // Whether it was stored before the answer was lost or just now, it is durable in the end.
     while store.watermarks().durable != Some(Sequence::new(5)) {
         assert!(store.due().is_some(), "somebody sees to it");
@@ -163,13 +168,7 @@ fn a_user_who_may_not_write_behind_a_broken_connection_is_promised_nothing_throu
     server.tell(&["ACL", "SETUSER", "default", "-xsetid"]);
     let mut store = store(&server);
     let batch = records(1..=3);
-    server.pause();
-    store.append(&batch).expect_err("no answer");
-    server.resume();
-    let until = Instant::now() + PATIENCE;
-    while let Err(error) = store.append(&batch) {
-        assert!(error.is_transient() && Instant::now() < until, "{error}");
-    }
+    append_through_a_break(&mut store, &server, &batch);
     if store.watermarks().durable.is_none() {
         store.flush().expect("flushed");
         assert_eq!((store.promises(), store.watermarks().durable), (Level::Written, None));

@@ -2,6 +2,7 @@
 //! the one at which the power goes.
 #![forbid(unsafe_code)]
 
+mod beside;
 mod checkpoints;
 mod consumers;
 mod history;

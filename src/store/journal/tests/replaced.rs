@@ -2,84 +2,15 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeSet;
-use std::io;
-use std::path::Path;
 
+use super::beside::Beside;
 use super::rng::Rng;
 use super::sim::SimFs;
 use super::*;
 use crate::event::Timestamp;
 use crate::store::journal::query::{Order, Query, Selection};
 use crate::store::journal::segment::{Listing, SegmentNumber};
-use crate::store::journal::storage::{Access, Held, Storage, StoredFile};
-
-/// A disk on which something happens beside what is asked of it.
-#[derive(Debug)]
-struct Beside {
-    disk: SimFs,
-    /// Whether there is no place for indexes.
-    refuses: bool,
-    /// Once a file was made, before anything is in it.
-    made: fn(&SimFs),
-    /// Before a file is removed.
-    removes: fn(&SimFs, &str),
-}
-
-impl Beside {
-    fn new(disk: &SimFs) -> Self {
-        Self { disk: disk.clone(), refuses: false, made: |_| {}, removes: |_, _| {} }
-    }
-
-    fn refuse(&self, name: &str) -> io::Result<()> {
-        let refuses = self.refuses && name.ends_with(".index");
-        if refuses { Err(io::ErrorKind::PermissionDenied.into()) } else { Ok(()) }
-    }
-}
-
-impl Storage for Beside {
-    fn place(&self) -> &Path {
-        self.disk.place()
-    }
-    fn make_directory(&self) -> io::Result<()> {
-        self.disk.make_directory()
-    }
-    fn is_open_to_others(&self) -> io::Result<bool> {
-        self.disk.is_open_to_others()
-    }
-    fn names(&self) -> io::Result<Vec<String>> {
-        self.disk.names()
-    }
-    fn create(&self, name: &str) -> io::Result<Box<dyn StoredFile>> {
-        self.refuse(name)?;
-        let file = self.disk.create(name)?;
-        (self.made)(&self.disk);
-        Ok(file)
-    }
-    fn open(&self, name: &str, access: Access) -> io::Result<Box<dyn StoredFile>> {
-        self.refuse(name)?;
-        self.disk.open(name, access)
-    }
-    fn sync_directory(&self) -> io::Result<()> {
-        self.disk.sync_directory()
-    }
-    fn lock(&self, name: &str, note: &str) -> io::Result<Box<dyn Held>> {
-        self.disk.lock(name, note)
-    }
-    fn is_locked(&self, name: &str) -> io::Result<bool> {
-        self.disk.is_locked(name)
-    }
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.refuse(name)?;
-        (self.removes)(&self.disk, name);
-        self.disk.remove(name)
-    }
-    fn rename(&self, name: &str, to: &str) -> io::Result<()> {
-        self.disk.rename(name, to)
-    }
-    fn below(&self, name: &str) -> Arc<dyn Storage> {
-        self.disk.below(name)
-    }
-}
+use crate::store::journal::storage::Storage;
 
 /// Times go on, but for some that are late or early.
 fn second_of(sequence: u64) -> u64 {
