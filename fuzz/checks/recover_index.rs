@@ -68,7 +68,7 @@ pub(super) fn check(first: u8, edits: &[u8]) {
     }
 }
 
-fn edit(input: &mut Input<'_>, indexes: &mut Vec<Vec<u8>>) {
+fn edit(input: &mut Input<'_>, indexes: &mut [Vec<u8>]) {
     let (kind, which) = (input.byte(), usize::from(input.byte() % 2));
     let at = usize::from(input.byte()) << 8 | usize::from(input.byte());
     let index = &mut indexes[which];
