@@ -23,9 +23,7 @@ use std::ops::Range;
 pub(super) use catalog::that_has_nothing;
 #[cfg(feature = "query")]
 pub(super) use shelf::kept;
-#[cfg(feature = "zstd")]
-pub(super) use shelf::{keep, kept_in};
-pub(super) use shelf::{kept_or_made, made_anyhow};
+pub(super) use shelf::{keep, kept_in, kept_or_made, made_anyhow};
 
 use crate::Sequence;
 use crate::event::Timestamp;
