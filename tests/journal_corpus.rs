@@ -26,4 +26,10 @@ proptest! {
     fn a_mangled_journal_opens_loses_nothing_and_goes_on(input in prop::collection::vec(any::<u8>(), 0..60)) {
         recover_journal::check(&input);
     }
+
+    #[test]
+    fn a_mangled_index_never_changes_what_is_read(
+        which in 0..32_u8, input in prop::collection::vec(any::<u8>(), 0..60)) {
+        recover_journal::check(&[&[0x80 | which << 2][..], &input].concat());
+    }
 }

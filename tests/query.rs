@@ -35,6 +35,40 @@ fn found(path: &Path, query: Query) -> Vec<String> {
     lines
 }
 
+#[test]
+fn each_match_comes_with_its_event_once_where_that_is_asked_for() {
+    let directory = directory();
+    let file = directory.path().join("events.jsonl");
+    let line =
+        |id: usize| format!(r#"{{"specversion":"1.0","id":"{id}","source":"s","type":"t"}}"#);
+    fs::write(&file, (0..500).map(|id| line(id) + "\n").collect::<String>()).unwrap();
+    let reader = JournalReader::open(&file).unwrap();
+    let all = || Query::new(Selection::default());
+    for order in [Order::Ascending, Order::Descending] {
+        let mut matches = reader.query(all().with_order(order).with_events()).unwrap();
+        assert!(matches.take_event().is_none(), "there was no match yet");
+        let mut count = 0;
+        while let Some(found) = matches.next().unwrap() {
+            let line = String::from_utf8(found.line.to_vec()).unwrap();
+            let event = matches.take_event().expect("it was asked for");
+            assert_eq!(event.to_string(), line);
+            assert!(matches.take_event().is_none(), "it was taken");
+            count += 1;
+        }
+        assert_eq!(count, 500);
+        assert!(matches.take_event().is_none(), "there are no more");
+    }
+    let mut matches = reader.query(all()).unwrap();
+    assert!(matches.next().unwrap().is_some() && matches.take_event().is_none());
+
+    let with: Vec<_> = reader.records().unwrap().map(Result::unwrap).collect();
+    let without = reader.records().unwrap().without_lines().map(Result::unwrap);
+    for (with, without) in with.iter().zip(without) {
+        assert!(without.line.is_empty() && !with.line.is_empty());
+        assert_eq!((&with.event, with.position), (&without.event, without.position));
+    }
+}
+
 fn directory() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }

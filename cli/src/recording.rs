@@ -1,7 +1,7 @@
-//! The events of a journal that match, decoded on a thread of their own.
+//! The events of a journal that match, gathered on a thread of their own.
 //!
-//! So that a signal ends a run that searches for long, and decoding and publishing share the work
-//! of two cores. A few chunks are ahead of whoever publishes.
+//! So that a signal ends a run that searches for long. The search decodes each match once, on its
+//! own threads, in order; a few chunks are ahead of whoever publishes.
 #![forbid(unsafe_code)]
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -43,7 +43,7 @@ pub(crate) enum Played {
     End,
 }
 
-/// Matches being decoded.
+/// Matches being gathered.
 #[derive(Debug)]
 pub(crate) struct Recording {
     chunks: Receiver<Result<Chunk, StoreError>>,
@@ -59,18 +59,18 @@ const CHUNK: usize = 256;
 const WAITING: usize = 8;
 
 impl Recording {
-    /// Starts decoding.
+    /// Starts gathering; the matches come [with events](ringpost::store::journal::query::Query::with_events).
     pub(crate) fn start(matches: Matches) -> anyhow::Result<Self> {
         let total = matches.progress().1;
         let (sender, chunks) = sync_channel(WAITING);
-        let decode = move || {
-            if let Err(error) = decode(matches, &sender) {
+        let gather = move || {
+            if let Err(error) = gather_all(matches, &sender) {
                 // Nobody listens any more if this fails.
                 let _ = sender.send(Err(error));
             }
         };
         let thread = thread::Builder::new().name("ringpost-recording".into());
-        let thread = thread.spawn(decode).context("cannot start the thread that reads events")?;
+        let thread = thread.spawn(gather).context("cannot start the thread that reads events")?;
         Ok(Self { chunks, thread: Some(thread), total })
     }
 
@@ -90,8 +90,11 @@ impl Recording {
     }
 }
 
-/// Decodes all matches, until nobody listens any more.
-fn decode(
+/// A line of this size is within the usual limits.
+const LARGEST: usize = 1024 * 1024;
+
+/// Hands over all matches, until nobody listens any more.
+fn gather_all(
     mut matches: Matches,
     to: &SyncSender<Result<Chunk, StoreError>>,
 ) -> Result<(), StoreError> {
@@ -99,10 +102,15 @@ fn decode(
     loop {
         let (ended, failed) = match matches.next() {
             Ok(Some(found)) => {
-                events.push(match decode_record(found.line, &Limits::default()) {
-                    Ok(record) => Ok(record.event),
-                    Err(error) => Err(error.to_string()),
-                });
+                // A journal may hold larger events than a bus is meant for.
+                let refused = match found.line.len() <= LARGEST {
+                    true => None,
+                    false => decode_record(found.line, &Limits::default()).err(),
+                };
+                match (refused, matches.take_event()) {
+                    (Some(error), _) => events.push(Err(error.to_string())),
+                    (None, event) => events.extend(event.map(Ok)),
+                }
                 (false, None)
             }
             Ok(None) => (true, None),

@@ -29,13 +29,13 @@ pub(super) struct Attributes {
 
 /// A range of the text.
 #[derive(Clone, Copy, Debug)]
-struct Span {
-    start: u32,
-    end: u32,
+pub(super) struct Span {
+    pub(super) start: u32,
+    pub(super) end: u32,
 }
 
 impl Span {
-    const ABSENT: Span = Span { start: u32::MAX, end: u32::MAX };
+    pub(super) const ABSENT: Span = Span { start: u32::MAX, end: u32::MAX };
 
     fn is_absent(self) -> bool {
         self.start == u32::MAX
@@ -69,6 +69,23 @@ impl Attributes {
             spelling: Spelling::Plain,
             fields: [Span::ABSENT; Field::COUNT],
         }
+    }
+
+    /// Fields and times that stand as a line has them, each checked and none in need of an escape,
+    /// and where in `members` the fields are. None if a line would have them otherwise.
+    pub(super) fn of_line(members: &str, fields: [Span; Field::COUNT]) -> Option<Self> {
+        let attributes = Self {
+            text: members.to_owned(),
+            extensions: Vec::new(),
+            members: u32::try_from(members.len()).ok()?,
+            spelling: Spelling::Plain,
+            fields,
+        };
+        let text_of = |field| attributes.text_of(field);
+        let is_whole = text_of(Field::Id).is_some()
+            && text_of(Field::Source).is_some()
+            && text_of(Field::Topic) != Some(text_of(Field::Kind)?);
+        is_whole.then_some(attributes)
     }
 
     #[inline]

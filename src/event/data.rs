@@ -44,6 +44,11 @@ impl Payload {
         Some(Self::Json(text))
     }
 
+    /// The same of a value without blanks between its tokens.
+    pub(crate) fn unspaced(raw: &str) -> Option<Self> {
+        (raw != "null").then(|| Self::Json(Arc::from(raw)))
+    }
+
     /// One JSON value, checked here.
     pub(crate) fn from_json(text: &str, max_depth: u32) -> Result<Option<Self>, Reason> {
         let mut scanner = Scanner::new(text);
@@ -83,6 +88,9 @@ pub(crate) fn reason(fault: &Fault) -> Reason {
 
 /// `type/subtype`, then parameters after a semicolon.
 pub(crate) fn is_content_type(text: &str) -> bool {
+    if text == "application/json" {
+        return true;
+    }
     let essence = essence(text);
     let is_token = |token: &str| {
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);

@@ -229,6 +229,16 @@ impl Event {
         }
     }
 
+    /// An event whose attributes are complete and stand as a line has them.
+    pub(super) fn of_line(
+        attributes: Attributes,
+        time: Option<Timestamp>,
+        expires_at: Option<Timestamp>,
+        payload: Option<Payload>,
+    ) -> Self {
+        Self { recorded_at: None, payload, attributes, time, expires_at }
+    }
+
     /// Sets a field to a text that fits it.
     pub(super) fn put(&mut self, field: Field, text: &str) -> Result<(), EventError> {
         self.attributes.put(field, text)

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use super::error::Reason;
+use super::json::scan::printable_end;
 use super::{data, trace_context, uri};
 use crate::topic::Topic;
 
@@ -184,7 +185,16 @@ pub(crate) enum Spelling {
 
 /// Checks the characters of any attribute: CloudEvents strings hold no control characters
 /// (U+0000 to U+001F, U+007F to U+009F) and no noncharacters.
+#[inline]
 pub(crate) fn check_text(text: &str) -> Result<Spelling, Reason> {
+    match printable_end(text.as_bytes(), 0) == text.len() {
+        true => Ok(Spelling::Plain),
+        false => check_characters(text),
+    }
+}
+
+#[cold]
+fn check_characters(text: &str) -> Result<Spelling, Reason> {
     let mut spelling = Spelling::Plain;
     let mut all_ascii = true;
     for byte in text.bytes() {

@@ -113,9 +113,40 @@ impl Timestamp {
     pub fn parse(text: &str) -> Result<Self, TimeError> {
         read(text.as_bytes()).ok_or(TimeError)
     }
+
+    /// Reads a time that is spelled as [`text`](Self::text) spells it; none if it is spelled
+    /// otherwise, or is none.
+    #[inline]
+    pub(crate) fn from_text(text: &[u8; Self::TEXT_LEN]) -> Option<Self> {
+        let [y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1, b'T', rest @ ..] = *text else {
+            return None;
+        };
+        let [h0, h1, b':', n0, n1, b':', s0, s1, b'.', nanos @ .., last, b'Z'] = rest else {
+            return None;
+        };
+        let date = digits::read_eight([y0, y1, y2, y3, m0, m1, d0, d1])?;
+        let time = digits::read_eight([b'0', b'0', h0, h1, n0, n1, s0, s1])?;
+        let nanos = digits::read_eight(nanos)?;
+        let (year, month, day) = (date / 10_000, date / 100 % 100, date % 100);
+        let (hour, minute, second) = (time / 10_000, time / 100 % 100, time % 100);
+        let date_exists = (1..=12).contains(&month) && (1..=days_in(year, month)).contains(&day);
+        // A leap second would be spelled as the next one.
+        let is_time = hour <= 23 && minute <= 59 && second <= 59 && last.is_ascii_digit();
+        if !date_exists || !is_time {
+            return None;
+        }
+        let seconds =
+            days_before(year, month, day) * DAY + i64::from(hour * 3600 + minute * 60 + second);
+        Some(Self { seconds, nanos: nanos * 10 + u32::from(last - b'0') })
+    }
 }
 
 fn read(text: &[u8]) -> Option<Timestamp> {
+    if let Ok(text) = text.try_into()
+        && let Some(read) = Timestamp::from_text(text)
+    {
+        return Some(read);
+    }
     let (head, tail) = text.split_at_checked(19)?;
     let dashes = head[4] == b'-' && head[7] == b'-';
     let colons = head[13] == b':' && head[16] == b':';
@@ -192,11 +223,12 @@ fn days_in(year: u32, month: u32) -> u32 {
 /// After Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms": years begin in March, so
 /// that the leap day is a year's last.
 fn days_before(year: u32, month: u32, day: u32) -> i64 {
-    let year = i64::from(year) - i64::from(month <= 2);
-    let era = year.div_euclid(400);
-    let of_era = year.rem_euclid(400);
-    let of_year = (153 * ((i64::from(month) + 9) % 12) + 2) / 5 + i64::from(day) - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+    // 400 years later, so that nothing is below 0: as many days later, and the same otherwise.
+    let year = year + 400 - u32::from(month <= 2);
+    let (era, of_era) = (year / 400, year % 400);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year;
+    i64::from(days) - 719_468 - 146_097
 }
 
 /// The inverse of [`days_before`], for the years 0 to 9999.

@@ -15,7 +15,32 @@ pub(crate) fn is_uri(text: &str) -> bool {
 
 /// `URI-reference`: a URI, or a reference relative to one.
 pub(crate) fn is_uri_reference(text: &str) -> bool {
-    is_uri(text) || is_hierarchy(text, false)
+    is_plain_path(text) || is_uri(text) || is_hierarchy(text, false)
+}
+
+/// Whether it consists of characters that stand for themselves wherever a path or a host may have
+/// them, and of slashes: as nearly all sources do.
+fn is_plain_path(text: &str) -> bool {
+    text.bytes().all(|byte| PLAIN[usize::from(byte)])
+}
+
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        plain[byte as usize] = byte == b'/' || stands_for_itself(byte);
+        byte += 1;
+    }
+    plain
+};
+
+/// Unreserved characters and sub-delimiters.
+const fn stands_for_itself(byte: u8) -> bool {
+    match byte {
+        b'-' | b'.' | b'_' | b'~' => true,
+        b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => true,
+        _ => byte.is_ascii_alphanumeric(),
+    }
 }
 
 /// What follows `scheme:`.
@@ -81,9 +106,7 @@ fn consists_of(text: &str, more: &[u8]) -> bool {
                 let mut hex = || bytes.next().is_some_and(|byte| byte.is_ascii_hexdigit());
                 hex() && hex()
             }
-            b'-' | b'.' | b'_' | b'~' => true,
-            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => true,
-            _ => byte.is_ascii_alphanumeric() || more.contains(&byte),
+            _ => stands_for_itself(byte) || more.contains(&byte),
         };
         if !legal {
             return false;

@@ -49,7 +49,7 @@ impl Topic {
         if text.len() > Self::MAX_BYTES {
             return Err(TopicError::too_long(text.len()));
         }
-        check_tokens(text)
+        if is_plain(text.as_bytes()) { Ok(()) } else { check_tokens(text) }
     }
 
     /// Its text.
@@ -63,6 +63,20 @@ impl Topic {
     pub fn is_reserved(&self) -> bool {
         is_reserved(&self.0)
     }
+}
+
+/// Whether it is a name of printable ASCII without a blank, as nearly all are. Every event that is
+/// read has one or two of them.
+fn is_plain(text: &[u8]) -> bool {
+    let mut ended = true;
+    for byte in text {
+        let separates = is_separator(char::from(*byte));
+        if !byte.is_ascii_graphic() || (separates && ended) {
+            return false;
+        }
+        ended = separates;
+    }
+    !ended
 }
 
 /// The rules for names but for the length, which differs for patterns.

@@ -89,7 +89,7 @@ pub(crate) fn run(arguments: Arguments, console: &Console) -> Result<Exit, Failu
     if let Some(journal) = &journal {
         refuse_itself(&target, &journal.place)?;
     }
-    let mut query = Query::new(arguments.filter.selection()?);
+    let mut query = Query::new(arguments.filter.selection()?).with_events();
     if let Some(limit) = arguments.limit {
         query = query.with_limit(limit);
     }

@@ -10,9 +10,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::Limits;
+use super::glance::glance;
 use super::scan::{Fault, FaultKind, Scanner};
 use crate::Sequence;
 use crate::event::data::Payload;
+use crate::event::digits;
 use crate::event::envelope::{Event, ExtensionValue};
 use crate::event::error::{EventError, Reason};
 use crate::event::field::{Field, Special, is_name};
@@ -95,7 +97,16 @@ pub(super) fn read(bytes: &[u8], max_bytes: usize, max_depth: u32) -> Result<Mem
     }
     let text = std::str::from_utf8(bytes)
         .map_err(|error| DecodeError::NotUtf8 { offset: error.valid_up_to() })?;
-    let mut reader = Reader::new(text, max_depth.saturating_sub(1));
+    let max_depth = max_depth.saturating_sub(1);
+    match glance(text, max_depth) {
+        Some(members) => Ok(members),
+        None => read_all(text, max_depth),
+    }
+}
+
+/// Reads a line whatever it looks like, or says why it is none.
+pub(super) fn read_all(text: &str, max_depth: u32) -> Result<Members, DecodeError> {
+    let mut reader = Reader::new(text, max_depth);
     reader.object()?;
     reader.finish()
 }
@@ -343,7 +354,6 @@ fn refuse_fault(name: &str, fault: Fault) -> DecodeError {
 
 /// A sequence as our journals write it: 20 digits, from 1.
 pub(super) fn sequence(text: &str) -> Option<Sequence> {
-    let is_ours = text.len() == 20 && text.bytes().all(|byte| byte.is_ascii_digit());
-    let number: u64 = is_ours.then(|| text.parse().ok()).flatten()?;
+    let number = digits::read_u64(text.as_bytes().try_into().ok()?)?;
     (1..Sequence::LIMIT).contains(&number).then(|| Sequence::new(number))
 }

@@ -15,6 +15,7 @@
 mod batch;
 pub(crate) mod decode;
 pub(crate) mod encode;
+mod glance;
 #[cfg(all(feature = "query", unix))]
 pub(crate) mod outline;
 #[cfg(all(feature = "jsonl", unix))]

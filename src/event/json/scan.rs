@@ -59,19 +59,13 @@ impl<'a> Scanner<'a> {
         self.text.len() - self.at
     }
 
-    fn fault<T>(&self, kind: FaultKind) -> Result<T, Fault> {
-        Err(Fault { offset: self.at, kind })
-    }
-
     fn since(&self, start: usize) -> &'a str {
         // Both ends stand beside ASCII, so the slice is never refused.
         self.text.get(start..self.at).unwrap_or_default()
     }
 
     pub(crate) fn skip_blanks(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-            self.at += 1;
-        }
+        self.at = behind_blanks(self.text.as_bytes(), self.at);
     }
 
     /// Steps over `byte`, if it is next.
@@ -82,13 +76,16 @@ impl<'a> Scanner<'a> {
     }
 
     pub(crate) fn expect(&mut self, byte: u8, name: &'static str) -> Result<(), Fault> {
-        if self.take(byte) { Ok(()) } else { self.fault(FaultKind::Expected(name)) }
+        if self.take(byte) { Ok(()) } else { fault(self.at, FaultKind::Expected(name)) }
     }
 
     /// The end of the text, after blanks.
     pub(crate) fn end(&mut self) -> Result<(), Fault> {
         self.skip_blanks();
-        if self.peek().is_some() { self.fault(FaultKind::Expected("the end")) } else { Ok(()) }
+        match self.peek() {
+            Some(_) => fault(self.at, FaultKind::Expected("the end")),
+            None => Ok(()),
+        }
     }
 
     /// One value with nothing but blanks around it.
@@ -111,127 +108,185 @@ impl<'a> Scanner<'a> {
     /// One value of any kind, nested at most `max_depth` levels (and never beyond
     /// [`MAX_DEPTH`]).
     pub(crate) fn value(&mut self, max_depth: u32) -> Result<&'a str, Fault> {
-        let max_depth = max_depth.min(MAX_DEPTH);
         let start = self.at;
-        // Bit n says whether the container n levels out is an object.
-        let mut objects: u128 = 0;
-        let mut depth: u32 = 0;
-        loop {
-            let opened = match self.peek() {
-                Some(b'"') => self.string().map(|_| false)?,
-                Some(b'-' | b'0'..=b'9') => self.number().map(|()| false)?,
-                Some(b't') => self.literal("true")?,
-                Some(b'f') => self.literal("false")?,
-                Some(b'n') => self.literal("null")?,
-                Some(open @ (b'{' | b'[')) => {
-                    if depth == max_depth {
-                        return self.fault(FaultKind::TooDeep);
-                    }
-                    self.at += 1;
-                    depth += 1;
-                    objects = objects << 1 | u128::from(open == b'{');
-                    self.skip_blanks();
-                    !matches!((open, self.peek()), (b'{', Some(b'}')) | (b'[', Some(b']')))
-                }
-                _ => return self.fault(FaultKind::Expected("a value")),
-            };
-            // After a value: close what ends here, until another value must follow.
-            let mut more = opened;
-            while !more {
-                if depth == 0 {
-                    return Ok(self.since(start));
-                }
-                self.skip_blanks();
-                let in_object = objects & 1 == 1;
-                if self.take(b',') {
-                    self.skip_blanks();
-                    more = true;
-                } else if self.take(if in_object { b'}' } else { b']' }) {
-                    depth -= 1;
-                    objects >>= 1;
-                } else {
-                    let name = if in_object { "`,` or `}`" } else { "`,` or `]`" };
-                    return self.fault(FaultKind::Expected(name));
-                }
-            }
-            if objects & 1 == 1 {
-                self.key()?;
-            }
-        }
-    }
-
-    /// Always false: a literal opens nothing.
-    fn literal(&mut self, name: &'static str) -> Result<bool, Fault> {
-        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-        if !rest.starts_with(name.as_bytes()) {
-            return self.fault(FaultKind::Expected("a value"));
-        }
-        self.at += name.len();
-        Ok(false)
-    }
-
-    fn number(&mut self) -> Result<(), Fault> {
-        self.take(b'-');
-        if !self.take(b'0') {
-            self.digits()?;
-        }
-        if self.take(b'.') {
-            self.digits()?;
-        }
-        if self.take(b'e') || self.take(b'E') {
-            let _ = self.take(b'+') || self.take(b'-');
-            self.digits()?;
-        }
-        Ok(())
-    }
-
-    fn digits(&mut self) -> Result<(), Fault> {
-        let start = self.at;
-        while matches!(self.peek(), Some(b'0'..=b'9')) {
-            self.at += 1;
-        }
-        if self.at == start { self.fault(FaultKind::Expected("a digit")) } else { Ok(()) }
+        self.at = value_end(self.text.as_bytes(), start, max_depth)?.0;
+        Ok(self.since(start))
     }
 
     pub(crate) fn string(&mut self) -> Result<RawString<'a>, Fault> {
         self.expect(b'"', "a string")?;
-        let start = self.at;
-        let mut escaped = false;
-        loop {
-            self.at += plain_len(self.text.as_bytes().get(self.at..).unwrap_or_default());
-            match self.peek() {
-                Some(b'"') => {
-                    let inner = self.since(start);
-                    self.at += 1;
-                    return Ok(RawString { inner, escaped });
-                }
-                Some(b'\\') => {
-                    escaped = true;
-                    self.escape()?;
-                }
-                Some(_) => return self.fault(FaultKind::ControlCharacter),
-                None => return self.fault(FaultKind::Expected("`\"`")),
-            }
-        }
+        let (bytes, start) = (self.text.as_bytes(), self.at);
+        let end = plain_end(bytes, start);
+        let escaped = bytes.get(end) != Some(&b'"');
+        self.at = if escaped { escaped_end(bytes, end)? } else { end + 1 };
+        // Both ends stand beside ASCII, so the slice is never refused.
+        let inner = self.text.get(start..self.at - 1).unwrap_or_default();
+        Ok(RawString { inner, escaped })
     }
+}
 
-    fn escape(&mut self) -> Result<(), Fault> {
-        let bytes = self.text.as_bytes().get(self.at..).unwrap_or_default();
-        match bytes.get(1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
-            Some(b'u') => match unit(bytes) {
-                None => return self.fault(FaultKind::BadEscape),
-                Some(0xd800..=0xdbff) => match unit(bytes.get(6..).unwrap_or_default()) {
-                    Some(0xdc00..=0xdfff) => self.at += 12,
-                    _ => return self.fault(FaultKind::LoneSurrogate),
-                },
-                Some(0xdc00..=0xdfff) => return self.fault(FaultKind::LoneSurrogate),
-                Some(_) => self.at += 6,
-            },
-            _ => return self.fault(FaultKind::BadEscape),
+/// Where the value ends that begins at `at`, and whether there may be blanks between its tokens;
+/// see [`Scanner::value`].
+///
+/// One loop without a call but for what is rare, so that the place stays in a register: here
+/// reading a journal spends most of its instructions.
+pub(super) fn value_end(
+    bytes: &[u8],
+    mut at: usize,
+    max_depth: u32,
+) -> Result<(usize, bool), Fault> {
+    let max_depth = max_depth.min(MAX_DEPTH);
+    // Bit n says whether the container n levels out is an object.
+    let mut objects: u128 = 0;
+    let mut depth: u32 = 0;
+    let mut in_object = false;
+    let mut spaced = false;
+    loop {
+        if in_object {
+            if bytes.get(at) != Some(&b'"') {
+                return fault(at, FaultKind::Expected("a string"));
+            }
+            at = plain_end(bytes, at + 1);
+            at = if bytes.get(at) == Some(&b'"') { at + 1 } else { escaped_end(bytes, at)? };
+            at = blanks_end(bytes, at, &mut spaced);
+            if bytes.get(at) != Some(&b':') {
+                return fault(at, FaultKind::Expected("`:`"));
+            }
+            at = blanks_end(bytes, at + 1, &mut spaced);
         }
-        Ok(())
+        match bytes.get(at) {
+            Some(b'"') => {
+                at = plain_end(bytes, at + 1);
+                at = if bytes.get(at) == Some(&b'"') { at + 1 } else { escaped_end(bytes, at)? };
+            }
+            Some(b'-' | b'0'..=b'9') => at = number_end(bytes, at)?,
+            Some(open @ (b'{' | b'[')) => {
+                if depth == max_depth {
+                    return fault(at, FaultKind::TooDeep);
+                }
+                depth += 1;
+                in_object = *open == b'{';
+                objects = objects << 1 | u128::from(in_object);
+                at = blanks_end(bytes, at + 1, &mut spaced);
+                // An empty one is closed below.
+                if bytes.get(at) != Some(if in_object { &b'}' } else { &b']' }) {
+                    continue;
+                }
+            }
+            Some(b't') => at = literal_end(bytes, at, b"true")?,
+            Some(b'f') => at = literal_end(bytes, at, b"false")?,
+            Some(b'n') => at = literal_end(bytes, at, b"null")?,
+            _ => return fault(at, FaultKind::Expected("a value")),
+        }
+        // After a value: close what ends here, until another value must follow.
+        loop {
+            if depth == 0 {
+                return Ok((at, spaced));
+            }
+            at = blanks_end(bytes, at, &mut spaced);
+            match bytes.get(at) {
+                Some(b',') => break,
+                Some(b'}') if in_object => {}
+                Some(b']') if !in_object => {}
+                _ => {
+                    let name = if in_object { "`,` or `}`" } else { "`,` or `]`" };
+                    return fault(at, FaultKind::Expected(name));
+                }
+            }
+            at += 1;
+            depth -= 1;
+            objects >>= 1;
+            in_object = objects & 1 == 1;
+        }
+        at = blanks_end(bytes, at + 1, &mut spaced);
     }
+}
+
+#[cold]
+fn fault<T>(offset: usize, kind: FaultKind) -> Result<T, Fault> {
+    Err(Fault { offset, kind })
+}
+
+/// The first byte from `at` on that is no blank.
+#[inline]
+fn blanks_end(bytes: &[u8], at: usize, spaced: &mut bool) -> usize {
+    match bytes.get(at) {
+        Some(..=b' ') => {
+            *spaced = true;
+            behind_blanks(bytes, at)
+        }
+        _ => at,
+    }
+}
+
+fn behind_blanks(bytes: &[u8], mut at: usize) -> usize {
+    while matches!(bytes.get(at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+        at += 1;
+    }
+    at
+}
+
+#[inline]
+fn literal_end(bytes: &[u8], at: usize, name: &[u8]) -> Result<usize, Fault> {
+    match bytes.get(at..).is_some_and(|rest| rest.starts_with(name)) {
+        true => Ok(at + name.len()),
+        false => fault(at, FaultKind::Expected("a value")),
+    }
+}
+
+#[inline]
+fn number_end(bytes: &[u8], mut at: usize) -> Result<usize, Fault> {
+    at += usize::from(bytes.get(at) == Some(&b'-'));
+    at = if bytes.get(at) == Some(&b'0') { at + 1 } else { digits_end(bytes, at)? };
+    if bytes.get(at) == Some(&b'.') {
+        at = digits_end(bytes, at + 1)?;
+    }
+    if matches!(bytes.get(at), Some(b'e' | b'E')) {
+        at += 1;
+        at += usize::from(matches!(bytes.get(at), Some(b'+' | b'-')));
+        at = digits_end(bytes, at)?;
+    }
+    Ok(at)
+}
+
+#[inline]
+fn digits_end(bytes: &[u8], start: usize) -> Result<usize, Fault> {
+    let mut at = start;
+    while matches!(bytes.get(at), Some(b'0'..=b'9')) {
+        at += 1;
+    }
+    if at == start { fault(at, FaultKind::Expected("a digit")) } else { Ok(at) }
+}
+
+/// Behind the closing quote of a string, at whose inside something is met at `at` that is not plain.
+#[cold]
+fn escaped_end(bytes: &[u8], mut at: usize) -> Result<usize, Fault> {
+    loop {
+        match bytes.get(at) {
+            Some(b'"') => return Ok(at + 1),
+            Some(b'\\') => at = plain_end(bytes, escape_end(bytes, at)?),
+            Some(_) => return fault(at, FaultKind::ControlCharacter),
+            None => return fault(at, FaultKind::Expected("`\"`")),
+        }
+    }
+}
+
+fn escape_end(bytes: &[u8], at: usize) -> Result<usize, Fault> {
+    let escape = bytes.get(at..).unwrap_or_default();
+    let len = match escape.get(1) {
+        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
+        Some(b'u') => match unit(escape) {
+            None => return fault(at, FaultKind::BadEscape),
+            Some(0xd800..=0xdbff) => match unit(escape.get(6..).unwrap_or_default()) {
+                Some(0xdc00..=0xdfff) => 12,
+                _ => return fault(at, FaultKind::LoneSurrogate),
+            },
+            Some(0xdc00..=0xdfff) => return fault(at, FaultKind::LoneSurrogate),
+            Some(_) => 6,
+        },
+        _ => return fault(at, FaultKind::BadEscape),
+    };
+    Ok(at + len)
 }
 
 /// The UTF-16 unit of a `\uXXXX` at the start of `bytes`.
@@ -240,30 +295,63 @@ fn unit(bytes: &[u8]) -> Option<u32> {
     hex.iter().try_fold(0, |sum, byte| Some(sum << 4 | char::from(*byte).to_digit(16)?))
 }
 
-/// How many bytes at the start of `bytes` are neither a quote, a backslash nor a control
-/// character: eight at a time, with the zero-byte test of "Bit Twiddling Hacks" (Anderson).
-fn plain_len(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES << 7;
-    let mut len = 0;
-    for chunk in bytes.chunks_exact(8) {
-        let Ok(eight) = chunk.try_into() else { break };
-        let word = u64::from_le_bytes(eight);
-        let quote = word ^ (ONES * 0x22);
-        let backslash = word ^ (ONES * 0x5c);
-        // Borrows reach only higher bytes than the first true hit, so the lowest bit is right.
-        let hits = ((quote.wrapping_sub(ONES) & !quote)
-            | (backslash.wrapping_sub(ONES) & !backslash)
-            | (word.wrapping_sub(ONES * 0x20) & !word))
-            & HIGH;
+const ONES: u64 = u64::MAX / 255;
+const HIGH: u64 = ONES << 7;
+
+/// The high bit of each byte that is a quote, a backslash or a control character; above the
+/// lowest such bit there may be others. After the zero-byte test of "Bit Twiddling Hacks"
+/// (Anderson), for bytes below 0x80 alone, which all three are: a borrow begins at a true hit only
+/// and reaches higher bytes only.
+#[inline]
+fn specials(word: u64) -> u64 {
+    let quotes = (word ^ (ONES * 0x22)).wrapping_sub(ONES);
+    let backslashes = (word ^ (ONES * 0x5c)).wrapping_sub(ONES);
+    let controls = word.wrapping_sub(ONES * 0x20);
+    (quotes | backslashes | controls) & !word & HIGH
+}
+
+#[inline]
+fn eight(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at..)?.first_chunk().map(|eight| u64::from_le_bytes(*eight))
+}
+
+/// The first byte from `at` on that is a quote, a backslash or a control character; the end, if
+/// there is none.
+#[inline]
+pub(super) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(word) = eight(bytes, at) {
+        let hits = specials(word);
         if hits != 0 {
-            return len + hits.trailing_zeros() as usize / 8;
+            return at + (hits.trailing_zeros() / 8) as usize;
         }
-        len += 8;
+        at += 8;
     }
-    let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
-    let rest = bytes.get(len..).unwrap_or_default();
-    len + rest.iter().position(special).unwrap_or(rest.len())
+    while bytes.get(at).is_some_and(|byte| !matches!(byte, 0..0x20 | b'"' | b'\\')) {
+        at += 1;
+    }
+    at
+}
+
+/// The first byte from `at` on that is not one of the printable ASCII characters that JSON writes
+/// as they are; the end, if there is none.
+#[inline]
+pub(crate) fn printable_end(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(word) = eight(bytes, at) {
+        let deletes = (word ^ (ONES * 0x7f)).wrapping_sub(ONES);
+        let hits = (specials(word) | deletes | word) & HIGH;
+        if hits != 0 {
+            return at + (hits.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    while bytes.get(at).is_some_and(|byte| is_printable(*byte)) {
+        at += 1;
+    }
+    at
+}
+
+fn is_printable(byte: u8) -> bool {
+    matches!(byte, 0x20..0x7f) && byte != b'"' && byte != b'\\'
 }
 
 /// Resolves the escapes of a string's inside, which a scanner has passed.

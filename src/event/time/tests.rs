@@ -94,6 +94,20 @@ proptest! {
         prop_assert_eq!(time.unix_nanos(), nanos);
     }
 
+    /// A time with one byte changed is read at once only where it is spelled as it is written.
+    #[test]
+    fn what_is_read_at_once_is_spelled_as_it_is_written(
+        nanos in -62_167_219_200_000_000_000_i128..253_402_300_800_000_000_000,
+        at in 0..30_usize, byte in prop::sample::select(b"0123456789:-TtZz.+ /\xff".to_vec())) {
+        let time = Timestamp::from_unix_nanos(nanos).unwrap();
+        let mut text = time.text();
+        prop_assert_eq!(Timestamp::from_text(&text), Some(time));
+        text[at] = byte;
+        if let Some(read) = Timestamp::from_text(&text) {
+            prop_assert_eq!(read.text(), text);
+        }
+    }
+
     #[test]
     fn any_text_is_read_without_panic(text in "\\PC{0,40}") {
         let _ = Timestamp::parse(&text);

@@ -9,6 +9,7 @@
 
 use std::io;
 
+use super::index;
 use super::io_failed;
 use super::pack;
 use super::packed;
@@ -60,10 +61,14 @@ pub(super) fn compress(
         let _ = storage.remove(&name);
         return Err(failed("sync the name of the compressed")(error));
     }
-    // Its index is of the plain one. Nobody believes it of another, so it may as well stay.
+    // What it says is as true of the compressed one, but nobody believes it of another file.
+    let index = index::kept_in(storage, number);
     let _ = storage.remove(&number.index_name());
     forget(storage, &number.file_name()).map_err(failed("remove, now that it is compressed,"))?;
     storage.sync_directory().map_err(failed("sync the removal of"))?;
+    if let Some(index) = index {
+        index::keep(storage, number, &index);
+    }
     let packed = existing(storage, &name).map_err(failed("open the compressed"))?;
     let to = packed.map_or(Ok(0), |packed| packed.length());
     Ok(Some((from, to.map_err(failed("look at the compressed"))?)))

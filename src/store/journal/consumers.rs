@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 use super::checkpoint::{Checkpoints, OwnCheckpoint};
-use super::read::{JournalReader, Target};
+use super::read::{JournalReader, Position, Target};
 use crate::Sequence;
 use crate::store::{
     Archive, Begin, Checkpoint, CheckpointStore, ConsumerName, HeldCheckpoint, StoreError,
@@ -153,7 +153,8 @@ impl JournalReader {
             Begin::First => None,
             Begin::Time(time) => Some(time),
         };
-        for entry in self.records()? {
+        let place = from.map_or(Ok(Position::default()), |from| self.place_since(from))?;
+        for entry in self.records_at(place)?.without_lines() {
             let entry = entry?;
             let time = entry.event.time().or(entry.event.recorded_at());
             if entry.sequence.is_some() && from.is_none_or(|from| time >= Some(from)) {

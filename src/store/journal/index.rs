@@ -5,7 +5,8 @@
 //! and the latest of its own, never only its first.
 //!
 //! An index is made by the first reader that has to take apart every line of a sealed segment
-//! anyway and may write beside it; the writer has no part in it. It is no second truth: it is made
+//! anyway and may write beside it; the writer has no part in it. When the segment is compressed it
+//! is kept for what has taken its place, which has the same bytes in it. It is no second truth: it is made
 //! from the segment, says which state of which file it was made from, and is left unused, then
 //! made again, if it is torn, old, another's, or was put there by somebody who could not have
 //! written the segment itself (see `shelf`). A block with a line that may yet be read otherwise
@@ -22,7 +23,7 @@ use std::ops::Range;
 pub(super) use catalog::that_has_nothing;
 #[cfg(feature = "query")]
 pub(super) use shelf::kept;
-pub(super) use shelf::{kept_or_made, made_anyhow};
+pub(super) use shelf::{keep, kept_in, kept_or_made, made_anyhow};
 
 use crate::Sequence;
 use crate::event::Timestamp;

@@ -373,7 +373,7 @@ impl Store for Journal {
     }
 
     fn scan(&self, from: Sequence) -> Result<Scan<'_>, StoreError> {
-        let entries = self.reader().records_from(from)?;
+        let entries = self.reader().records_from(from)?.without_lines();
         Ok(Box::new(entries.filter_map(|entry| entry.map(stored).transpose())))
     }
 
@@ -403,7 +403,7 @@ impl Store for Journal {
 
 impl Archive for JournalReader {
     fn records_from(&self, from: Sequence) -> Result<Scan<'static>, StoreError> {
-        let entries = Self::records_from(self, from)?;
+        let entries = Self::records_from(self, from)?.without_lines();
         Ok(Box::new(entries.filter_map(|entry| entry.map(stored).transpose())))
     }
 }

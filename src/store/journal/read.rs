@@ -43,7 +43,8 @@ pub struct Entry {
     /// Whether the line has a checksum. In a journal's directory it is
     /// [`Checksum::Missing`] only in a foreign line.
     pub checksum: Checksum,
-    /// The line as it stands in the file, without its newline.
+    /// The line as it stands in the file, without its newline; empty from records
+    /// [without lines](Records::without_lines).
     pub line: Vec<u8>,
     /// Where the line begins.
     pub position: Position,
@@ -266,6 +267,18 @@ impl JournalReader {
         Ok(Records::new(walk, Some(from)))
     }
 
+    /// Every record from a place on, oldest first, each once.
+    pub(super) fn records_at(&self, place: Position) -> Result<Records, StoreError> {
+        let mut segments = self.target.segments()?;
+        segments.retain(|number| number.0 >= place.segment);
+        let mut walk = Walk::new(self.target.clone(), segments);
+        // It may have been removed since somebody looked.
+        if walk.segments.front().is_some_and(|first| first.0 == place.segment) {
+            walk.begin = place.offset;
+        }
+        Ok(Records::new(walk, None))
+    }
+
     /// The first sequence in the first of these segments that has one.
     fn first_sequence(&self, segments: &[SegmentNumber]) -> Result<Option<Sequence>, StoreError> {
         let mut walk = Walk::new(self.target.clone(), segments.to_vec());
@@ -293,6 +306,7 @@ pub struct Records {
     damaged: u64,
     first_damage: Option<Damage>,
     over: bool,
+    keeps_lines: bool,
     /// What is missing may have been removed: the beginning, or a segment on the way.
     may_miss: bool,
 }
@@ -308,8 +322,16 @@ impl Records {
             damaged: 0,
             first_damage: None,
             over: false,
+            keeps_lines: true,
             may_miss,
         }
+    }
+
+    /// The same, but entries come without their lines: for whoever wants the events alone, which
+    /// spares a copy of each line.
+    #[must_use]
+    pub fn without_lines(self) -> Self {
+        Self { keeps_lines: false, ..self }
     }
 
     /// Damaged lines so far.
@@ -363,7 +385,7 @@ impl Records {
             if self.from.is_some() && record.sequence < self.from {
                 continue;
             }
-            let mut entry = self.walk.entry(record);
+            let mut entry = self.walk.entry(record, self.keeps_lines);
             if let Some(sequence) = entry.sequence.filter(|_| self.may_miss) {
                 self.may_miss = false;
                 let asked = self.from.map(|from| from.get().saturating_sub(1));
@@ -476,13 +498,13 @@ impl Walk {
         self.here().map_or(0, |(_, line)| line.length)
     }
 
-    pub(super) fn entry(&self, record: json::Record) -> Entry {
+    pub(super) fn entry(&self, record: json::Record, keeps_line: bool) -> Entry {
         let (segment, offset, line) = match self.here() {
             Some((number, line)) => (number.0, line.offset, line.bytes.unwrap_or_default()),
             None => (0, 0, &[][..]),
         };
-        let position = Position { segment, offset };
-        entry(record, line.to_vec(), position)
+        let line = if keeps_line { line.to_vec() } else { Vec::new() };
+        entry(record, line, Position { segment, offset })
     }
 
     pub(super) fn damage(&self, reason: String) -> Damage {

@@ -160,7 +160,7 @@ impl JournalReader {
     }
 
     /// A place before which no record has this time or a later one.
-    fn place_since(&self, since: Timestamp) -> Result<Position, StoreError> {
+    pub(super) fn place_since(&self, since: Timestamp) -> Result<Position, StoreError> {
         let window = Window { since: Some(since), until: None };
         let segments = self.target.segments()?;
         let Some((last, sealed)) = segments.split_last() else { return Ok(Position::default()) };

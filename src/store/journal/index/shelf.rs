@@ -19,8 +19,26 @@ const LEAST: u64 = 4 * BLOCK;
 /// The index of a sealed segment, if there is one that fits it.
 pub(in super::super) fn kept(target: &Target, number: SegmentNumber) -> Option<Index> {
     let Target::Directory(storage) = target else { return None };
-    let segment = Segment::open(&**storage, number).ok()?;
-    segment.kept(&**storage).ok().flatten()
+    kept_in(&**storage, number)
+}
+
+/// The same in a journal's directory.
+pub(in super::super) fn kept_in(storage: &dyn Storage, number: SegmentNumber) -> Option<Index> {
+    Segment::open(storage, number).ok()?.kept(storage).ok().flatten()
+}
+
+/// Keeps an index that was made of the same contents in another form, if there is none.
+pub(in super::super) fn keep(storage: &dyn Storage, number: SegmentNumber, index: &Index) {
+    let Ok(segment) = Segment::open(storage, number) else { return };
+    let name = number.index_name();
+    if segment.length < LEAST {
+        return;
+    }
+    // Whoever made one meanwhile made it of what lies there now.
+    let Ok(mut file) = storage.create(&name) else { return };
+    if segment.write(&mut *file, index).is_err() {
+        let _ = storage.remove(&name);
+    }
 }
 
 /// The index of a sealed segment, made if there is none that fits it; none if it may not be kept.
@@ -122,14 +140,30 @@ impl Segment {
     }
 
     fn fill(self, file: &mut dyn StoredFile) -> io::Result<Index> {
+        let stamp = self.stamp_for(file)?;
+        let index = make(self.contents()?)?;
+        append(file, &index, stamp)?;
+        Ok(index)
+    }
+
+    /// Writes an index of its contents.
+    fn write(&self, file: &mut dyn StoredFile, index: &Index) -> io::Result<()> {
+        let stamp = self.stamp_for(file)?;
+        append(file, index, stamp)
+    }
+
+    /// The stamp of what lies there, if an index in `file` may say what is in it.
+    fn stamp_for(&self, file: &dyn StoredFile) -> io::Result<Stamp> {
         if !self.is_as_safe(file)? {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
-        let stamp = Stamp::of(&*self.file, self.length)?;
-        let index = make(self.contents()?)?;
-        match append_all(file, &encode(&index, stamp)) {
-            (_, None) => Ok(index),
-            (_, Some(error)) => Err(error),
-        }
+        Stamp::of(&*self.file, self.length)
+    }
+}
+
+fn append(file: &mut dyn StoredFile, index: &Index, stamp: Stamp) -> io::Result<()> {
+    match append_all(file, &encode(index, stamp)) {
+        (_, None) => Ok(()),
+        (_, Some(error)) => Err(error),
     }
 }

@@ -11,6 +11,7 @@ use super::search::{Findings, Search};
 use super::share::{Sealed, Share, shares};
 use super::{Order, Query};
 use crate::Sequence;
+use crate::event::Event;
 use crate::store::journal::index;
 use crate::store::journal::read::{Damage, Position, Target};
 use crate::store::journal::segment::SegmentNumber;
@@ -48,6 +49,8 @@ pub struct Matches {
     /// What is being given out, and how much of it was.
     findings: Findings,
     given: usize,
+    /// Which of them was given out last.
+    last_given: Option<usize>,
     /// The last sequence given out.
     last: Option<Sequence>,
     damaged: u64,
@@ -61,7 +64,7 @@ pub struct Matches {
 
 impl Matches {
     pub(super) fn start(target: Target, query: Query) -> Result<Self, StoreError> {
-        let Query { selection, order, limit, group, keeps_lines } = query;
+        let Query { selection, order, limit, group, keeps_lines, keeps_events } = query;
         let window = selection.window();
         let (shares, total, gone) = shares(&target, order, window)?;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -78,7 +81,8 @@ impl Matches {
                     .with_source(error)
             })?;
         let prefilter = selection.prefilter();
-        let search = Search { target, selection, window, prefilter, group, keeps_lines };
+        let search =
+            Search { target, selection, window, prefilter, group, keeps_lines, keeps_events };
         Ok(Self {
             search: Arc::new(search),
             order,
@@ -88,6 +92,7 @@ impl Matches {
             most_ahead: threads * 2 + 1,
             findings: Findings::default(),
             given: 0,
+            last_given: None,
             last: None,
             damaged: 0,
             first_damage: None,
@@ -126,6 +131,7 @@ impl Matches {
                 continue;
             }
             self.left -= 1;
+            self.last_given = Some(number);
             let hit = &self.findings.matches[number];
             return Ok(Some(Match {
                 line: &self.findings.text[hit.line.clone()],
@@ -134,6 +140,12 @@ impl Matches {
                 group: hit.group.as_deref(),
             }));
         }
+    }
+
+    /// The event of the match that was given out last, if the query asked
+    /// [for events](Query::with_events); once.
+    pub fn take_event(&mut self) -> Option<Event> {
+        self.findings.matches.get_mut(self.last_given?)?.event.take()
     }
 
     /// Damaged lines that were met so far.
@@ -192,6 +204,7 @@ impl Matches {
         }
         self.findings = findings;
         self.given = 0;
+        self.last_given = None;
         Ok(true)
     }
 
@@ -240,6 +253,7 @@ impl Matches {
         self.ahead.clear();
         self.findings = Findings::default();
         self.given = 0;
+        self.last_given = None;
     }
 
     /// Whether it is a record that was written again after a failed sync: of both, one is given

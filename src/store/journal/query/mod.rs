@@ -68,6 +68,7 @@ pub struct Query {
     limit: Option<u64>,
     group: Option<Path>,
     keeps_lines: bool,
+    keeps_events: bool,
 }
 
 impl Query {
@@ -75,7 +76,8 @@ impl Query {
     #[must_use]
     pub fn new(selection: Selection) -> Self {
         let order = Order::default();
-        Self { selection, order, limit: None, group: None, keeps_lines: true }
+        let (limit, group) = (None, None);
+        Self { selection, order, limit, group, keeps_lines: true, keeps_events: false }
     }
 
     /// The same in another order.
@@ -94,6 +96,13 @@ impl Query {
     #[must_use]
     pub fn with_group(self, path: Path) -> Self {
         Self { group: Some(path), ..self }
+    }
+
+    /// With each match comes its event, decoded on the threads that search: see
+    /// [`Matches::take_event`].
+    #[must_use]
+    pub fn with_events(self) -> Self {
+        Self { keeps_events: true, ..self }
     }
 
     /// Without the lines, for whoever only counts.

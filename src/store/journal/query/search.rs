@@ -10,6 +10,7 @@ use super::prefilter::Prefilter;
 use super::selection::Selection;
 use super::share::Sealed;
 use crate::Sequence;
+use crate::event::Event;
 use crate::event::json::outline::Outline;
 use crate::event::json::place::string;
 use crate::event::json::{self, Checksum, checksum, encode::write_string};
@@ -34,6 +35,8 @@ pub(super) struct Search {
     pub(super) group: Option<Path>,
     /// Whether somebody wants the lines themselves.
     pub(super) keeps_lines: bool,
+    /// Whether somebody wants the events, which are decoded anyway.
+    pub(super) keeps_events: bool,
 }
 
 /// The lines of a segment that begin in a range.
@@ -67,6 +70,7 @@ pub(super) struct Hit {
     pub(super) position: Position,
     /// The JSON value by which it is grouped.
     pub(super) group: Option<String>,
+    pub(super) event: Option<Event>,
 }
 
 impl Search {
@@ -138,7 +142,8 @@ impl Search {
                     }
                     let (sequence, position) = (record.sequence, place(start));
                     let line = kept..into.text.len();
-                    into.matches.push(Hit { line, sequence, position, group });
+                    let event = self.keeps_events.then_some(record.event);
+                    into.matches.push(Hit { line, sequence, position, group, event });
                 }
                 // The end of a segment that was not written to its end.
                 Err(_) if !is_ended => {}

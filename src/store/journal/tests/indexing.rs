@@ -7,6 +7,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use super::sim::{Call, Fault, SimFs};
 use super::*;
 use crate::event::Timestamp;
+use crate::store::journal::consumers::JournalCheckpoints;
+use crate::store::{Begin, CheckpointStore as _};
 
 const SEGMENT: u64 = 24 * 1024;
 const COUNT: u64 = 200;
@@ -68,19 +70,30 @@ fn expected_since(time: u64) -> Vec<u64> {
     (1..=COUNT).filter(|sequence| time_of(*sequence) >= time).collect()
 }
 
+/// Where a consumer begins that wants all from a time on.
+fn begin(reader: &JournalReader, time: u64) -> Option<u64> {
+    let place = JournalCheckpoints(reader.clone()).place_of(Begin::Time(second(time)));
+    place.expect("readable").map(Sequence::get)
+}
+
 /// Whether one question of each kind, about the first segment, is answered right.
 fn answers(disk: &SimFs) -> bool {
     since(&reader(disk), 90_000).expect("readable") == [LATEST]
+        && begin(&reader(disk), 90_000) == Some(LATEST)
         && from(&reader(disk), LATEST).expect("readable").first() == Some(&LATEST)
 }
 
 /// Whether all questions are.
 fn answers_all(disk: &SimFs) -> bool {
-    let of_time = |time| since(&reader(disk), time).expect("readable") == expected_since(time);
+    let of_time = |time| {
+        let expected = expected_since(time);
+        begin(&reader(disk), time) == expected.first().copied()
+            && since(&reader(disk), time).expect("readable") == expected
+    };
     let of_sequence = |first| {
         from(&reader(disk), first).expect("readable") == (first..=COUNT).collect::<Vec<_>>()
     };
-    (0..=21_000).step_by(1500).chain([90_000]).all(of_time)
+    (0..=21_000).step_by(1500).chain([90_000, 200_000]).all(of_time)
         && (1..=COUNT).step_by(7).all(of_sequence)
 }
 
@@ -105,18 +118,26 @@ fn a_reader_with_an_index_passes_over_most_of_a_segment() {
     let sealed = disk.contents(&SegmentNumber(1).file_name());
     let in_it = sealed.iter().filter(|byte| **byte == b'\n').count() as u64;
     assert!((1000..LAST).contains(&in_it), "{in_it}");
-    let read = || {
-        let before = disk.ground().read_bytes;
+    let sequence = || {
         let first = reader(&disk).records_from(Sequence::new(in_it)).expect("readable").next();
         assert_eq!(first.expect("one").expect("readable").sequence, Some(Sequence::new(in_it)));
-        disk.ground().read_bytes - before
     };
-    disk.plan(|_, call| if call == Call::Create { Fault::Fails } else { Fault::None });
-    let without = read();
-    disk.heal();
-    read();
-    let with = read();
-    assert!(with < without / 2, "{with} {without}");
+    let consumer = || assert_eq!(begin(&reader(&disk), 90_000), Some(LATEST));
+    let after_all = || assert_eq!(begin(&reader(&disk), 200_000), None);
+    for ask in [&sequence as &dyn Fn(), &consumer, &after_all] {
+        let read = || {
+            let before = disk.ground().read_bytes;
+            ask();
+            disk.ground().read_bytes - before
+        };
+        disk.ground().files.remove(INDEX);
+        disk.plan(|_, call| if call == Call::Create { Fault::Fails } else { Fault::None });
+        let without = read();
+        disk.heal();
+        read();
+        let with = read();
+        assert!(with < without / 2, "{with} {without}");
+    }
 }
 
 #[test]
@@ -217,6 +238,8 @@ fn an_index_is_believed_only_from_one_who_could_have_written_the_segment() {
         since(&JournalReader::open(&directory).expect("a reader"), 90_000).expect("readable")
     };
     assert_eq!(found(0o600), [0; 0], "else this test checks nothing");
+    let asked = begin(&JournalReader::open(&directory).expect("a reader"), 90_000);
+    assert_eq!(asked, None, "a consumer's beginning is looked for by the same index");
     fs::remove_file(&index).expect("removed");
     assert_eq!(found(0o620), [LATEST]);
     let made = fs::read(&index).expect("made again");

@@ -2,8 +2,10 @@
 #![forbid(unsafe_code)]
 
 use super::planting::{self, shows};
+use super::rng::Rng;
 use super::sim::{Call, Fault, SimFs};
 use super::*;
+use crate::event::Timestamp;
 use crate::store::StoreErrorKind;
 use crate::store::journal::planted::Bug;
 use crate::store::journal::segment::SegmentNumber;
@@ -173,6 +175,51 @@ fn an_index_goes_with_the_plain_file_it_was_made_from() {
     assert!(ends_with(&names, ".index").is_empty(), "{names:?}");
     assert!(!names.contains(&SegmentNumber(1).packed_name()), "{names:?}");
     assert!(names.contains(&SegmentNumber(3).packed_name()), "{names:?}");
+}
+
+#[test]
+fn an_index_outlives_compression_and_leads_through_the_compressed_segment() {
+    let disk = SimFs::default();
+    let options = JournalOptions::default().with_fsync(Fsync::Batch).with_segment_bytes(4 << 20);
+    // Of several frames, of which the last one is looked for.
+    let (mut journal, mut keeper) = kept(&disk, options.with_compression(1));
+    let mut rng = Rng::new(7);
+    let mut record = |sequence: u64| {
+        // What does not compress, so that the compressed segment is worth an index.
+        let text: String = (0..200).map(|_| char::from(b'!' + 1 + rng.below(80) as u8)).collect();
+        let time = Timestamp::from_unix_nanos(i128::from(sequence) * 1_000_000_000);
+        let event = Event::builder("p").id(format!("{sequence}")).source("s").text(text);
+        let event = event.time(time.expect("an instant")).build().expect("valid");
+        Record { sequence: Sequence::new(sequence), event: Shared::new(event) }
+    };
+    for hundred in 0..120 {
+        let sequences = 100 * hundred + 1..=100 * hundred + 100;
+        journal.append(&sequences.map(&mut record).collect::<Vec<_>>()).expect("appended");
+    }
+    let reader = || JournalReader::of(Arc::new(disk.clone()));
+    let since = Timestamp::from_unix_nanos(8_000_000_000_000).expect("an instant");
+    let first = || {
+        let mut follow = reader().follow(Start::Time(since)).expect("readable");
+        follow.poll().expect("readable").and_then(|entry| entry.sequence).map(Sequence::get)
+    };
+    assert_eq!(first(), Some(8000));
+    let name = SegmentNumber(1).index_name();
+    let of_plain = disk.contents(&name);
+    journal.kept_by.by_hand(&mut keeper);
+    assert!(names(&disk).contains(&SegmentNumber(1).packed_name()));
+    let of_packed = disk.contents(&name);
+    assert!(of_packed != of_plain && of_packed.len() == of_plain.len());
+    // Nobody may make another one: what is read is little only because of this one.
+    let read = || {
+        let before = disk.ground().read_bytes;
+        assert_eq!(first(), Some(8000));
+        disk.ground().read_bytes - before
+    };
+    disk.plan(|_, call| if call == Call::Create { Fault::Fails } else { Fault::None });
+    let with = read();
+    disk.ground().files.remove(&name);
+    let without = read();
+    assert!(with < without * 2 / 3, "{with} {without}");
 }
 
 #[test]
