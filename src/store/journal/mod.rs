@@ -7,7 +7,8 @@
 //! beside a sealed one may be lost, torn or wrong: it costs time, never an event.
 //!
 //! Reading order of the code: `storage` (what is asked of a disk), `writer` (append, sync,
-//! rotate), `recover` (what a crash leaves), `read` (whole records or nothing), `tail`, `verify`,
+//! rotate), `undurable` (what it holds until it is synced), `syncer` (syncs beside the appending),
+//! `recover` (what a crash leaves), `read` (whole records or nothing), `tail`, `verify`,
 //! `index` (what a reader need not look at), `checkpoint` (how far named consumers are), `keeper`
 //! (looks after what is sealed: `retain`, `compress`); `planted` has the bugs that the tests must
 //! find.
@@ -41,7 +42,9 @@ mod recover;
 mod retain;
 mod segment;
 mod storage;
+mod syncer;
 mod tail;
+mod undurable;
 mod verify;
 #[cfg(feature = "tail")]
 mod watch;
@@ -90,6 +93,10 @@ pub enum Fsync {
     Never,
     /// At the latest this long after the first record that is not durable yet; the default, with
     /// 1 s. A power cut costs at most that and the time of one sync.
+    ///
+    /// What is not durable is held in memory, to be written again should the sync fail: at most
+    /// 32 MiB. A sync begins when half of that is reached, on a thread of its own, and appending
+    /// goes on beside it; it waits for the disk only at the limit.
     Interval(Duration),
     /// Once a batch: what was appended is durable.
     Batch,
@@ -187,6 +194,9 @@ pub struct JournalOptions {
     /// The zstd level at which sealed segments are compressed, 1 to 22; `None`, the default, for
     /// not at all. Done in the background. Takes the feature `zstd`, as reading them does.
     pub compression: Option<i32>,
+    /// So many bytes may be written and not durable where there is an interval: they are held in
+    /// memory. Only tests choose another number.
+    undurable_bytes: usize,
 }
 
 impl Default for JournalOptions {
@@ -199,6 +209,7 @@ impl Default for JournalOptions {
             keep_age: None,
             keep_bytes: None,
             compression: None,
+            undurable_bytes: 32 * 1024 * 1024,
         }
     }
 }

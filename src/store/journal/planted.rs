@@ -21,6 +21,14 @@ pub(super) enum Bug {
     FailedSyncIsGood,
     /// A sync that failed is tried again on the same file, and believed.
     SyncTriedAgain,
+    /// A running sync counts as done as soon as it began.
+    BelievedWhileRunning,
+    /// A running sync that failed counts as one that succeeded.
+    FailedRunningSyncIsGood,
+    /// What was written while a sync was running counts as covered by it.
+    RunningSyncCoversLater,
+    /// A file is synced without a look at how its running sync ended.
+    RunningSyncIgnored,
     /// What a failed sync left in its file stays there.
     StrandedStays,
     /// A segment is left without a sync.

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::planted::{Bug, planted};
+use super::syncer::Syncer;
 
 /// What a file is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +83,11 @@ pub(crate) trait StoredFile: Send + Debug {
     /// Makes the contents durable. After an error nothing is known about what was written since
     /// the last success, and a later success does not change that.
     fn sync(&mut self) -> io::Result<()>;
+    /// Begins to make durable what was appended so far, while more is appended. Its end is the end
+    /// of a [`sync`](Self::sync), with the same meaning. None where it can't be done now.
+    fn begin_sync(&mut self) -> Option<Box<dyn RunningSync>> {
+        None
+    }
     /// Whether only reading onward is cheap: a step back costs a pass from the beginning.
     fn is_stream(&self) -> bool {
         false
@@ -90,6 +96,12 @@ pub(crate) trait StoredFile: Send + Debug {
     fn ownership(&self) -> io::Result<Ownership> {
         Err(io::ErrorKind::Unsupported.into())
     }
+}
+
+/// A sync that goes on by itself, also when nobody waits for it any more.
+pub(crate) trait RunningSync: Send + Debug {
+    /// How it ended, told once: waits for it if told to, else none while it goes on.
+    fn ended(&mut self, wait: bool) -> Option<io::Result<()>>;
 }
 
 /// To whom a file belongs.
@@ -122,12 +134,13 @@ pub(crate) struct Disk {
     /// Whether the directory lies in another one that is ours, and so must be none that a link
     /// leads to.
     nested: bool,
+    syncer: Arc<Syncer>,
 }
 
 impl Disk {
     /// Names the directory; touches nothing.
     pub(crate) fn new(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into(), nested: false }
+        Self { directory: directory.into(), nested: false, syncer: Arc::default() }
     }
 
     /// The path of a file, unless the directory is not the one it seems to be.
@@ -141,7 +154,7 @@ impl Disk {
     /// A plain file that a person named: links are followed, only reading is possible.
     pub(crate) fn open_named(path: &Path) -> io::Result<Box<dyn StoredFile>> {
         let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-        Ok(Box::new(DiskFile::plain(file)?))
+        Ok(Box::new(DiskFile::plain(file, Arc::default())?))
     }
 
     fn options(access: Access) -> OpenOptions {
@@ -202,12 +215,12 @@ impl Storage for Disk {
     fn create(&self, name: &str) -> io::Result<Box<dyn StoredFile>> {
         let file = Self::options(Access::Append).create_new(true).open(self.path(name)?)?;
         file.set_permissions(Permissions::from_mode(0o600))?;
-        Ok(Box::new(DiskFile { file }))
+        Ok(Box::new(DiskFile { file: Arc::new(file), syncer: Arc::clone(&self.syncer) }))
     }
 
     fn open(&self, name: &str, access: Access) -> io::Result<Box<dyn StoredFile>> {
         let file = Self::options(access).open(self.path(name)?).map_err(explain_link)?;
-        let file = DiskFile::plain(file)?;
+        let file = DiskFile::plain(file, Arc::clone(&self.syncer))?;
         // A second name would let a write here change a file elsewhere.
         if access != Access::Read && file.file.metadata()?.nlink() != 1 {
             return Err(refused("the file has more than one name"));
@@ -222,7 +235,7 @@ impl Storage for Disk {
     fn lock(&self, name: &str, note: &str) -> io::Result<Box<dyn Held>> {
         let path = self.path(name)?;
         let file = Self::options(Access::Append).create(true).open(path).map_err(explain_link)?;
-        let file = DiskFile::plain(file)?.file;
+        let file = DiskFile::plain(file, Arc::default())?.file;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) if planted(Bug::NoLock) => {}
@@ -231,7 +244,7 @@ impl Storage for Disk {
         }
         file.set_permissions(Permissions::from_mode(0o600))?;
         // The note is a courtesy: on a full disk the lock is as good without it.
-        let _ = file.set_len(0).and_then(|()| io::Write::write(&mut &file, note.as_bytes()));
+        let _ = file.set_len(0).and_then(|()| io::Write::write(&mut &*file, note.as_bytes()));
         Ok(Box::new(DiskLock { _file: file }))
     }
 
@@ -257,27 +270,30 @@ impl Storage for Disk {
     }
 
     fn below(&self, name: &str) -> Arc<dyn Storage> {
-        Arc::new(Self { directory: self.directory.join(name), nested: true })
+        let syncer = Arc::clone(&self.syncer);
+        Arc::new(Self { directory: self.directory.join(name), nested: true, syncer })
     }
 }
 
 /// The open lock file: closing it, also by dying, is what gives the lock back.
 #[derive(Debug)]
 struct DiskLock {
-    _file: File,
+    _file: Arc<File>,
 }
 
 impl Held for DiskLock {}
 
 #[derive(Debug)]
 struct DiskFile {
-    file: File,
+    /// Shared with a sync that is running.
+    file: Arc<File>,
+    syncer: Arc<Syncer>,
 }
 
 impl DiskFile {
-    fn plain(file: File) -> io::Result<Self> {
+    fn plain(file: File, syncer: Arc<Syncer>) -> io::Result<Self> {
         if file.metadata()?.is_file() {
-            Ok(Self { file })
+            Ok(Self { file: Arc::new(file), syncer })
         } else {
             Err(refused("it is not a plain file"))
         }
@@ -286,7 +302,7 @@ impl DiskFile {
 
 impl StoredFile for DiskFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        io::Write::write(&mut self.file, bytes)
+        io::Write::write(&mut &*self.file, bytes)
     }
 
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -294,7 +310,7 @@ impl StoredFile for DiskFile {
     }
 
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        FileExt::write_at(&self.file, bytes, offset)
+        self.file.write_at(bytes, offset)
     }
 
     fn length(&self) -> io::Result<u64> {
@@ -307,6 +323,10 @@ impl StoredFile for DiskFile {
 
     fn sync(&mut self) -> io::Result<()> {
         self.file.sync_data()
+    }
+
+    fn begin_sync(&mut self) -> Option<Box<dyn RunningSync>> {
+        self.syncer.begin(&self.file)
     }
 
     fn ownership(&self) -> io::Result<Ownership> {

@@ -16,6 +16,7 @@ mod planting;
 mod replaced;
 mod retained;
 mod rng;
+mod running_sync;
 mod sim;
 mod stress;
 

@@ -12,23 +12,25 @@
 //! 2018), so that file is finished and the kept lines are written again into a new segment. Then
 //! they are cut off the finished file: some of its pages may have reached the disk and others
 //! not, and a reader that finds 5 there would take the 4 of the new segment for a repetition.
+//!
+//! With an interval, a large sync runs beside the appending. It covers what was written before it
+//! began, in the active segment: whoever leaves that one, or syncs it, waits for its end first. So
+//! there is one at most, its failure is seen before anything else is believed of the file, and
+//! then what was written meanwhile is stranded as well.
 #![forbid(unsafe_code)]
 
+use std::io;
 use std::sync::Arc;
-use std::time::Instant;
-use std::{io, mem};
+use std::time::{Duration, Instant};
 
 use super::encoded::Lines;
 use super::planted::{Bug, planted};
 use super::segment::SegmentNumber;
-use super::storage::{Access, Storage, StoredFile, append_all};
+use super::storage::{Access, RunningSync, Storage, StoredFile, append_all};
+use super::undurable::Undurable;
 use super::{Fsync, JournalOptions, io_failed};
 use crate::Sequence;
 use crate::store::{Level, StoreError, StoreErrorKind, Watermarks};
-
-/// Above this much that is not durable yet, an interval is cut short: these bytes are held in
-/// memory.
-const UNDURABLE_LIMIT: usize = 32 * 1024 * 1024;
 
 #[derive(Debug)]
 struct Active {
@@ -42,15 +44,18 @@ struct Active {
     since: Instant,
 }
 
-/// Lines written since the last sync that succeeded.
-#[derive(Debug, Default)]
-struct Undurable {
-    bytes: Vec<u8>,
-    last: u64,
-    since: Option<Instant>,
-    /// The file that holds them is finished: they must be written again elsewhere.
-    stranded: bool,
+/// A sync of the active segment that goes on beside the appending.
+#[derive(Debug)]
+struct Running {
+    sync: Box<dyn RunningSync>,
+    /// Bytes of the segment that it covers.
+    length: u64,
+    began: Instant,
+    look_again: Instant,
 }
+
+/// How often an idle writer looks whether a running sync has ended, at least and at most.
+const LOOKS: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(100)];
 
 /// A segment that was given up, and how many of its bytes are durable. What lies behind them is
 /// cut off once it is durable elsewhere.
@@ -70,6 +75,7 @@ pub(super) struct Writer {
     /// Whether the active segment's name is durable.
     name_synced: bool,
     undurable: Undurable,
+    running: Option<Running>,
     finished: Vec<Finished>,
     /// Up to here every append that was handed in succeeded as a whole.
     accepted: u64,
@@ -93,6 +99,7 @@ impl Writer {
             next,
             name_synced: false,
             undurable: Undurable::default(),
+            running: None,
             finished: Vec::new(),
             accepted: last,
             written: last,
@@ -140,9 +147,10 @@ impl Writer {
     /// When [`tend`](Self::tend) has something to do.
     pub(super) fn due(&self) -> Option<Instant> {
         let sync = match self.options.fsync {
-            Fsync::Interval(every) => {
-                self.undurable.since.and_then(|since| since.checked_add(every))
-            }
+            Fsync::Interval(every) => match &self.running {
+                Some(running) => Some(running.look_again),
+                None => self.undurable.since().and_then(|since| since.checked_add(every)),
+            },
             _ => None,
         };
         let age = self.end_of_age();
@@ -167,6 +175,7 @@ impl Writer {
             }
             before = sequence;
         }
+        self.settle(false)?;
         self.land()?;
         self.leave_aged()?;
         let mut line = lines.ends.partition_point(|&(_, sequence)| sequence <= self.written);
@@ -183,18 +192,21 @@ impl Writer {
                 self.sync()?;
             }
         }
-        if self.must_sync_now() {
-            self.sync()?;
-        }
+        self.sync_as_due()?;
         self.accepted = last;
         Ok(())
     }
 
     /// Makes durable what is due.
     pub(super) fn tend(&mut self) -> Result<(), StoreError> {
+        self.settle(false)?;
+        if let Some(running) = &mut self.running {
+            let now = Instant::now();
+            running.look_again = now + ((now - running.began) / 4).clamp(LOOKS[0], LOOKS[1]);
+        }
         self.land()?;
         self.leave_aged()?;
-        if self.must_sync_now() { self.sync() } else { Ok(()) }
+        self.sync_as_due()
     }
 
     /// Makes everything written durable, unless the policy is never to.
@@ -204,14 +216,32 @@ impl Writer {
         if self.options.fsync == Fsync::Never { Ok(()) } else { self.sync() }
     }
 
-    fn must_sync_now(&self) -> bool {
+    fn sync_as_due(&mut self) -> Result<(), StoreError> {
         match self.options.fsync {
-            Fsync::Never => false,
-            Fsync::Batch | Fsync::Always => true,
-            Fsync::Interval(every) => {
-                self.undurable.since.is_some_and(|since| since.elapsed() >= every)
-                    || self.undurable.bytes.len() >= UNDURABLE_LIMIT
+            Fsync::Never => Ok(()),
+            Fsync::Batch | Fsync::Always => self.sync(),
+            Fsync::Interval(every) => self.keep_up(every),
+        }
+    }
+
+    /// Sees to it that nothing waits for a sync longer than an interval, and that no more is held
+    /// than may be.
+    fn keep_up(&mut self, every: Duration) -> Result<(), StoreError> {
+        let most = self.options.undurable_bytes;
+        loop {
+            let uncovered = self.undurable.uncovered();
+            let is_due = || self.undurable.since().is_some_and(|since| since.elapsed() >= every);
+            if self.running.is_none() && (uncovered >= most / 2 || is_due()) {
+                // One that is over at once is not worth another thread.
+                if uncovered < most / 32 {
+                    return self.sync();
+                }
+                self.begin_sync()?;
             }
+            if self.undurable.bytes() < most {
+                return Ok(());
+            }
+            self.settle(true)?;
         }
     }
 
@@ -306,36 +336,84 @@ impl Writer {
 
     /// Remembers lines that were written until they are durable.
     fn keep(&mut self, bytes: &[u8]) {
-        if self.options.fsync == Fsync::Never {
-            return;
+        if self.options.fsync != Fsync::Never {
+            self.undurable.keep(bytes, self.written);
         }
-        self.undurable.bytes.extend_from_slice(bytes);
-        self.undurable.last = self.written;
-        self.undurable.since.get_or_insert_with(Instant::now);
     }
 
     /// Finishes a file that cannot be trusted any more. What it held and was not durable has to
     /// be written again.
     fn give_up_segment(&mut self) {
+        // What it has made durable need not be written again.
+        self.end_running(true);
         let Some(Active { number, durable, .. }) = self.active.take() else { return };
-        self.undurable.stranded = !self.undurable.bytes.is_empty();
+        self.undurable.stranded = !self.undurable.is_empty();
         if self.undurable.stranded {
             self.finished.push(Finished { number, durable });
         }
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
-        if self.undurable.bytes.is_empty() {
+        if planted(Bug::RunningSyncIgnored) {
+            self.running = None;
+        }
+        self.settle(true)?;
+        if self.undurable.is_empty() {
             return self.cut_finished();
         }
         let Some(active) = self.active.as_mut() else { return self.land() };
         if sync_all(&*self.storage, active, &mut self.name_synced).is_err() {
-            self.give_up_segment();
-            // The first failure is not the caller's business if this succeeds.
-            return self.land();
+            return self.sync_failed();
         }
         self.became_durable();
         Ok(())
+    }
+
+    /// The first failure is not the caller's business if what was not durable can be saved.
+    fn sync_failed(&mut self) -> Result<(), StoreError> {
+        self.give_up_segment();
+        self.land()
+    }
+
+    /// Lets what was written become durable while more is appended.
+    fn begin_sync(&mut self) -> Result<(), StoreError> {
+        let Some(active) = self.active.as_mut() else { return self.land() };
+        if sync_name(&*self.storage, &mut self.name_synced).is_err() {
+            return self.sync_failed();
+        }
+        let Some(sync) = active.file.begin_sync() else { return self.sync() };
+        let (length, now) = (active.length, Instant::now());
+        self.undurable.cover();
+        self.running = Some(Running { sync, length, began: now, look_again: now + LOOKS[0] });
+        if planted(Bug::BelievedWhileRunning) {
+            self.durable = self.written;
+        }
+        Ok(())
+    }
+
+    /// Believes a running sync that has ended, for which it waits if told to. One that failed
+    /// strands all that is not durable.
+    fn settle(&mut self, wait: bool) -> Result<(), StoreError> {
+        if self.end_running(wait) { Ok(()) } else { self.sync_failed() }
+    }
+
+    /// Whether the running sync, if it has ended, has made durable what it covers. Nothing is
+    /// running afterwards if it was waited for.
+    fn end_running(&mut self, wait: bool) -> bool {
+        let Some(ended) = self.running.as_mut().and_then(|running| running.sync.ended(wait)) else {
+            return true;
+        };
+        let length = self.running.take().map_or(0, |running| running.length);
+        if ended.is_err() && !planted(Bug::FailedRunningSyncIsGood) {
+            return false;
+        }
+        if let Some(active) = &mut self.active {
+            active.durable = length;
+        }
+        let last = self.undurable.let_covered_go();
+        let last = if planted(Bug::RunningSyncCoversLater) { self.written } else { last };
+        self.durable = self.durable.max(last);
+        true
     }
 
     /// Writes stranded lines again into a new segment and makes them durable there.
@@ -356,7 +434,9 @@ impl Writer {
             }
         };
         let number = active.number;
-        if let (_, Some(error)) = append_all(&mut *active.file, &self.undurable.bytes) {
+        let refusal =
+            self.undurable.pieces().find_map(|piece| append_all(&mut *active.file, piece).1);
+        if let Some(error) = refusal {
             // An empty file is as good as new; another would only be litter.
             if active.file.cut(0).is_ok() {
                 self.active = Some(active);
@@ -365,7 +445,7 @@ impl Writer {
             }
             return Err(io_failed(self.storage.place(), "write again in", Some(number), error));
         }
-        active.length = self.undurable.bytes.len() as u64;
+        active.length = self.undurable.bytes() as u64;
         if let Err(error) = sync_all(&*self.storage, &mut active, &mut self.name_synced) {
             // At once as well as later: a full disk has no room for one copy a try.
             let _ = active.file.cut(0);
@@ -414,14 +494,7 @@ impl Writer {
         if let Some(active) = &mut self.active {
             active.durable = active.length;
         }
-        self.durable = self.durable.max(self.undurable.last);
-        let mut bytes = mem::take(&mut self.undurable.bytes);
-        // One busy second must not hold its memory for ever; but giving it back after each, and
-        // getting it anew, costs a busy journal more than writing.
-        let room = bytes.len().saturating_mul(2).max(1024 * 1024);
-        bytes.clear();
-        bytes.shrink_to(room);
-        self.undurable = Undurable { bytes, ..Undurable::default() };
+        self.durable = self.durable.max(self.undurable.let_all_go());
     }
 
     fn failed(&self, verb: &str, error: io::Error) -> StoreError {
@@ -450,6 +523,10 @@ fn sync_all(storage: &dyn Storage, active: &mut Active, name_synced: &mut bool) 
         Err(_) if planted(Bug::SyncTriedAgain) => active.file.sync()?,
         synced => synced?,
     }
+    sync_name(storage, name_synced)
+}
+
+fn sync_name(storage: &dyn Storage, name_synced: &mut bool) -> io::Result<()> {
     if !*name_synced && !planted(Bug::NoDirectorySync) {
         storage.sync_directory()?;
         *name_synced = true;

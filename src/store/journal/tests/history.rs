@@ -350,9 +350,11 @@ impl World {
     fn open(&mut self, policy: Fsync, segment_bytes: u16) -> Verdict {
         self.life += 1;
         self.policy = policy;
-        let options = JournalOptions::default()
-            .with_fsync(policy)
-            .with_segment_bytes(u64::from(segment_bytes).max(1));
+        // So little that syncs run beside the appending, and that it waits for them.
+        let undurable_bytes = self.rng.among(&[600, 2000, 6000, 1 << 20]);
+        let options = JournalOptions { undurable_bytes, ..JournalOptions::default() };
+        let options =
+            options.with_fsync(policy).with_segment_bytes(u64::from(segment_bytes).max(1));
         let options = self.kept.settings(&mut self.rng, options);
         if self.rng.one_in(4) {
             let (at, torn) = (self.rng.below(12), self.rng.below(200));

@@ -13,7 +13,7 @@ use std::{fmt, io};
 
 use super::rng::Rng;
 use crate::store::journal::lock::LOCK;
-use crate::store::journal::storage::{Access, Held, Ownership, Storage, StoredFile};
+use crate::store::journal::storage::{Access, Held, Ownership, RunningSync, Storage, StoredFile};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 pub(super) enum Call {
@@ -107,6 +107,37 @@ impl Inode {
             self.write_back(page);
         }
         self.stable.resize(self.bytes.len(), 0);
+    }
+
+    /// A page as it is now.
+    fn page(&self, page: usize) -> &[u8] {
+        let end = ((page + 1) * PAGE).min(self.bytes.len());
+        &self.bytes[(page * PAGE).min(end)..end]
+    }
+
+    /// What a running sync makes durable: pages as they were when it began. Those that have changed
+    /// since are as dirty as they were.
+    fn write_back_old(&mut self, pages: &[(usize, Vec<u8>)]) {
+        for (page, old) in pages {
+            let start = page * PAGE;
+            if self.stable.len() < start + old.len() {
+                self.stable.resize(start + old.len(), 0);
+            }
+            self.stable[start..start + old.len()].copy_from_slice(old);
+            if self.page(*page) == old {
+                self.dirty.remove(page);
+            }
+        }
+    }
+
+    /// A running sync that fails: its pages count as clean, unless they have changed since.
+    fn lose_old(&mut self, pages: &[(usize, Vec<u8>)], rng: Option<&mut Rng>) {
+        let unchanged = pages.iter().filter(|(page, old)| self.page(*page) == old);
+        let unchanged: BTreeSet<_> = unchanged.map(|(page, _)| *page).collect();
+        let left = self.dirty.difference(&unchanged).copied().collect();
+        self.dirty.retain(|page| unchanged.contains(page));
+        self.lose(rng);
+        self.dirty = left;
     }
 
     /// A failed sync: some pages are written, the others forgotten, and all count as clean.
@@ -429,7 +460,7 @@ impl Drop for SimLock {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct SimFile {
     disk: SimFs,
     inode: Arc<Mutex<Inode>>,
@@ -438,6 +469,42 @@ struct SimFile {
 impl SimFile {
     fn inode(&self) -> MutexGuard<'_, Inode> {
         self.inode.lock().expect("no panic under the lock")
+    }
+}
+
+/// A sync of what was dirty when it began. The disk does it at its begin or at its end: nobody
+/// can tell before it says how it ended.
+#[derive(Debug)]
+struct SimSync {
+    file: SimFile,
+    pages: Vec<(usize, Vec<u8>)>,
+    /// How it ended, once it was done.
+    done: Option<io::Result<()>>,
+    /// So often it is looked at in vain.
+    looks: usize,
+}
+
+impl SimSync {
+    fn work(&mut self) -> io::Result<()> {
+        let asked = self.file.disk.ask(Call::Sync);
+        if asked.is_ok() {
+            self.file.inode().write_back_old(&self.pages);
+        } else if !self.file.disk.is_dead() {
+            let mut chance = self.file.disk.ground().chance.take();
+            self.file.inode().lose_old(&self.pages, chance.as_mut());
+            self.file.disk.ground().chance = chance;
+        }
+        asked.map(drop)
+    }
+}
+
+impl RunningSync for SimSync {
+    fn ended(&mut self, wait: bool) -> Option<io::Result<()>> {
+        if !wait && self.looks > 0 {
+            self.looks -= 1;
+            return None;
+        }
+        Some(self.done.take().unwrap_or_else(|| self.work()))
     }
 }
 
@@ -494,6 +561,23 @@ impl StoredFile for SimFile {
             self.disk.ground().chance = chance;
         }
         asked.map(drop)
+    }
+    fn begin_sync(&mut self) -> Option<Box<dyn RunningSync>> {
+        let (refused, at_once, looks) = match &mut self.disk.ground().chance {
+            Some(rng) => (rng.one_in(8), rng.one_in(2), rng.below(3)),
+            None => (false, false, 1),
+        };
+        if refused {
+            return None;
+        }
+        let inode = self.inode();
+        let pages = inode.dirty.iter().map(|page| (*page, inode.page(*page).to_vec())).collect();
+        drop(inode);
+        let mut sync = SimSync { file: self.clone(), pages, done: None, looks };
+        if at_once {
+            sync.done = Some(sync.work());
+        }
+        Some(Box::new(sync))
     }
     fn ownership(&self) -> io::Result<Ownership> {
         Ok(Ownership { owner: 0, is_open_to_others: false })
