@@ -95,8 +95,8 @@ pub enum Fsync {
     /// 1 s. A power cut costs at most that and the time of one sync.
     ///
     /// What is not durable is held in memory, to be written again should the sync fail: at most
-    /// 32 MiB. A sync begins when half of that is reached, on a thread of its own, and appending
-    /// goes on beside it; it waits for the disk only at the limit.
+    /// 32 MiB. A sync begins early when 2 MiB are, on a thread of its own, and appending goes on
+    /// beside it: it waits for the disk only at the limit.
     Interval(Duration),
     /// Once a batch: what was appended is durable.
     Batch,

@@ -54,6 +54,12 @@ struct Running {
     look_again: Instant,
 }
 
+/// The part of what may be held at which a sync begins. Early: what is held for a short time lies
+/// in memory that is used again and again, and memory that is new costs more than writing does.
+const BEGIN: usize = 16;
+/// A smaller part is synced at once when it is due: not worth another thread.
+const SMALL: usize = 32;
+
 /// How often an idle writer looks whether a running sync has ended, at least and at most.
 const LOOKS: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(100)];
 
@@ -231,9 +237,8 @@ impl Writer {
         loop {
             let uncovered = self.undurable.uncovered();
             let is_due = || self.undurable.since().is_some_and(|since| since.elapsed() >= every);
-            if self.running.is_none() && (uncovered >= most / 2 || is_due()) {
-                // One that is over at once is not worth another thread.
-                if uncovered < most / 32 {
+            if self.running.is_none() && (uncovered >= most / BEGIN || is_due()) {
+                if uncovered < most / SMALL {
                     return self.sync();
                 }
                 self.begin_sync()?;
