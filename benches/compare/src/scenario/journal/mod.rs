@@ -21,7 +21,7 @@ use ringpost::store::journal::{Fsync, Journal, JournalOptions};
 use ringpost::{Event, EventBus, Sequence, Shared};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tracing_appender::non_blocking::NonBlockingBuilder;
+use tracing_appender::non_blocking::{DEFAULT_BUFFERED_LINES_LIMIT, NonBlockingBuilder};
 
 use super::Stage;
 use crate::contest::Contest;
@@ -54,6 +54,17 @@ struct Mirror {
     data: Box<RawValue>,
 }
 
+/// How events get onto the bus.
+#[derive(Clone, Copy)]
+enum By {
+    /// Topics by name.
+    Bus,
+    /// One after another.
+    Publisher,
+    /// 64 at once.
+    Batch,
+}
+
 /// What a bus does with its journal's file, and until when its clock runs.
 #[derive(Clone, Copy)]
 enum Until {
@@ -81,30 +92,38 @@ pub fn run(stage: &Stage, results: &mut Results) {
     let line = raw::line_len(events);
     let contest = |case| Contest::new(NAME, case).in_multiples_of(events.len() as u64);
     let serde = "serde_json into BufWriter<File>";
-    let lines = "tracing-appender non_blocking, serde_json a line";
+    let lines = "tracing-appender non_blocking, 1,024 lines, serde_json a line";
+    let default_lines = "tracing-appender non_blocking, 128,000 lines, serde_json a line";
+    let (single, batched) = (
+        "ringpost bus, a Publisher and journal",
+        "ringpost bus, a Publisher, 64 at once, and journal",
+    );
 
     // Some hundred thousand events are enough, and fit into memory.
     let whole = |messages: u64| messages.min(150_000) as usize;
     let never = Until::Written(Fsync::Never);
     let mut plain = contest(CASE);
-    plain.enter("ringpost bus, publish and journal", move |m| ours(events, whole(m), false, never));
-    plain.enter("ringpost bus, a Publisher and journal", move |m| {
-        ours(events, whole(m), true, never)
+    plain.enter("ringpost bus, publish and journal", move |m| {
+        ours(events, whole(m), By::Bus, never)
     });
+    plain.enter(single, move |m| ours(events, whole(m), By::Publisher, never));
+    plain.enter(batched, move |m| ours(events, whole(m), By::Batch, never));
     plain.enter(serde, move |m| in_line(mirrors, whole(m)));
-    plain.enter(lines, move |m| appender(mirrors, whole(m)));
+    plain.enter(lines, move |m| appender(mirrors, whole(m), 1024));
+    plain.enter(default_lines, move |m| appender(mirrors, whole(m), DEFAULT_BUFFERED_LINES_LIMIT));
     plain.enter("dd, 256 KiB at once", move |m| raw::dd(line, whole(m)));
+    plain.enter("bound: the journal's writes alone", move |m| raw::whole_lines(line, whole(m)));
+    plain.enter("bound: the journal's encoding alone", move |m| raw::encoded(events, whole(m)));
     plain.hold(stage.pace, results);
 
     let interval = Until::Written(Fsync::default());
     for (case, most) in [(BURST, BURST_EVENTS), (SUSTAINED, 150_000)] {
         let whole = move |messages: u64| messages.min(most) as usize;
         let mut synced = contest(case);
-        synced.enter("ringpost bus, a Publisher and journal", move |m| {
-            ours(events, whole(m), true, interval)
-        });
+        synced.enter(single, move |m| ours(events, whole(m), By::Publisher, interval));
+        synced.enter(batched, move |m| ours(events, whole(m), By::Batch, interval));
         synced.enter(serde, move |m| in_line(mirrors, whole(m)));
-        synced.enter(lines, move |m| appender(mirrors, whole(m)));
+        synced.enter(lines, move |m| appender(mirrors, whole(m), 1024));
         synced.enter("write 256 KiB, fdatasync every 32 MiB", move |m| {
             raw::synced(line, whole(m), 128)
         });
@@ -112,15 +131,13 @@ pub fn run(stage: &Stage, results: &mut Results) {
     }
 
     let mut batches = contest(BATCH);
-    batches.enter("ringpost bus, a Publisher and journal", move |m| {
-        ours(events, whole(m), true, Until::Durable)
-    });
+    batches.enter(single, move |m| ours(events, whole(m), By::Publisher, Until::Durable));
     batches.enter("write 256 KiB, fdatasync", move |m| raw::synced(line, whole(m), 1));
     batches.hold(stage.pace, results);
 
     let mut again = contest(REPLAY);
     again.enter("append: ringpost bus, a Publisher and journal", move |m| {
-        ours(events, whole(m), true, never)
+        ours(events, whole(m), By::Publisher, never)
     });
     again.enter("ringpost replay, from a journal into another", move |m| {
         replay::replay(events, whole(m))
@@ -140,7 +157,7 @@ fn journal(directory: &Path, until: Until) -> Journal {
     Journal::open(directory, JournalOptions::default().with_fsync(fsync)).expect("a new journal")
 }
 
-fn ours(events: &[Event], count: usize, by_handle: bool, until: Until) -> f64 {
+fn ours(events: &[Event], count: usize, by: By, until: Until) -> f64 {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let bus = EventBus::builder().publish_timeout(LONG).build();
     let journal = journal(directory.path(), until);
@@ -150,11 +167,19 @@ fn ours(events: &[Event], count: usize, by_handle: bool, until: Until) -> f64 {
     let list = repeat(events, count, Shared::new);
     let last = Sequence::new(count as u64);
     let since = Instant::now();
-    for event in list {
-        if by_handle {
-            publisher.publish(event).expect("the journal keeps up");
-        } else {
-            bus.publish(event).expect("the journal keeps up");
+    let full = "the journal keeps up";
+    match by {
+        By::Bus => list.into_iter().for_each(|event| drop(bus.publish(event).expect(full))),
+        By::Publisher => {
+            list.into_iter().for_each(|event| drop(publisher.publish(event).expect(full)));
+        }
+        By::Batch => {
+            let mut list = list.into_iter();
+            let mut batch = Vec::with_capacity(64);
+            while list.len() > 0 {
+                batch.extend(list.by_ref().take(64));
+                publisher.publish_batch(&mut batch).expect(full);
+            }
         }
     }
     match until {
@@ -188,13 +213,13 @@ fn in_line(mirrors: &[Mirror], count: usize) -> f64 {
     rate
 }
 
-/// Lossless, which is not its default: its channel holds 1,024 lines and the writer waits.
-fn appender(mirrors: &[Mirror], count: usize) -> f64 {
+/// Lossless, which is not its default: where its channel holds no more lines, the writer waits.
+fn appender(mirrors: &[Mirror], count: usize, held: usize) -> f64 {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().join("lines");
     let file = File::create(&path).expect("a new file");
     let (mut writer, guard) =
-        NonBlockingBuilder::default().lossy(false).buffered_lines_limit(1024).finish(file);
+        NonBlockingBuilder::default().lossy(false).buffered_lines_limit(held).finish(file);
     let list = repeat(mirrors, count, |mirror| mirror);
     let mut bytes = 0;
     let since = Instant::now();

@@ -1,11 +1,12 @@
 //! What the disk takes of bytes that nobody had to make.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::process::Command;
 use std::time::Instant;
 
 use ringpost::Event;
+use ringpost::event::json::encode_record;
 use ringpost::store::journal::Fsync;
 
 use super::{Until, journal, repeat};
@@ -58,7 +59,45 @@ pub fn dd(line: f64, count: usize) -> f64 {
     rate(chunks, line, seconds.expect("dd tells how long it took"))
 }
 
-/// The same, each `every` chunks with an fdatasync.
+/// The same in pieces of whole lines, so that hardly any ends where a page does, by the calls that a
+/// journal makes: lines a second.
+pub fn whole_lines(line: f64, count: usize) -> f64 {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("bytes");
+    let mut file = OpenOptions::new().append(true).create_new(true).open(path).expect("a new file");
+    let lines = (CHUNK as f64 / line).ceil() as usize;
+    let piece = vec![b'x'; (lines as f64 * line) as usize];
+    let since = Instant::now();
+    for _ in 0..count / lines {
+        file.write_all(&piece).expect("the disk has room");
+    }
+    (count / lines * lines) as f64 / since.elapsed().as_secs_f64()
+}
+
+/// Events that were recorded become lines in memory, as many as a journal writes at once and over the
+/// ones before: lines a second.
+pub fn encoded(events: &[Event], count: usize) -> f64 {
+    let bus = EventBus::builder().recent(events.len()).build();
+    for event in repeat(events, events.len(), Shared::new) {
+        bus.publish(event).expect("nobody has to keep up");
+    }
+    let recorded = bus.recent(events.len());
+    let recorded: Vec<Event> = recorded.iter().map(|event| Event::clone(event)).collect();
+    let list = repeat(&recorded, count, Shared::new);
+    let mut lines = Vec::new();
+    let since = Instant::now();
+    for (event, number) in list.iter().zip(1..) {
+        if lines.len() >= CHUNK {
+            lines.clear();
+        }
+        encode_record(event, Sequence::new(number), &mut lines);
+    }
+    let rate = count as f64 / since.elapsed().as_secs_f64();
+    assert!(lines.ends_with(b"\n"), "the last line is whole");
+    rate
+}
+
+/// The same bytes as `dd`, each `every` chunks with an fdatasync.
 pub fn synced(line: f64, count: usize, every: usize) -> f64 {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let mut file = File::create(directory.path().join("bytes")).expect("a new file");
