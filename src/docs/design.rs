@@ -97,7 +97,7 @@
 //!   each other, so that their chains overlap; no gain was seen. Sums by folding (crate `crc-fast`)
 //!   took 30 ns a line of 530 bytes instead of 55 with AVX-512, and half as many instructions again
 //!   without; not kept, for six more crates by default.
-//! * **One thread encodes and writes.** On the machine of the README's figures a line takes 140 ns to
+//! * **One thread encodes and writes.** On the machine of the README's figures a line takes 165 ns to
 //!   encode and 140 to be written to the page cache (`benches/compare`, rows `bound`), a publish 210
 //!   in batches and 300 alone, of which 110 are the memory of old events given back. A second thread
 //!   for the writing was not built: it would have to share two cores with both, and the sum is what
