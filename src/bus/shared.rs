@@ -96,16 +96,17 @@ impl<M: Message> SharedEnds<M> {
         if let Some(subscriber) = ends.iter().find_map(|end| end.log.stopped()) {
             return Err(NoPlaces::Stopped(subscriber));
         }
-        for at in 0..ends.len() {
-            let SharedEnd { log, holder } = &mut ends[at];
-            // One that is closed is so together with the bus, which refuses too.
-            if holder.hold(n) == Err(Refused::Full) {
-                let log = Arc::clone(log);
+        // One that is closed is so together with the bus, which refuses too.
+        match ends.iter_mut().find_map(|end| match end.holder.hold(n) {
+            Err(Refused::Full) => Some(Arc::clone(&end.log)),
+            _ => None,
+        }) {
+            Some(log) => {
                 self.give_back();
-                return Err(NoPlaces::Full(log));
+                Err(NoPlaces::Full(log))
             }
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Gives back what is held. The caller rings: what lies behind such a place becomes readable.
