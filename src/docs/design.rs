@@ -85,6 +85,11 @@
 //!   for each, and a mailbox's size is how far a cursor may be behind. Figures of both are in the
 //!   README. The first subscription of a kind keeps the mailbox that it has: a single subscriber is
 //!   served best by one.
+//! * **Who waits for many readers looks at the slowest first** (`ring/cursors.rs`). A publisher
+//!   without room, and each reader that frees some, asks whether all readers are far enough; each
+//!   look takes a line from its reader. With 64 of them that was most of what they did: the place
+//!   that was in the way last is looked at alone, until it is not, and 0.97 million messages a second
+//!   became 1.7 to 2.0.
 //! * **Storing is synchronous code on a thread.** A file is written by `std::fs`; errors come where
 //!   they happen.
 //! * **An event keeps its attributes as they stand in a line**, with names and quotes, in the
