@@ -90,6 +90,7 @@ impl<M: Message> SharedLogs<M> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bus::route::SharedLeg;
     use crate::{Bus, Delivery, Subscription};
 
     fn subscribe(bus: &Bus<u64>, size: usize, overflow: Overflow) -> Subscription<u64> {
@@ -100,7 +101,7 @@ mod tests {
     /// How many mailboxes the topic reaches, and how many read each log.
     fn reached(bus: &Bus<u64>) -> (usize, Vec<u64>) {
         let route = bus.core().table.route("t");
-        let logs = route.shared.iter().map(|leg| leg.members).collect();
+        let logs = route.shared.iter().map(SharedLeg::count).collect();
         (route.blocking.len() + route.open.len(), logs)
     }
 

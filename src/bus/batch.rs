@@ -255,8 +255,8 @@ impl<M: Message> Group<'_, M> {
         let columns = reserved + route.open.len()..;
         for (at, column) in (route.shared_blocking..route.shared.len()).zip(columns) {
             for sequence in self.uncopied(first, &scratch.columns[column]) {
-                let log = &route.shared[at].log;
-                shared::lose(self.core, log, sequence, DropReason::Panicked, counts);
+                let leg = &route.shared[at];
+                shared::lose(self.core, leg, sequence, DropReason::Panicked, counts);
             }
             shared::offer_batch(self.core, route, (at, column), scratch, counts);
         }

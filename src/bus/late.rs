@@ -52,7 +52,7 @@ pub(super) fn read_back<M: Message>(
     offer_all(core, &joined.open, sequence, topic, &message, scratch);
     for leg in &joined.shared[joined.shared_blocking..] {
         let Ok(message) = catch_unwind(AssertUnwindSafe(|| message.clone())) else {
-            shared::lose(core, &leg.log, sequence, DropReason::Panicked, &mut scratch.counts);
+            shared::lose(core, leg, sequence, DropReason::Panicked, &mut scratch.counts);
             continue;
         };
         let Scratch { stolen, counts, .. } = &mut *scratch;
@@ -101,7 +101,7 @@ pub(super) fn join_late<M: Message>(
     }
     for leg in &joined.shared[..joined.shared_blocking] {
         let Ok(message) = catch_unwind(AssertUnwindSafe(|| message.clone())) else {
-            shared::lose(core, &leg.log, sequence, DropReason::Panicked, &mut scratch.counts);
+            shared::lose(core, leg, sequence, DropReason::Panicked, &mut scratch.counts);
             continue;
         };
         let mut letter = Some(Letter { sequence, topic, message });
@@ -119,14 +119,14 @@ pub(super) fn join_late<M: Message>(
         });
         match shared {
             Ok(()) => {
-                scratch.counts.delivered += leg.members;
+                scratch.counts.delivered += leg.count();
                 leg.log.bells.ring();
             }
             Err(NoPlace::Full) => {
-                shared::lose(core, &leg.log, sequence, DropReason::Joining, &mut scratch.counts);
+                shared::lose(core, leg, sequence, DropReason::Joining, &mut scratch.counts);
             }
             Err(NoPlace::Closed) => {
-                shared::found_closed(core, &leg.log, sequence, &mut scratch.counts);
+                shared::found_closed(core, leg, sequence, &mut scratch.counts);
             }
         }
         scratch.stolen.extend(letter);

@@ -12,7 +12,7 @@ use super::publish::{HELD, Refusal};
 use super::room::Room;
 use super::route::{Leg, Route, Target};
 use super::scratch::Scratch;
-use super::shared::{NoPlaces, SharedEnds};
+use super::shared::SharedEnds;
 use super::{inline, shared};
 use crate::actor::source::{Letter, drop_caught};
 use crate::actor::subscriber::Life;
@@ -36,7 +36,7 @@ pub(super) fn copy<M>(copies: &mut impl Iterator<Item = M>) -> Option<M> {
     catch_unwind(AssertUnwindSafe(|| copies.next())).ok().flatten()
 }
 
-/// Why places could not be claimed in all `Block` mailboxes.
+/// Why places could not be claimed in all `Block` mailboxes and logs.
 pub(super) enum Unreserved<M: Message> {
     Full(Room<M>),
     Stopped(u64),
@@ -53,8 +53,8 @@ impl<M: Message> From<Unreserved<M>> for Refusal<M> {
 
 /// Claims `n` places in every `Block` mailbox and log of the route, or in none.
 ///
-/// What is given back of a log stays a place of it until all have passed it. So the logs come last,
-/// and only if the ring, which is `ready` or says why not, would have taken the messages just now.
+/// What is given back stays a place that is taken until its receiver has passed it. So nothing is
+/// claimed before the ring, which is `ready` or says why not, and the logs would take the messages.
 pub(super) fn reserve<M: Message>(
     route: &Arc<Route<M>>,
     n: usize,
@@ -62,6 +62,13 @@ pub(super) fn reserve<M: Message>(
     ready: impl FnOnce() -> Result<(), Refused>,
 ) -> Result<(), Unreserved<M>> {
     let Scratch { places, ends, .. } = scratch;
+    // Why else it would refuse, the claim will say.
+    if ready() == Err(Refused::Full) {
+        return Err(Unreserved::Full(Room::Ring));
+    }
+    if route.shared_blocking > 0 {
+        ends.look(route, n)?;
+    }
     for target in &route.blocking {
         match target.addr.reserve(n) {
             Ok(reserved) => places.push(Some(reserved)),
@@ -78,20 +85,13 @@ pub(super) fn reserve<M: Message>(
             Err(NoPlace::Closed) => places.push(None),
         }
     }
-    if route.shared_blocking == 0 {
-        return Ok(());
+    if route.shared_blocking > 0
+        && let Err(unreserved) = ends.reserve(route, n)
+    {
+        give_back(route, places, ends);
+        return Err(unreserved);
     }
-    let unreserved = match ready() {
-        Err(Refused::Full) => Unreserved::Full(Room::Ring),
-        // The claim will say so.
-        _ => match ends.reserve(route, n) {
-            Ok(()) => return Ok(()),
-            Err(NoPlaces::Full(log)) => Unreserved::Full(Room::Shared(log)),
-            Err(NoPlaces::Stopped(subscriber)) => Unreserved::Stopped(subscriber),
-        },
-    };
-    give_back(route, places, ends);
-    Err(unreserved)
+    Ok(())
 }
 
 /// Gives back claimed places, all of them, and then rings: a place given back makes what lies behind
@@ -289,7 +289,7 @@ pub(super) fn lose_all<M: Message>(
         lose(target, sequence, reason, counts);
     }
     for leg in &route.shared {
-        shared::lose(core, &leg.log, sequence, reason, counts);
+        shared::lose(core, leg, sequence, reason, counts);
     }
     inline::lose(route, sequence, reason);
 }

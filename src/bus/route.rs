@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::inline::Inline;
 use super::table::Member;
 use crate::Message;
-use crate::actor::shared_log::SharedLog;
+use crate::actor::shared_log::{SharedLog, SharedMember};
 use crate::actor::source::Letter;
 pub(crate) use crate::actor::target::Target;
 use crate::mailbox::Addr;
@@ -40,15 +40,23 @@ impl<M: Message> Deref for Leg<M> {
     }
 }
 
-/// One log of a route, and how many share it.
+/// One log of a route, and those who share it.
 pub(crate) struct SharedLeg<M: Message> {
     pub(crate) log: Arc<SharedLog<M>>,
-    pub(crate) members: u64,
+    pub(crate) members: Vec<Arc<SharedMember<M>>>,
+}
+
+impl<M: Message> SharedLeg<M> {
+    /// How many share it.
+    #[inline]
+    pub(crate) fn count(&self) -> u64 {
+        self.members.len() as u64
+    }
 }
 
 impl<M: Message> Clone for SharedLeg<M> {
     fn clone(&self) -> Self {
-        Self { log: Arc::clone(&self.log), members: self.members }
+        Self { log: Arc::clone(&self.log), members: self.members.clone() }
     }
 }
 
@@ -85,8 +93,8 @@ impl<M: Message> Route<M> {
                     let Some(log) = member.log() else { continue };
                     // Those that are alike tend to come one after another.
                     match shared.iter_mut().rfind(|leg| Arc::ptr_eq(&leg.log, &log)) {
-                        Some(leg) => leg.members += 1,
-                        None => shared.push(SharedLeg { log, members: 1 }),
+                        Some(leg) => leg.members.push(member),
+                        None => shared.push(SharedLeg { log, members: vec![member] }),
                     }
                 }
             }
@@ -144,7 +152,7 @@ impl<M: Message> Route<M> {
 
     /// How many subscriptions it has.
     pub(crate) fn subscribers(&self) -> u64 {
-        let shared: u64 = self.shared.iter().map(|leg| leg.members).sum();
+        let shared: u64 = self.shared.iter().map(SharedLeg::count).sum();
         let single = self.blocking.len() + self.open.len() + self.inline.len();
         single as u64 + shared + self.readers
     }

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use super::batch;
 use super::core::Core;
-use super::offer::{Counts, copy};
+use super::offer::{Counts, Unreserved, copy};
+use super::room::Room;
 use super::route::{Route, SharedLeg};
 use super::scratch::Scratch;
 use super::table::Member;
-use crate::actor::shared_log::{LEAST_SLOTS, SharedLog, Slip};
+use crate::actor::shared_log::{LEAST_SLOTS, SharedLog, SharedMember, Slip};
 use crate::actor::source::{Letter, drop_caught};
 use crate::actor::subscriber::Life;
 use crate::ring::{Holder, Pen, Refused};
@@ -39,12 +40,6 @@ struct Ends<M: Message> {
     old: Vec<SharedEnd<M>>,
     /// What goes into one log, of a batch.
     slips: Vec<Slip<M>>,
-}
-
-/// Why places could not be had in all `Block` logs of a route.
-pub(super) enum NoPlaces<M: Message> {
-    Full(Arc<SharedLog<M>>),
-    Stopped(u64),
 }
 
 impl<M: Message> SharedEnds<M> {
@@ -89,24 +84,30 @@ impl<M: Message> SharedEnds<M> {
         }
     }
 
-    /// Claims `n` places in every `Block` log of the route, or in none.
-    pub(super) fn reserve(&mut self, route: &Route<M>, n: usize) -> Result<(), NoPlaces<M>> {
+    /// Whether every `Block` log of the route has `n` places now.
+    pub(super) fn look(&mut self, route: &Route<M>, n: usize) -> Result<(), Unreserved<M>> {
         debug_assert!(self.is_aligned(route));
-        let ends = &mut self.now()[..route.shared_blocking];
-        if let Some(subscriber) = ends.iter().find_map(|end| end.log.stopped()) {
-            return Err(NoPlaces::Stopped(subscriber));
-        }
-        // One that is closed is so together with the bus, which refuses too.
-        match ends.iter_mut().find_map(|end| match end.holder.hold(n) {
-            Err(Refused::Full) => Some(Arc::clone(&end.log)),
-            _ => None,
-        }) {
-            Some(log) => {
-                self.give_back();
-                Err(NoPlaces::Full(log))
+        for SharedEnd { log, holder } in &mut self.now()[..route.shared_blocking] {
+            if let Some(subscriber) = log.stopped() {
+                return Err(Unreserved::Stopped(subscriber));
             }
-            None => Ok(()),
+            if holder.pen().look(n) == Err(Refused::Full) {
+                return Err(Unreserved::Full(Room::Shared(Arc::clone(log))));
+            }
         }
+        Ok(())
+    }
+
+    /// Claims `n` places in every `Block` log of the route. If one of them refuses, what the others
+    /// gave is to be given back.
+    pub(super) fn reserve(&mut self, route: &Route<M>, n: usize) -> Result<(), Unreserved<M>> {
+        for SharedEnd { log, holder } in &mut self.now()[..route.shared_blocking] {
+            // One that is closed is so together with the bus, which refuses too.
+            if holder.hold(n) == Err(Refused::Full) {
+                return Err(Unreserved::Full(Room::Shared(Arc::clone(log))));
+            }
+        }
+        Ok(())
     }
 
     /// Gives back what is held. The caller rings: what lies behind such a place becomes readable.
@@ -161,11 +162,11 @@ pub(super) fn fill<M: Message>(
             Some(claim) => match copy.take() {
                 Some(message) => {
                     claim.commit(|| Some(Letter { sequence, topic, message }));
-                    counts.delivered += leg.members;
+                    counts.delivered += leg.count();
                 }
                 None => {
                     claim.commit(|| None);
-                    lose(core, &leg.log, sequence, DropReason::Panicked, counts);
+                    lose(core, leg, sequence, DropReason::Panicked, counts);
                 }
             },
             // Closed before it had a place.
@@ -192,8 +193,8 @@ pub(super) fn fill_batch<M: Message>(
     for sequence in first..first + claim.len() as u64 {
         let letter = letters.next_if(|letter| letter.sequence == sequence);
         match &letter {
-            Some(_) => counts.delivered += leg.members,
-            None => lose(core, &leg.log, sequence, DropReason::Panicked, counts),
+            Some(_) => counts.delivered += leg.count(),
+            None => lose(core, leg, sequence, DropReason::Panicked, counts),
         }
         slips.push(letter);
     }
@@ -213,7 +214,7 @@ pub(super) fn offer_all<M: Message>(
     let legs = &route.shared[route.shared_blocking..];
     let Ok(mut copies) = catch_unwind(AssertUnwindSafe(|| message.share(legs.len()))) else {
         return legs.iter().for_each(|leg| {
-            lose(core, &leg.log, sequence, DropReason::Panicked, &mut scratch.counts);
+            lose(core, leg, sequence, DropReason::Panicked, &mut scratch.counts);
         });
     };
     for (at, leg) in (route.shared_blocking..).zip(legs) {
@@ -223,7 +224,7 @@ pub(super) fn offer_all<M: Message>(
                 let letter = Letter { sequence, topic, message };
                 offer(core, leg, &mut ends.pen(at), letter, stolen, counts);
             }
-            None => lose(core, &leg.log, sequence, DropReason::Panicked, &mut scratch.counts),
+            None => lose(core, leg, sequence, DropReason::Panicked, &mut scratch.counts),
         }
     }
     drop_caught(copies);
@@ -245,7 +246,7 @@ pub(super) fn offer_batch<M: Message>(
     }
     match now[at].holder.pen().claim(column.len()) {
         Ok(claim) => {
-            counts.delivered += column.len() as u64 * leg.members;
+            counts.delivered += column.len() as u64 * leg.count();
             slips.extend(column.drain(..).map(Some));
             claim.commit_all(slips);
         }
@@ -271,7 +272,7 @@ pub(super) fn offer<M: Message>(
     match pen.claim(1) {
         Ok(claim) => {
             claim.commit(|| Some(letter));
-            counts.delivered += leg.members;
+            counts.delivered += leg.count();
         }
         Err(refused) => {
             turned_away(core, leg, refused, letter.sequence, counts);
@@ -290,8 +291,8 @@ fn turned_away<M: Message>(
     counts: &mut Counts,
 ) {
     match refused {
-        Refused::Full => lose(core, &leg.log, sequence, DropReason::FullNewest, counts),
-        Refused::Closed | Refused::Disabled => found_closed(core, &leg.log, sequence, counts),
+        Refused::Full => lose(core, leg, sequence, DropReason::FullNewest, counts),
+        Refused::Closed | Refused::Disabled => found_closed(core, leg, sequence, counts),
     }
 }
 
@@ -299,33 +300,39 @@ fn turned_away<M: Message>(
 #[cold]
 pub(super) fn found_closed<M: Message>(
     core: &Core<M>,
-    log: &Arc<SharedLog<M>>,
+    leg: &SharedLeg<M>,
     sequence: u64,
     counts: &mut Counts,
 ) {
     if core.log.is_closed() {
-        lose(core, log, sequence, DropReason::Shutdown, counts);
+        lose(core, leg, sequence, DropReason::Shutdown, counts);
     }
 }
 
-/// Counts a message that nobody of a log gets: for all who read it now and want it, also those who
-/// have joined since the publisher's route was resolved.
+/// Counts a message that nobody of a log gets: for those of the route, also if the bus has ended them
+/// meanwhile, and for whoever has joined the log since the route was resolved.
 #[cold]
 pub(super) fn lose<M: Message>(
     core: &Core<M>,
-    log: &Arc<SharedLog<M>>,
+    leg: &SharedLeg<M>,
     sequence: u64,
     reason: DropReason,
     counts: &mut Counts,
 ) {
-    for member in core.table.members() {
-        if let Member::Shared(member) = member
-            && !matches!(member.subscriber.life(), Life::Cancelled | Life::Failed)
-            && member.wants(sequence)
-            && member.reads(log)
-        {
+    let mut lose = |member: &SharedMember<M>| {
+        let left = matches!(member.subscriber.life(), Life::Cancelled | Life::Failed);
+        if !left && member.wants(sequence) {
             counts.dropped += 1;
             member.subscriber.ledger.lose_outside(reason, sequence);
+        }
+    };
+    leg.members.iter().for_each(|member| lose(member));
+    for member in core.table.members() {
+        if let Member::Shared(member) = member
+            && member.reads(&leg.log)
+            && !leg.members.iter().any(|known| Arc::ptr_eq(known, &member))
+        {
+            lose(&member);
         }
     }
 }
