@@ -190,15 +190,20 @@ pub(super) fn fill_batch<M: Message>(
     let (leg, column) = (&reserved.shared[at], &mut columns[reserved.blocking.len() + at]);
     let Some(claim) = now[at].holder.held() else { return stolen.append(column) };
     let mut letters = column.drain(..).peekable();
+    let mut lost = Vec::new();
     for sequence in first..first + claim.len() as u64 {
         let letter = letters.next_if(|letter| letter.sequence == sequence);
         match &letter {
             Some(_) => counts.delivered += leg.count(),
-            None => lose(core, leg, sequence, DropReason::Panicked, counts),
+            None => lost.push(sequence),
         }
         slips.push(letter);
     }
     claim.commit_all(slips);
+    // Only now: who they are lost for is looked up under a lock.
+    for sequence in lost {
+        lose(core, leg, sequence, DropReason::Panicked, counts);
+    }
 }
 
 /// Puts a copy into each log of the route that never refuses.
