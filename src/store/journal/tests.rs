@@ -7,6 +7,7 @@ mod checkpoints;
 mod consumers;
 mod history;
 mod indexing;
+mod inode;
 mod kept;
 mod listing;
 #[cfg(feature = "zstd")]

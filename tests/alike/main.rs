@@ -1,0 +1,8 @@
+//! Subscriptions that are alike (one pattern, size and policy) share a log from the second on. They
+//! keep everything that a mailbox of one's own promises: size, policy, losses, account.
+#![forbid(unsafe_code)]
+
+mod ending;
+mod joining;
+mod size;
+mod support;
