@@ -48,6 +48,7 @@ use std::panic::{self, AssertUnwindSafe};
 pub(crate) use self::taker::{Busy, Taken, Taker};
 
 use self::slots::{Slots, State};
+use super::prefetch;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{CachePadded, claim_fence, unique};
 
@@ -321,13 +322,21 @@ impl<T, B> Queue<T, B> {
         // SAFETY: nothing is dropped by this: the values are moved by the lines below, which run
         // no foreign code and do not unwind.
         unsafe { values.set_len(0) };
-        for (index, position) in (first..first + count).enumerate() {
-            // SAFETY: `index` is below the length that the list had.
-            let value = unsafe { from.add(index) };
-            // SAFETY: each position of the claim is filled once, here; each value is read once,
-            // and the list forgot it above.
-            unsafe { self.slots.at(position).fill_from(position, value) };
-            self.slots.prefetch(position + AHEAD);
+        let (mut position, end) = (first, first + count);
+        while position < end {
+            let slots = self.slots.at_from(position);
+            for (index, slot) in slots.iter().enumerate().take((end - position) as usize) {
+                // SAFETY: below the length that the list had.
+                let value = unsafe { from.add((position - first) as usize) };
+                // SAFETY: each position of the claim is filled once, here; each value is read once,
+                // and the list forgot it above.
+                unsafe { slot.fill_from(position, value) };
+                match slots.get(index + AHEAD as usize) {
+                    Some(ahead) => prefetch::for_writing(ahead),
+                    None => self.slots.prefetch(position + AHEAD),
+                }
+                position += 1;
+            }
         }
         // SAFETY: `taken` is at most the length that the list had.
         let rest = unsafe { from.add(taken) };

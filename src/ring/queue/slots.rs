@@ -8,6 +8,7 @@
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ptr;
+use std::slice;
 
 use super::super::prefetch;
 use crate::sync::UnsafeCell;
@@ -173,6 +174,16 @@ impl<T> Slots<T> {
         Some(unsafe { &*slot })
     }
 
+    /// The slots from that of `position` to the end of its chunk, at least one, if it was ever made.
+    #[inline]
+    pub(super) fn made_from(&self, position: u64) -> Option<&[Slot<T>]> {
+        let slot = ptr::from_ref(self.made(position)?);
+        let (_, within) = self.split(position);
+        // SAFETY: a chunk is an allocation of `1 << shift` slots, of which so many follow; it is never
+        // freed before `self`, and slots are only shared.
+        Some(unsafe { slice::from_raw_parts(slot, (1 << self.shift) - within) })
+    }
+
     /// Asks for the slot of `position`, which its claimer will fill soon.
     #[inline(always)]
     pub(super) fn prefetch(&self, position: u64) {
@@ -188,6 +199,13 @@ impl<T> Slots<T> {
             Some(slot) => slot,
             None => self.make(position),
         }
+    }
+
+    /// The slots from that of `position` to the end of its chunk, which is made if need be.
+    #[inline]
+    pub(super) fn at_from(&self, position: u64) -> &[Slot<T>] {
+        self.at(position);
+        self.made_from(position).expect("a chunk stays once it is made")
     }
 
     #[cold]

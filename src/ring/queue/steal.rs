@@ -52,15 +52,20 @@ impl<T, B> Queue<T, B> {
     /// value.
     #[inline]
     pub(super) fn run(&self, head: u64, most: u64) -> (u64, usize) {
-        let mut values = 0;
-        for position in head..head + most {
-            match self.slots.made(position).map(|slot| slot.state(position)) {
-                Some(State::Filled) => values += 1,
-                Some(State::Skipped) => {}
-                Some(State::Pending) | None => return (position - head, values),
+        let (mut places, mut values) = (0, 0);
+        while places < most
+            && let Some(slots) = self.slots.made_from(head + places)
+        {
+            for slot in &slots[..(most - places).min(slots.len() as u64) as usize] {
+                match slot.state(head + places) {
+                    State::Filled => values += 1,
+                    State::Skipped => {}
+                    State::Pending => return (places, values),
+                }
+                places += 1;
             }
         }
-        (most, values)
+        (places, values)
     }
 
     /// Moves the values of these places into `list`, which has room for them.
@@ -72,17 +77,22 @@ impl<T, B> Queue<T, B> {
     #[inline]
     pub(super) unsafe fn move_out(&self, head: u64, run: (u64, usize), list: &mut impl List<T>) {
         let (places, values) = run;
-        let slot = |position| self.slots.made(position).expect("a committed place has a slot");
-        let all = head..head + places;
-        if values as u64 == places {
-            // The length is known, so the values move straight into the list: one by one, each
-            // would lie on the stack while the list looks for room.
-            // SAFETY: all are filled, and the caller's; each is taken once.
-            list.extend(all.map(|position| unsafe { slot(position).take() }));
-        } else {
-            let filled = all.filter(|position| slot(*position).state(*position) == State::Filled);
-            // SAFETY: filled, and the caller's; each is taken once.
-            list.extend(filled.map(|position| unsafe { slot(position).take() }));
+        let (mut position, end) = (head, head + places);
+        while position < end {
+            let slots = self.slots.made_from(position).expect("a committed place has a slot");
+            let slots = &slots[..(end - position).min(slots.len() as u64) as usize];
+            if values as u64 == places {
+                // The length is known, so the values move straight into the list: one by one, each
+                // would lie on the stack while the list looks for room.
+                // SAFETY: all are filled, and the caller's; each is taken once.
+                list.extend(slots.iter().map(|slot| unsafe { slot.take() }));
+            } else {
+                let all = slots.iter().zip(position..);
+                let filled = all.filter(|(slot, at)| slot.state(*at) == State::Filled);
+                // SAFETY: filled, and the caller's; each is taken once.
+                list.extend(filled.map(|(slot, _)| unsafe { slot.take() }));
+            }
+            position += slots.len() as u64;
         }
     }
 

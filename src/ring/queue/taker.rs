@@ -184,19 +184,19 @@ impl<T, B> Taker<T, B> {
         // ORDER: Relaxed; only this thread, or one that handed the taker over, stores it.
         let start = queue.front.head.load(Ordering::Relaxed);
         let mut pass = Pass { queue, start, position: start, values: 0 };
-        while pass.values < most
-            && let Some(slot) = queue.slots.made(pass.position)
-        {
-            match slot.state(pass.position) {
-                State::Pending => break,
-                State::Skipped => pass.position += 1,
-                State::Filled => {
-                    // SAFETY: filled, and this is the only taker (`&mut self`, no stealing); the
-                    // guard frees the place after this.
-                    let value = unsafe { slot.take() };
-                    pass.position += 1;
-                    pass.values += 1;
-                    f(value);
+        while let Some(slots) = queue.slots.made_from(pass.position) {
+            for slot in slots {
+                match slot.state(pass.position) {
+                    State::Filled if pass.values < most => {
+                        // SAFETY: filled, and this is the only taker (`&mut self`, no stealing); the
+                        // guard frees the place after this.
+                        let value = unsafe { slot.take() };
+                        pass.position += 1;
+                        pass.values += 1;
+                        f(value);
+                    }
+                    State::Skipped if pass.values < most => pass.position += 1,
+                    _ => return Taken { places: pass.position - start, values: pass.values },
                 }
             }
         }
