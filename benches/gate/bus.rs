@@ -30,8 +30,9 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ("publish-event/1", |count| events(count, 1)),
     ("publish-event/4", |count| events(count, 4)),
     ("publish-asleep/1", to_a_sleeper),
-    ("handle/mailbox", |count| handle(count, TOPIC)),
-    ("handle/ring", |count| handle(count, "**")),
+    ("handle/mailbox", |count| handle(count, 1, TOPIC)),
+    ("handle/shared", |count| handle(count, 2, TOPIC)),
+    ("handle/ring", |count| handle(count, 1, "**")),
     ("tap/next", tap),
 ];
 
@@ -114,9 +115,10 @@ fn to_a_sleeper(count: &mut Count) {
     });
 }
 
-/// What an actor pays for a message, from finding it to having handled it.
-fn handle(count: &mut Count, pattern: &str) {
-    let stage = Stage::<Tick>::new().with(1, pattern, Overflow::DropOldest);
+/// What an actor pays for a message, from finding it to having handled it. (Two that are alike: the
+/// second one has a share in a log, the first a mailbox of its own.)
+fn handle(count: &mut Count, actors: u64, pattern: &str) {
+    let stage = Stage::<Tick>::new().with(actors as usize, pattern, Overflow::DropOldest);
     let mut ticks = publisher(&stage);
     for turn in 0..=WARM {
         for _ in 0..ROUND {
@@ -126,7 +128,7 @@ fn handle(count: &mut Count, pattern: &str) {
             stage.hand.turn();
         }
     }
-    count.bundles(1, ROUND, &mut || stage.hand.turn());
+    count.bundles(1, actors * ROUND, &mut || stage.hand.turn());
 }
 
 fn tap(count: &mut Count) {

@@ -9,10 +9,12 @@ use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::run::{ending, failed, with_cause};
-use super::source::{Head, Source};
+use super::source::Source;
 use super::subscriber::Subscriber;
 use super::{Actor, Context, Delivery};
-use crate::{Gap, Message, Sequence, worker};
+use crate::ring::Flow;
+use crate::worker::{self, Beat};
+use crate::{Gap, Message};
 
 /// How a batch ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,16 +35,22 @@ pub(super) fn handle<M: Message, A: Actor<M>, S: Source<M>>(
     gaps: &mut Vec<Gap>,
     budget: &mut usize,
 ) -> Ended {
+    let counts = &subscriber.ledger.runner;
     loop {
-        let batch =
-            AssertUnwindSafe(|| handle_unguarded(actor, context, source, subscriber, gaps, budget));
-        match catch_unwind(batch) {
+        let before = counts.finished();
+        let batch = AssertUnwindSafe(|| {
+            worker::beating(|beat| handle_unguarded(actor, context, source, subscriber, gaps, beat))
+        });
+        let ended = catch_unwind(batch);
+        let finished = usize::try_from(counts.finished() - before).unwrap_or(usize::MAX);
+        *budget = budget.saturating_sub(finished);
+        match ended {
             Ok(ended) => return ended,
             Err(panic) => {
                 // The message is still at the head: only what comes after its handler moves on.
-                let place = source.head(gaps).map(|head| place(&head));
-                failed(subscriber, Err(panic), place);
-                subscriber.ledger.runner.failed.add_owned(1);
+                let head = source.head(gaps);
+                failed(subscriber, Err(panic), head);
+                counts.failed.add_owned(1);
                 next(source, gaps, budget);
             }
         }
@@ -59,36 +67,35 @@ fn handle_unguarded<M: Message, A: Actor<M>, S: Source<M>>(
     source: &mut S,
     subscriber: &Subscriber<M>,
     gaps: &mut Vec<Gap>,
-    budget: &mut usize,
+    beat: &Beat<'_>,
 ) -> Ended {
-    let counts = &subscriber.ledger.runner;
-    while let Some(head) = source.head(gaps) {
-        let (number, topic, message) = place(&head);
-        // What is lent owns nothing: kept from being dropped, it need not be laid out in memory for
-        // the case that the handler panics.
-        let delivery = Delivery::lend(number, topic, subscriber.names(), message, gaps);
-        let delivery = ManuallyDrop::new(delivery);
-        match with_cause(Some(message), || actor.handle_now(&delivery, context)) {
-            None => return Ended::Awaits,
-            Some(Ok(())) => counts.handled.add_owned(1),
-            Some(failure) => {
-                failed(subscriber, Ok(failure), Some((number, topic, message)));
-                counts.failed.add_owned(1);
+    let (counts, names) = (&subscriber.ledger.runner, subscriber.names());
+    let mut stopped = None;
+    while stopped.is_none() && source.head(gaps).is_some() {
+        source.each(gaps, |head, gaps| {
+            // What is lent owns nothing: kept from being dropped, it need not be laid out in memory
+            // for the case that the handler panics.
+            let delivery = ManuallyDrop::new(Delivery::lend(head, names, gaps));
+            match with_cause(Some(head.message), || actor.handle_now(&delivery, context)) {
+                None => {
+                    stopped = Some(Ended::Awaits);
+                    return Flow::Stay;
+                }
+                Some(Ok(())) => counts.handled.add_owned(1),
+                Some(failure) => {
+                    failed(subscriber, Ok(failure), Some(head));
+                    counts.failed.add_owned(1);
+                }
             }
-        }
-        next(source, gaps, budget);
-        if ending(subscriber, context).is_some() {
-            break;
-        }
+            beat.beat();
+            if ending(subscriber, context).is_some() {
+                stopped = Some(Ended::Done);
+                return Flow::Last;
+            }
+            Flow::On
+        });
     }
-    Ended::Done
-}
-
-/// Where a message was published, and itself.
-#[inline]
-pub(super) fn place<'a, M>(head: &Head<'a, M>) -> (Option<Sequence>, crate::topic::TopicId, &'a M) {
-    let Head { sequence, topic, message } = *head;
-    ((sequence != 0).then(|| Sequence::new(sequence)), topic, message)
+    stopped.unwrap_or(Ended::Done)
 }
 
 /// Done with the head.
@@ -101,5 +108,5 @@ pub(super) fn next<M: Message, S: Source<M>>(
     gaps.clear();
     source.pop();
     *budget = budget.saturating_sub(1);
-    worker::beat();
+    worker::beating(|beat| beat.beat());
 }

@@ -11,10 +11,25 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::mailbox::signal::{Doorbell, Park, Signal};
-use crate::mailbox::wait::Idle;
+use crate::mailbox::wait::{Around, Idle};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{CachePadded, unique};
 use crate::worker;
+
+/// The thread that runs an actor: most often a worker.
+pub(crate) struct OnWorker;
+
+impl Around for OnWorker {
+    #[inline]
+    fn is_wanted(&self) -> bool {
+        worker::is_wanted()
+    }
+
+    #[inline]
+    fn search(&self, ready: impl FnMut() -> bool) -> bool {
+        worker::search(ready)
+    }
+}
 
 /// How many readers of one ring sleep.
 #[derive(Debug, Default)]
@@ -75,7 +90,7 @@ impl Bell {
         ready: impl FnMut() -> bool,
         coming: impl Fn() -> bool,
     ) -> Poll<()> {
-        idle.poll(self, task, position, worker::is_wanted(), ready, coming)
+        idle.poll(self, task, position, &OnWorker, ready, coming)
     }
 
     fn unpark(&self) {

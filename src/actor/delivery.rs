@@ -3,11 +3,11 @@
 //! Ring and mailbox lend it alike: the message stays where it lies while the handler runs.
 #![forbid(unsafe_code)]
 
-use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use super::source::Head;
 use crate::topic::TopicId;
 use crate::topic::names::Names;
 use crate::{Gap, Message, Sequence};
@@ -17,66 +17,52 @@ use crate::{Gap, Message, Sequence};
 /// It lends the message: [`cloned`](Delivery::cloned) keeps it. Through `Deref` it reads like the
 /// message itself.
 pub struct Delivery<'a, M: Message> {
-    sequence: Option<Sequence>,
+    /// 0 where there is none.
+    sequence: u64,
     topic: TopicId,
-    names: Lent<'a, Arc<Names>>,
-    message: Lent<'a, M>,
-    gaps: Cow<'a, [Gap]>,
+    body: Body<'a, M>,
 }
 
-/// Borrowed from a slot, or kept.
-#[derive(Clone)]
-enum Lent<'a, T> {
-    Borrowed(&'a T),
-    Kept(T),
-}
-
-impl<T> Lent<'_, T> {
-    #[inline]
-    fn get(&self) -> &T {
-        match self {
-            Self::Borrowed(value) => value,
-            Self::Kept(value) => value,
-        }
-    }
+/// Borrowed from a slot, or kept. Few words, because they are laid out in memory for each message
+/// that is lent, for the case that a handler panics.
+enum Body<'a, M> {
+    Lent { names: &'a Arc<Names>, message: &'a M, gaps: &'a [Gap] },
+    Kept { names: Arc<Names>, message: M, gaps: Vec<Gap> },
 }
 
 impl<'a, M: Message> Delivery<'a, M> {
     #[inline]
-    pub(crate) fn lend(
-        sequence: Option<Sequence>,
-        topic: TopicId,
-        names: &'a Arc<Names>,
-        message: &'a M,
-        gaps: &'a [Gap],
-    ) -> Self {
-        Self {
-            sequence,
-            topic,
-            names: Lent::Borrowed(names),
-            message: Lent::Borrowed(message),
-            gaps: Cow::Borrowed(gaps),
-        }
+    pub(crate) fn lend(head: Head<'a, M>, names: &'a Arc<Names>, gaps: &'a [Gap]) -> Self {
+        let Head { sequence, topic, message } = head;
+        Self { sequence, topic, body: Body::Lent { names, message, gaps } }
     }
 
     /// The same, lent once more.
     #[inline]
     pub(crate) fn lent(&self) -> Delivery<'_, M> {
-        let names = self.names.get();
-        Delivery::lend(self.sequence, self.topic, names, self.message.get(), &self.gaps)
+        let head = Head { sequence: self.sequence, topic: self.topic, message: self.message() };
+        Delivery::lend(head, self.names(), self.gaps())
+    }
+
+    #[inline]
+    fn names(&self) -> &Arc<Names> {
+        match &self.body {
+            Body::Lent { names, .. } => names,
+            Body::Kept { names, .. } => names,
+        }
     }
 
     /// The message's place in the bus's total order. `None` for messages that never were on the
     /// ring.
     #[must_use]
     pub fn sequence(&self) -> Option<Sequence> {
-        self.sequence
+        (self.sequence != 0).then(|| Sequence::new(self.sequence))
     }
 
     /// The topic it was published to.
     #[must_use]
     pub fn topic(&self) -> &str {
-        self.names.get().name(self.topic)
+        self.names().name(self.topic)
     }
 
     /// The topic's number on this bus.
@@ -89,46 +75,50 @@ impl<'a, M: Message> Delivery<'a, M> {
     #[must_use]
     #[inline]
     pub fn message(&self) -> &M {
-        self.message.get()
+        match &self.body {
+            Body::Lent { message, .. } => message,
+            Body::Kept { message, .. } => message,
+        }
     }
 
     /// What this subscriber lost since its last delivery: almost always nothing; otherwise one
     /// gap, or one for each reason where there were several.
     #[must_use]
+    #[inline]
     pub fn gaps(&self) -> &[Gap] {
-        &self.gaps
+        match &self.body {
+            Body::Lent { gaps, .. } => gaps,
+            Body::Kept { gaps, .. } => gaps,
+        }
     }
 
     /// A delivery that may be kept after the handler returned.
     #[must_use]
     pub fn cloned(&self) -> Delivery<'static, M> {
-        Delivery {
-            sequence: self.sequence,
-            topic: self.topic,
-            names: Lent::Kept(self.names.get().clone()),
-            message: Lent::Kept(self.message.get().clone()),
-            gaps: Cow::Owned(self.gaps.to_vec()),
-        }
+        let (names, message) = (Arc::clone(self.names()), self.message().clone());
+        let body = Body::Kept { names, message, gaps: self.gaps().to_vec() };
+        Delivery { sequence: self.sequence, topic: self.topic, body }
     }
 
     /// The message itself, cloned if it is only lent.
     #[must_use]
     pub fn into_message(self) -> M {
-        match self.message {
-            Lent::Borrowed(message) => message.clone(),
-            Lent::Kept(message) => message,
+        match self.body {
+            Body::Lent { message, .. } => message.clone(),
+            Body::Kept { message, .. } => message,
         }
     }
 }
 
 impl<M: Message> Clone for Delivery<'_, M> {
     fn clone(&self) -> Self {
-        Self {
-            sequence: self.sequence,
-            topic: self.topic,
-            names: self.names.clone(),
-            message: self.message.clone(),
-            gaps: self.gaps.clone(),
+        match &self.body {
+            Body::Lent { names, message, gaps } => Self {
+                sequence: self.sequence,
+                topic: self.topic,
+                body: Body::Lent { names, message, gaps },
+            },
+            Body::Kept { .. } => self.cloned(),
         }
     }
 }
@@ -145,7 +135,7 @@ impl<M: Message> Deref for Delivery<'_, M> {
 impl<M: Message + fmt::Debug> fmt::Debug for Delivery<'_, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Delivery")
-            .field("sequence", &self.sequence)
+            .field("sequence", &self.sequence())
             .field("topic", &self.topic())
             .field("message", self.message())
             .field("gaps", &self.gaps())

@@ -98,10 +98,14 @@ impl RunnerCounts {
         self.done.load(Ordering::Acquire)
     }
 
+    /// Messages that the handler is done with.
+    pub(crate) fn finished(&self) -> u64 {
+        self.handled.get() + self.failed.get()
+    }
+
     /// Messages taken out of the mailbox and not yet accounted for.
     pub(crate) fn in_flight(&self) -> u64 {
-        let finished =
-            self.handled.get() + self.failed.get() + self.discarded.get() + self.given_up.get();
+        let finished = self.finished() + self.discarded.get() + self.given_up.get();
         (self.taken.get() + self.replayed.get()).saturating_sub(finished)
     }
 }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::bell::OnWorker;
 use super::run::notice;
 use super::source::{Head, Letter, Refill, Source, drop_caught};
 use super::subscriber::Subscriber;
@@ -12,7 +13,8 @@ use super::target::Target;
 use crate::mailbox::lazy::Found;
 use crate::mailbox::losses::Collector;
 use crate::mailbox::{Batch, Mailbox, RecvError};
-use crate::{DropReason, Gap, Message, worker};
+use crate::ring::Flow;
+use crate::{DropReason, Gap, Message};
 
 /// Messages from a mailbox, which is made by whoever first puts one in.
 pub(crate) struct MailboxSource<M: Message> {
@@ -211,6 +213,29 @@ impl<M: Message> Source<M> for MailboxSource<M> {
     }
 
     #[inline]
+    fn each(&mut self, gaps: &mut Vec<Gap>, mut handle: impl FnMut(Head<'_, M>, &[Gap]) -> Flow) {
+        let Some(open) = &mut self.open else { return };
+        let Open { batch, pending, .. } = &mut **open;
+        let mut untold = &gaps[..];
+        while let Some(Letter { sequence, topic, message }) = batch.front() {
+            let flow = handle(Head { sequence: *sequence, topic: *topic, message }, untold);
+            if flow == Flow::Stay {
+                break;
+            }
+            untold = &[];
+            drop_caught(batch.pop_front());
+            // What else `head` does for a message is left to it.
+            let is_plain = |letter: &Letter<M>| letter.sequence >= self.start;
+            if flow == Flow::Last || !pending.is_empty() || !batch.front().is_some_and(is_plain) {
+                break;
+            }
+        }
+        if untold.is_empty() {
+            gaps.clear();
+        }
+    }
+
+    #[inline]
     fn finish_batch(&mut self) {
         if let Some(open) = &self.open {
             open.finish_batch(&self.target.subscriber);
@@ -221,7 +246,7 @@ impl<M: Message> Source<M> for MailboxSource<M> {
         // Places that publishers gave back, or that gave way, are passed without a message.
         self.finish_batch();
         match &mut self.open {
-            Some(open) => open.mailbox.poll_idle(task, worker::is_wanted()),
+            Some(open) => open.mailbox.poll_idle(task, &OnWorker),
             None => self.target.addr.poll_found(task).map(|found| {
                 if let Found::Mailbox(mailbox) = found {
                     self.open = Some(Open::new(*mailbox));

@@ -13,8 +13,11 @@ use super::ring_reader::RingReader;
 use super::source::{Entry, Head, Refill, Source};
 use super::subscriber::{Life, Subscriber};
 use crate::mailbox::wait::{Idle, Wait};
-use crate::ring::Next;
+use crate::ring::{Flow, Next};
 use crate::{DropReason, Gap, Message, Sequence};
+
+/// The most messages between two looks at the lag.
+const MOST_AT_ONCE: u64 = 64;
 
 /// Messages from the ring itself, for a subscription that wants them all.
 pub(crate) struct RingSource<M: Message> {
@@ -25,9 +28,9 @@ pub(crate) struct RingSource<M: Message> {
     /// The first message that was not yet there when it was subscribed. What it asked for of the
     /// past is not lag.
     live: u64,
-    /// Messages that may still be handled before the next look at the lag. Not 0 after a batch that
-    /// ended because nothing more was there.
-    left: u64,
+    /// The end of the batch: what lies there waits for the next look at the lag. A batch that ended
+    /// because nothing more was there has not come to it.
+    until: u64,
     pending: Option<Gap>,
     subscriber: Arc<Subscriber<M>>,
     idle: Idle,
@@ -46,7 +49,7 @@ impl<M: Message> RingSource<M> {
         subscriber.ledger.runner.set_done(reader.position());
         let live = reader.position() + reader.lag();
         let idle = Idle::new(wait, usize::try_from(window).unwrap_or(usize::MAX));
-        Self { reader, bell, window, live, left: 0, pending: None, subscriber, idle, over: false }
+        Self { reader, bell, window, live, until: 0, pending: None, subscriber, idle, over: false }
     }
 
     /// Counts what is left as dropped, and lets publishers go.
@@ -85,7 +88,7 @@ fn lose(
 impl<M: Message> Source<M> for RingSource<M> {
     fn refill(&mut self) -> Refill {
         // Who has just found nothing has no lag; and a look takes the tail's line from publishers.
-        let may_lag = self.left == 0 && !self.reader.is_required();
+        let may_lag = self.reader.position() >= self.until && !self.reader.is_required();
         if may_lag && self.reader.position() >= self.live {
             let lag = self.reader.lag();
             let newest = self.reader.position() + lag.saturating_sub(self.window);
@@ -96,14 +99,17 @@ impl<M: Message> Source<M> for RingSource<M> {
                 lose(&mut self.pending, losses, (from, to), DropReason::FullOldest);
             }
         }
-        self.left = (self.window / 4).clamp(1, 64);
         loop {
             match self.reader.next() {
-                Next::Item(..) => {
+                Next::Item(position, _) => {
+                    self.until = position + (self.window / 4).clamp(1, MOST_AT_ONCE);
                     self.idle.reset();
                     return Refill::Some;
                 }
-                Next::Empty => return Refill::Empty,
+                Next::Empty => {
+                    self.until = self.reader.position() + 1;
+                    return Refill::Empty;
+                }
                 Next::Closed => return Refill::Ended,
                 Next::Gap { from, to } => {
                     let losses = &self.subscriber.ledger.losses;
@@ -115,10 +121,10 @@ impl<M: Message> Source<M> for RingSource<M> {
 
     #[inline]
     fn head<'a>(&'a mut self, gaps: &mut Vec<Gap>) -> Option<Head<'a, M>> {
-        if self.left == 0 {
+        let Self { reader, until, pending, subscriber, .. } = self;
+        if reader.position() >= *until {
             return None;
         }
-        let Self { reader, pending, subscriber, .. } = self;
         match reader.next() {
             Next::Item(sequence, Entry { topic, message }) => {
                 gaps.extend(pending.take());
@@ -136,7 +142,21 @@ impl<M: Message> Source<M> for RingSource<M> {
     #[inline]
     fn pop(&mut self) {
         self.reader.advance();
-        self.left -= 1;
+    }
+
+    #[inline]
+    fn each(&mut self, gaps: &mut Vec<Gap>, mut handle: impl FnMut(Head<'_, M>, &[Gap]) -> Flow) {
+        let mut untold = &gaps[..];
+        self.reader.each(self.until, |sequence, Entry { topic, message }| {
+            let flow = handle(Head { sequence, topic: *topic, message }, untold);
+            if flow != Flow::Stay {
+                untold = &[];
+            }
+            flow
+        });
+        if untold.is_empty() {
+            gaps.clear();
+        }
     }
 
     #[inline]
@@ -153,7 +173,7 @@ impl<M: Message> Source<M> for RingSource<M> {
         let ready = || reader.is_ready() || subscriber.life() != Life::Running;
         let polled = bell.poll(idle, task, reader.position(), ready, || reader.is_coming());
         if polled.is_pending() {
-            self.left = 0;
+            self.until = 0;
         }
         polled
     }

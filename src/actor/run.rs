@@ -13,12 +13,11 @@ use std::task::Poll;
 
 use super::runtime::Runtime;
 use super::scope;
-use super::source::{Refill, Source};
+use super::source::{Head, Refill, Source};
 use super::subscriber::{Life, Subscriber};
 use super::{Actor, Context, Delivery, Failure, batch};
 use crate::message::caused_by;
-use crate::topic::TopicId;
-use crate::{DropReason, Fields, Gap, Message, Notice, Sequence, worker};
+use crate::{DropReason, Fields, Gap, Message, Notice, worker};
 
 /// How many messages an actor handles before it lets others on the same executor run.
 pub(super) const BUDGET: usize = 512;
@@ -176,12 +175,10 @@ fn serve<M: Message, A: Actor<M>, S: Source<M>>(
                             break;
                         }
                         let Some(head) = source.head(gaps) else { break };
-                        let (number, topic, message) = batch::place(&head);
-                        let delivery =
-                            Delivery::lend(number, topic, subscriber.names(), message, gaps);
+                        let delivery = Delivery::lend(head, subscriber.names(), gaps);
                         let outcome =
-                            guarded(Some(message), || actor.handle(delivery, context)).await;
-                        if failed(subscriber, outcome, Some((number, topic, message))) {
+                            guarded(Some(head.message), || actor.handle(delivery, context)).await;
+                        if failed(subscriber, outcome, Some(head)) {
                             counts.failed.add_owned(1);
                         } else {
                             counts.handled.add_owned(1);
@@ -249,20 +246,17 @@ pub(super) fn with_cause<M: Message, R>(message: Option<&M>, f: impl FnOnce() ->
     }
 }
 
-/// Where a handler failed: the message's sequence, topic and itself.
-type Place<'a, M> = (Option<Sequence>, TopicId, &'a M);
-
-/// Whether a hook failed; if so, tells the bus.
+/// Whether a hook failed, and for which message; if so, tells the bus.
 #[inline]
 pub(super) fn failed<M: Message>(
     subscriber: &Subscriber<M>,
     outcome: Result<Result<(), Failure>, Box<dyn Any + Send>>,
-    place: Option<Place<'_, M>>,
+    at: Option<Head<'_, M>>,
 ) -> bool {
     if let Ok(Ok(())) = outcome {
         return false;
     }
-    tell_failed(subscriber, outcome, place);
+    tell_failed(subscriber, outcome, at);
     true
 }
 
@@ -270,14 +264,14 @@ pub(super) fn failed<M: Message>(
 fn tell_failed<M: Message>(
     subscriber: &Subscriber<M>,
     outcome: Result<Result<(), Failure>, Box<dyn Any + Send>>,
-    place: Option<Place<'_, M>>,
+    at: Option<Head<'_, M>>,
 ) {
     let (error, panicked) = match outcome {
         Ok(Ok(())) => return,
         Ok(Err(failure)) => (failure_text(failure), false),
         Err(panic) => (panic_text(panic), true),
     };
-    subscriber.notify(notice(subscriber, error, panicked, place));
+    subscriber.notify(notice(subscriber, error, panicked, at));
 }
 
 #[cold]
@@ -285,10 +279,10 @@ pub(crate) fn notice<M: Message>(
     subscriber: &Subscriber<M>,
     error: String,
     panicked: bool,
-    place: Option<Place<'_, M>>,
+    at: Option<Head<'_, M>>,
 ) -> Notice {
     let mut fields = Fields::default();
-    if let Some((_, _, message)) = place {
+    if let Some(Head { message, .. }) = at {
         // `describe` is user code.
         let described = catch_unwind(AssertUnwindSafe(|| message.describe(&mut fields)));
         if described.is_err() {
@@ -299,8 +293,8 @@ pub(crate) fn notice<M: Message>(
         topic: Notice::ERRORS,
         subscriber: subscriber.id,
         pattern: Arc::clone(subscriber.pattern.text()),
-        sequence: place.and_then(|(sequence, ..)| sequence),
-        message_topic: place.map(|(_, topic, _)| Arc::clone(subscriber.names().name(topic))),
+        sequence: at.and_then(|head| head.sequence()),
+        message_topic: at.map(|head| Arc::clone(subscriber.names().name(head.topic))),
         message_id: fields.id,
         error: Notice::cut(error),
         panicked,

@@ -7,11 +7,11 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::shared_log::{IN_HAND, SharedLog, SharedMember, SharedReader};
-use super::source::{Head, Refill, Source};
+use super::shared_log::{IN_HAND, SharedLog, SharedMember, SharedReader, Slip};
+use super::source::{Head, Letter, Refill, Source};
 use super::subscriber::Life;
 use crate::mailbox::wait::{Idle, Wait};
-use crate::ring::Next;
+use crate::ring::{Flow, Next};
 use crate::{DropReason, Gap, Message, Sequence};
 
 /// How many places that are nobody's are passed before others may run.
@@ -130,22 +130,13 @@ impl<M: Message> SharedSource<M> {
         self.last = self.last.max(to);
     }
 
-    /// Whether the message `by` places on is there, and this subscription's.
-    #[inline]
-    fn is_own(&self, by: u64) -> bool {
-        let start = self.start;
-        let slip = self.reader.ahead(by);
-        slip.is_some_and(|slip| slip.as_ref().is_some_and(|letter| letter.sequence >= start))
-    }
-
     /// The messages in a row from here on that are there: the next batch.
     #[inline]
     fn take(&mut self) {
         let most = (self.member.window as u64 / 4).clamp(1, IN_HAND as u64);
-        let mut count = 1;
-        while count < most && self.is_own(count) {
-            count += 1;
-        }
+        let start = self.start;
+        let is_own = |slip: &Slip<M>| slip.as_ref().is_some_and(|letter| letter.sequence >= start);
+        let count = self.reader.in_a_row(most, is_own);
         self.left = count;
         self.member.subscriber.ledger.runner.taken.add_owned(count);
         let last = count < most;
@@ -274,6 +265,26 @@ impl<M: Message> Source<M> for SharedSource<M> {
     fn pop(&mut self) {
         self.reader.advance();
         self.left -= 1;
+    }
+
+    #[inline]
+    fn each(&mut self, gaps: &mut Vec<Gap>, mut handle: impl FnMut(Head<'_, M>, &[Gap]) -> Flow) {
+        let Self { reader, left, last, .. } = self;
+        let until = reader.position() + *left;
+        let mut untold = &gaps[..];
+        reader.each(until, |_, slip| {
+            let Some(Letter { sequence, topic, message }) = slip else { return Flow::Stay };
+            *last = *sequence;
+            let flow = handle(Head { sequence: *sequence, topic: *topic, message }, untold);
+            if flow != Flow::Stay {
+                untold = &[];
+                *left -= 1;
+            }
+            flow
+        });
+        if untold.is_empty() {
+            gaps.clear();
+        }
     }
 
     #[inline]

@@ -14,13 +14,13 @@ use std::sync::Arc;
 use super::route::Route;
 use crate::actor::run::{failure_text, notice, panic_text};
 use crate::actor::scope;
-use crate::actor::source::drop_caught;
+use crate::actor::source::{Head, drop_caught};
 use crate::actor::subscriber::{Life, Subscriber};
 use crate::actor::{Delivery, Failure};
 use crate::message::caused_by;
 use crate::stats::Counter;
 use crate::topic::TopicId;
-use crate::{DropReason, Message, Sequence};
+use crate::{DropReason, Message};
 
 /// A handler as it is kept: it may run on several publishers' threads at once.
 pub(crate) type Handler<M> = Box<dyn Fn(Delivery<'_, M>) -> Result<(), Failure> + Send + Sync>;
@@ -118,8 +118,8 @@ fn run<M: Message>(route: &Route<M>, sequence: u64, topic: TopicId, message: &M)
         }
         inline.matched.add(1);
         let subscriber = &inline.subscriber;
-        let number = Some(Sequence::new(sequence));
-        let delivery = Delivery::lend(number, topic, subscriber.names(), message, &[]);
+        let head = Head { sequence, topic, message };
+        let delivery = Delivery::lend(head, subscriber.names(), &[]);
         let scope = scope::enter(subscriber.home.bus, subscriber.id);
         let call = || caused_by(message, || inline.call(delivery));
         let outcome = catch_unwind(AssertUnwindSafe(call));
@@ -136,6 +136,6 @@ fn run<M: Message>(route: &Route<M>, sequence: u64, topic: TopicId, message: &M)
             Err(panic) => (panic_text(panic), true),
         };
         subscriber.ledger.runner.failed.add(1);
-        subscriber.notify(notice(subscriber, error, panicked, Some((number, topic, message))));
+        subscriber.notify(notice(subscriber, error, panicked, Some(head)));
     }
 }

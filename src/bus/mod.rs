@@ -76,6 +76,7 @@ use self::publisher::refused;
 use self::room::{Room, insist};
 use self::scratch::Scratch;
 use self::settle::Settle;
+use crate::actor::source::{Entry, Head};
 use crate::actor::{Delivery, IntoOutcome, scope};
 use crate::ring::{Log, Next};
 use crate::topic::filter::Filter;
@@ -302,11 +303,9 @@ impl<M: Message> Bus<M> {
         loop {
             match reader.next() {
                 Next::Item(sequence, _) if sequence >= tail => break,
-                Next::Item(sequence, entry) => {
-                    let number = Some(Sequence::new(sequence));
-                    let names = &core.topics.names;
-                    let lent = Delivery::lend(number, entry.topic, names, &entry.message, &[]);
-                    found.push(lent.cloned());
+                Next::Item(sequence, Entry { topic, message }) => {
+                    let head = Head { sequence, topic: *topic, message };
+                    found.push(Delivery::lend(head, &core.topics.names, &[]).cloned());
                     reader.advance();
                 }
                 // Overtaken while reading: what is newer is all still there.

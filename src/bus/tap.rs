@@ -12,7 +12,7 @@ use super::core::Core;
 use crate::actor::Delivery;
 use crate::actor::bell::Bell;
 use crate::actor::ring_reader::RingReader;
-use crate::actor::source::Entry;
+use crate::actor::source::{Entry, Head};
 use crate::block_on::block_on;
 use crate::mailbox::Wait;
 use crate::mailbox::wait::Idle;
@@ -262,7 +262,8 @@ impl<M: Message> Tap<M> {
     fn lend(&mut self) -> Tapped<'_, M> {
         let Self { reader, names, lent, .. } = self;
         let (sequence, Entry { topic, message }) = entry(reader, lent);
-        Tapped::Delivery(Delivery::lend(Some(sequence), *topic, names, message, &[]))
+        let head = Head { sequence: sequence.get(), topic: *topic, message };
+        Tapped::Delivery(Delivery::lend(head, names, &[]))
     }
 }
 

@@ -36,8 +36,8 @@
 //!
 //! On the other side a **run loop** (`actor/run.rs`), one async function for all executors, takes a
 //! batch, lends each message to the handler under `catch_unwind`, keeps the account, and waits: it
-//! lingers, as long as it has learned to be worth it, yields, sleeps (`mailbox/wait.rs`). A worker polls it (`worker/`), or a task, or a
-//! thread.
+//! lingers, as long as it has learned to be worth it, yields, searches, sleeps (`mailbox/wait.rs`). A
+//! worker polls it (`worker/`), or a task, or a thread.
 //!
 //! The **journal** is a required tap on a thread of its own (`store/persist.rs`): gather, append,
 //! acknowledge, sync when it is due (`store/journal/writer.rs`). Opening mends the end
@@ -65,6 +65,18 @@
 //! * **A worker lingers only when it is not wanted.** An actor that runs out of messages pauses for
 //!   0.2 us, so that the next ones come in a batch. With 1,000 subscribers of one message each by
 //!   turns this was 44 % of the worker's time, so it is left out while others are ready.
+//! * **A worker searches where its last actor waits.** A worker without work looks for more for up to
+//!   15 us before it sleeps. It does so inside the actor that has just run out of messages, if no
+//!   other is ready, and looks at that actor's source and at the queue alike: so the publisher finds
+//!   nobody to wake, and the message is seen where it lies. It costs no more processor time than a
+//!   search of the queue alone, and at 100,000 messages a second a publish took 0.16 us instead of
+//!   0.6, and a message 0.5 us instead of 1.1 (medians, `benches/compare`, `--only latency`).
+//! * **A batch is one loop over slots.** What a message needs of the run loop (its account, the sign of
+//!   life, the guard against panics, the end of its block, the budget) is asked for once a batch,
+//!   where that tells as much: 30 instructions a message from the ring instead of 78, 52 instead of
+//!   95 from a shared log. Even the list of gaps is not looked at for each: clearing it wrote its
+//!   length alone, which the next message read together with its place, and a core waits for such a
+//!   store longer than a handler takes.
 //! * **Sequences are 62 bits and never wrap.** Two bits of the same word say "closed" and
 //!   "disabled", so that no claim slips past either.
 //! * **Events are CloudEvents, the journal is their JSON, a line each**: one format, readable by

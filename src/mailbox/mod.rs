@@ -61,7 +61,7 @@ pub use self::wait::Wait;
 
 use self::signal::Signal;
 use self::space::Space;
-use self::wait::Idle;
+use self::wait::{Alone, Around, Idle};
 use crate::ring::queue::{Busy, Queue, Taken, Taker, Tally};
 use crate::sync::atomic::AtomicUsize;
 use crate::sync::{Arc, thread};
@@ -289,7 +289,7 @@ impl<T> Mailbox<T> {
             if let Some(ended) = self.ended() {
                 return Poll::Ready(Err(ended));
             }
-            if self.poll_idle(cx, false).is_pending() {
+            if self.poll_idle(cx, &Alone).is_pending() {
                 return Poll::Pending;
             }
         }
@@ -400,12 +400,11 @@ impl<T> Mailbox<T> {
     }
 
     /// Ready when there is something to take, or the end; until then yields and at last sleeps.
-    /// Does not linger where `others` wait for this thread.
-    pub(crate) fn poll_idle(&mut self, cx: &mut Context<'_>, others: bool) -> Poll<()> {
+    pub(crate) fn poll_idle(&mut self, cx: &mut Context<'_>, around: &impl Around) -> Poll<()> {
         let taker = &self.taker;
         let bell = &taker.queue().beside().signal;
         let position = taker.queue().head();
-        self.idle.poll(bell, cx, position, others, || taker.is_ready(), || taker.is_coming())
+        self.idle.poll(bell, cx, position, around, || taker.is_ready(), || taker.is_coming())
     }
 
     /// Drops everything inside, each message under `catch_unwind`, and says how many there were.

@@ -1,7 +1,7 @@
-//! How a receiver waits when it finds nothing: linger, yield, park.
+//! How a receiver waits when it finds nothing: linger, yield, search, park.
 //!
 //! One rule for mailboxes and for readers of the ring, run inside a future, so that workers,
-//! tokio tasks and threads share it. Both steps were measured: without the linger a receiver
+//! tokio tasks and threads share it. The steps were measured: without the linger a receiver
 //! follows its sender message by message, and each one costs a cache line's round trip. A task
 //! that yields before it sleeps is queued again for nothing, behind those that have work: sixteen
 //! receivers as tokio tasks get 1.5 times as much when each sleeps at once.
@@ -27,8 +27,9 @@ pub enum Wait {
     /// Looks again for about as long as a wake-up would take, yielding in between, then sleeps.
     /// For threads that are idle now and then.
     SpinThenPark,
-    /// Sleeps after one more look; on a worker that is wanted elsewhere, when its turn has come once
-    /// more. For tasks, and for receivers that are idle most of the time.
+    /// Sleeps after one more look; on a worker that has nothing else to do, after as long as that
+    /// would search for work; on one that is wanted elsewhere, when its turn has come once more. For
+    /// tasks, and for receivers that are idle most of the time.
     #[default]
     Park,
 }
@@ -50,6 +51,30 @@ impl Wait {
             Self::Spin | Self::SpinThenPark => 64,
             Self::Park => 0,
         }
+    }
+}
+
+/// The thread that runs a receiver, as far as it matters to one that waits.
+pub(crate) trait Around {
+    /// Whether others wait for this thread.
+    fn is_wanted(&self) -> bool;
+    /// Looks for as long as this thread would look for something to do before it sleeps, or until it
+    /// is wanted; whether `ready` has said so.
+    fn search(&self, ready: impl FnMut() -> bool) -> bool;
+}
+
+/// A thread that nobody else waits for, and that has its own rule for how to wait.
+pub(crate) struct Alone;
+
+impl Around for Alone {
+    #[inline]
+    fn is_wanted(&self) -> bool {
+        false
+    }
+
+    #[inline]
+    fn search(&self, _ready: impl FnMut() -> bool) -> bool {
+        false
     }
 }
 
@@ -94,7 +119,8 @@ impl Idle {
 
     /// Ready when `ready` says so; until then yields, and at last sleeps on `bell`. To be called
     /// after every take that did not fill a batch. `position` counts what the receiver got. Where
-    /// `others` wait for this thread, messages pile up by themselves. `coming` says whether somebody
+    /// others wait for the thread, messages pile up by themselves; where nobody does, it looks in here
+    /// for as long as the thread would elsewhere. `coming` says whether somebody
     /// has claimed a place that is not readable yet: who claims first and looks at the bell later
     /// may have looked already, so nobody sleeps then (see `signal`).
     pub(crate) fn poll(
@@ -102,10 +128,11 @@ impl Idle {
         bell: &impl Doorbell,
         cx: &mut Context<'_>,
         position: u64,
-        others: bool,
+        around: &impl Around,
         mut ready: impl FnMut() -> bool,
         coming: impl Fn() -> bool,
     ) -> Poll<()> {
+        let others = around.is_wanted();
         let lingers = self.round == 0 && !others;
         let found = position.wrapping_sub(std::mem::replace(&mut self.dry_at, position));
         if lingers {
@@ -144,6 +171,9 @@ impl Idle {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
+        if lingers && around.search(&mut ready) {
+            return Poll::Ready(());
+        }
         if bell.park(cx.waker(), || ready() || coming()) {
             return Poll::Pending;
         }
@@ -169,10 +199,27 @@ mod tests {
         }
     }
 
+    /// A thread that is wanted, or that searches and finds something or not.
+    #[derive(Clone, Copy)]
+    enum Thread {
+        Wanted,
+        Searches(bool),
+    }
+
+    impl Around for Thread {
+        fn is_wanted(&self) -> bool {
+            matches!(self, Self::Wanted)
+        }
+
+        fn search(&self, _ready: impl FnMut() -> bool) -> bool {
+            matches!(self, Self::Searches(true))
+        }
+    }
+
     /// A receiver that comes back dry at `position`; `brings` is whether the linger brought more.
     fn come_back(idle: &mut Idle, position: u64, brings: bool) {
         let task = &mut Context::from_waker(std::task::Waker::noop());
-        let polled = idle.poll(&Bed, task, position, false, || brings, || false);
+        let polled = idle.poll(&Bed, task, position, &Alone, || brings, || false);
         assert_eq!(polled.is_ready(), brings);
     }
 
@@ -212,7 +259,7 @@ mod tests {
             lies(bell.get())
         };
         // Neither readable nor asleep: it has asked to be polled again, and so is asked again.
-        assert!(idle.poll(&Bed, task, 0, false, || false, look).is_pending());
+        assert!(idle.poll(&Bed, task, 0, &Alone, || false, look).is_pending());
         assert!(bell.get() >= 2, "asked before it would sleep, and after");
     }
 
@@ -220,9 +267,22 @@ mod tests {
     fn where_others_wait_a_receiver_that_found_something_comes_round_once_before_it_sleeps() {
         let mut idle = Idle::new(Wait::Park, 1024);
         let task = &mut Context::from_waker(std::task::Waker::noop());
-        let mut poll = |position| idle.poll(&Bed, task, position, true, || false, || false);
+        let mut poll =
+            |position| idle.poll(&Bed, task, position, &Thread::Wanted, || false, || false);
         assert!(poll(5).is_pending());
         assert!(poll(5).is_pending());
         assert_eq!((idle.round, idle.linger), (1, 8));
+    }
+
+    #[test]
+    fn where_nobody_waits_a_receiver_searches_before_it_sleeps() {
+        let mut idle = Idle::new(Wait::Park, 1024);
+        let task = &mut Context::from_waker(std::task::Waker::noop());
+        let mut poll = |finds| {
+            let around = &Thread::Searches(finds);
+            idle.poll(&Bed, task, 1, around, || false, || false)
+        };
+        assert!(poll(true).is_ready());
+        assert!(poll(false).is_pending(), "asleep");
     }
 }

@@ -69,6 +69,12 @@ impl<T> Block<T> {
         &self.slots[position as usize & (self.slots.len() - 1)]
     }
 
+    /// The slots from that of `position` to the end of the block.
+    #[inline]
+    pub(super) fn slots_from(&self, position: u64) -> &[Slot<T>] {
+        &self.slots[position as usize & (self.slots.len() - 1)..]
+    }
+
     /// Asks for the slot some places behind `position`, if it is in this block: a publisher will
     /// write it soon.
     #[inline(always)]

@@ -130,7 +130,7 @@ mod writer;
 pub(crate) use holder::Holder;
 pub(crate) use log::Log;
 pub(crate) use prefetch::prefetch;
-pub(crate) use reader::{Next, Reader, Stake};
+pub(crate) use reader::{Flow, Next, Reader, Stake};
 pub use shared::{Shared, Shares};
 pub(crate) use writer::{Pen, Refused, Writer};
 

@@ -32,6 +32,17 @@ pub(crate) enum Next<'a, T> {
     Closed,
 }
 
+/// What becomes of a message that was lent, and whether the next one is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// Done with; the next one, please.
+    On,
+    /// Done with; no other one.
+    Last,
+    /// Not done with.
+    Stay,
+}
+
 /// A required reader cannot begin where it was told to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Overrun {
@@ -155,6 +166,56 @@ impl<T: Send + Sync + 'static> Reader<T> {
         if self.position & ((1 << self.log.shift) - 1) == 0 {
             self.release();
         }
+    }
+
+    /// Lends `handle` the messages below `until` that are committed and in the block where the reader
+    /// is, one after the other, for as long as it says to go on. One that is done with is behind the
+    /// reader when the next is lent; one for which it panics is not.
+    ///
+    /// The same as `next` and `advance` in a loop, at a fraction of the instructions.
+    #[inline]
+    pub(crate) fn each(&mut self, until: u64, mut handle: impl FnMut(u64, &T) -> Flow) {
+        let Some(block) = self.block else { return };
+        // SAFETY: blocks are freed with the log, which is held here.
+        let slots = unsafe { block.as_ref() }.slots_from(self.position);
+        let most = until.saturating_sub(self.position).min(slots.len() as u64);
+        let begin = self.position;
+        for (slot, position) in slots[..most as usize].iter().zip(begin..) {
+            if !slot.is_committed(position) {
+                return;
+            }
+            // SAFETY: committed, and the reader counts in the block, which it leaves below at the
+            // earliest: `handle` cannot reach it.
+            let flow = handle(position, unsafe { slot.get() });
+            if flow == Flow::Stay {
+                return;
+            }
+            self.position = position + 1;
+            if flow == Flow::Last {
+                break;
+            }
+        }
+        if self.position - begin == slots.len() as u64 {
+            self.release();
+        }
+    }
+
+    /// How many messages in a row from here on, `most` at most, are committed, in the block where the
+    /// reader is, and wanted.
+    #[inline]
+    pub(crate) fn in_a_row(&self, most: u64, wanted: impl Fn(&T) -> bool) -> u64 {
+        let Some(block) = self.block else { return 0 };
+        // SAFETY: blocks are freed with the log, which is held here.
+        let slots = unsafe { block.as_ref() }.slots_from(self.position);
+        let mut end = self.position;
+        for slot in &slots[..most.min(slots.len() as u64) as usize] {
+            // SAFETY: committed, and the reader counts in the block, which it does not leave here.
+            if !(slot.is_committed(end) && wanted(unsafe { slot.get() })) {
+                break;
+            }
+            end += 1;
+        }
+        end - self.position
     }
 
     /// Tells publishers how far this reader has come: for a required one, once a batch; the caller

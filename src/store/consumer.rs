@@ -41,6 +41,7 @@ use self::planted::{Bug, planted};
 use self::post::Post;
 use self::progress::Progress;
 use super::{Cursor, CursorError, Record, Step, StoreError};
+use crate::actor::source::Head;
 use crate::block_on::block_on;
 use crate::bus::foothold::{Failed, Foothold};
 use crate::event::Event;
@@ -283,8 +284,9 @@ impl Consumer {
 
     fn lend(&self) -> Option<Delivery<'_, Shared<Event>>> {
         self.current.as_ref().map(|Current { record, topic }| {
-            let names = self.site.names();
-            Delivery::lend(Some(record.sequence), *topic, names, &record.event, &self.gaps)
+            let Record { sequence, event, .. } = record;
+            let head = Head { sequence: sequence.get(), topic: *topic, message: event };
+            Delivery::lend(head, self.site.names(), &self.gaps)
         })
     }
 

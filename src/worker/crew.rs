@@ -5,29 +5,26 @@
 use std::io;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::park::{Rose, Sleeper};
 use super::pool::Settings;
 use super::queue::Turn;
 use super::ready::Ready;
+use super::search::Search;
 use super::seat::Seat;
 use super::spare;
 use super::task::{After, Task};
 use crate::sync::atomic::{AtomicU64, Ordering::*};
-use crate::sync::{hint, thread};
+use crate::sync::thread;
 
 /// Threads beyond the pool's size, for workers that are stuck.
 const SURPLUS: usize = 64;
 /// A worker whose beat stood still for so many ticks is stuck.
 const STILL: u32 = 2;
-/// A failed search halves the next one, down to the full search divided by this.
-const SHORTEST: u32 = 16;
 /// Who was called back within so many searches, about a search and a wake, should have searched
 /// longer: the next search is a full one.
 const SHORT_NIGHT: u32 = 4;
-/// Looks at the queue, two pauses each, between two looks at the clock.
-const LOOKS: u32 = 8;
 /// Polls of a task that is alone before its worker offers the core.
 const REPOLLS: u32 = 64;
 /// Yields at the end of a search.
@@ -39,7 +36,6 @@ pub(super) struct Crew {
     pub(super) ready: Arc<Ready>,
     settings: Settings,
     roster: Mutex<Roster>,
-    searches: AtomicU64,
     ticks: AtomicU64,
 }
 
@@ -97,7 +93,6 @@ impl Crew {
             ready: Ready::new(),
             settings,
             roster: Mutex::default(),
-            searches: AtomicU64::new(0),
             ticks: AtomicU64::new(0),
         })
     }
@@ -120,7 +115,8 @@ impl Crew {
     }
 
     fn start_thread(self: &Arc<Self>, as_spare: bool) -> io::Result<()> {
-        let seat = Arc::new(Seat::default());
+        let Settings { search, .. } = self.settings;
+        let seat = Arc::new(Seat::new(Search::new(search, self.settings.searchers())));
         let number = {
             let mut roster = self.roster();
             if as_spare {
@@ -174,7 +170,6 @@ impl Crew {
     fn work(&self, seat: &Seat) -> Leaving {
         let sleeper = Sleeper::new();
         let mut turn = Turn::default();
-        let mut search_for = self.settings.search;
         // Whether this worker counts as searching in the lot.
         let mut searching = false;
         loop {
@@ -185,16 +180,16 @@ impl Crew {
                 self.run(seat, task);
                 continue;
             }
-            searching = searching || self.ready.lot.try_search(self.settings.searchers());
-            if searching && self.search(&mut search_for) {
+            searching = searching || seat.search.begin(&self.ready);
+            if searching && self.search(&seat.search) {
                 continue;
             }
             let patience = self.is_surplus().then_some(self.settings.surplus_patience);
             let waiting = || !self.ready.lanes.is_empty();
             let parked = Instant::now();
             let rose = self.ready.lot.park(&sleeper, searching, patience, waiting);
-            if parked.elapsed() < self.settings.search * SHORT_NIGHT {
-                search_for = self.settings.search;
+            if parked.elapsed() < seat.search.full() * SHORT_NIGHT {
+                seat.search.lengthen();
             }
             match rose {
                 Rose::Searching => searching = true,
@@ -214,7 +209,7 @@ impl Crew {
     fn run(&self, seat: &Seat, mut task: Arc<Task>) {
         seat.set_running(true);
         for turn in 1_u32.. {
-            seat.beat();
+            seat.beat().beat();
             match task.run() {
                 After::Gone => break,
                 After::Ready(again) if self.ready.lanes.is_empty() => {
@@ -232,27 +227,14 @@ impl Crew {
         seat.set_running(false);
     }
 
-    /// Looks for work about as long as it would cost to be woken: first pausing, then yielding,
-    /// because the pusher may need this very core. Searches in vain get shorter.
-    fn search(&self, search_for: &mut Duration) -> bool {
-        // ORDER: Relaxed; a statistic.
-        self.searches.fetch_add(1, Relaxed);
-        let began = Instant::now();
-        while began.elapsed() < *search_for {
-            for _ in 0..LOOKS {
-                hint::spin_loop();
-                hint::spin_loop();
-                if !self.ready.lanes.is_empty() {
-                    *search_for = self.settings.search;
-                    return true;
-                }
-            }
-        }
-        *search_for = (*search_for / 2).max(self.settings.search / SHORTEST);
-        (0..YIELDS).any(|_| {
-            thread::yield_now();
-            !self.ready.lanes.is_empty()
-        })
+    /// Looks for work: first pausing, then yielding, because the pusher may need this very core.
+    fn search(&self, search: &Search) -> bool {
+        let found = || !self.ready.lanes.is_empty();
+        (!search.take_spent() && search.look(found))
+            || (0..YIELDS).any(|_| {
+                thread::yield_now();
+                found()
+            })
     }
 
     /// Called by the spare at each tick. True, and `seat` is on the roster, if work is `waiting`,
@@ -312,7 +294,7 @@ impl Crew {
             stuck: roster.posts.iter().filter(|post| post.is_stuck()).count(),
             replaced: roster.replaced,
             // ORDER: Relaxed; statistics.
-            searches: self.searches.load(Relaxed),
+            searches: self.ready.searches(),
             ticks: self.ticks.load(Relaxed),
         }
     }
@@ -351,7 +333,7 @@ mod tests {
     fn a_worker_that_beats_is_not_replaced() {
         let (crew, seat) = crew_of_one();
         for _ in 0..100 {
-            seat.beat();
+            seat.beat().beat();
             assert!(!crew.take_over(&Arc::default(), true));
         }
         assert_eq!(crew.report().stuck, 0);
@@ -369,11 +351,11 @@ mod tests {
         let (crew, seat) = crew_of_one();
         let ticks = |waiting| (1..=10).find(|_| crew.take_over(&Arc::default(), waiting));
         assert_eq!(ticks(false), None, "nobody waits");
-        seat.beat();
+        seat.beat().beat();
         assert_eq!(ticks(true), Some(3), "a tick that sees it move, then two still ones");
         assert_eq!((crew.report().stuck, crew.report().threads), (1, 2));
         assert_eq!(ticks(true), None, "it is replaced already");
-        seat.beat();
+        seat.beat().beat();
         assert_eq!(crew.report().stuck, 0, "it moves again");
         assert_eq!(ticks(true), None, "stuck again, but its replacement is still there");
         assert_eq!((crew.report().stuck, crew.report().replaced), (1, 1));
@@ -385,7 +367,7 @@ mod tests {
         let seat = Arc::default();
         assert!((0..3).any(|_| crew.take_over(&seat, true)));
         assert!(!crew.is_surplus() && !crew.leave_surplus(&seat), "the other one is stuck");
-        stuck.beat();
+        stuck.beat().beat();
         assert!(crew.is_surplus() && crew.leave_surplus(&seat));
         assert!(!crew.is_surplus());
         assert_eq!(crew.report().threads, 1);

@@ -9,7 +9,7 @@
 //! * The **ready queue** has two lanes. Tasks that someone waits for go first, in at most
 //!   7 of 8 turns. `queue.rs`.
 //! * A **worker** runs ready tasks. Out of work it *searches* (pauses about as long as waking
-//!   it would cost, then yields a few times), then *parks*. `crew.rs`, `park.rs`.
+//!   it would cost, then yields a few times), then *parks*. `crew.rs`, `search.rs`, `park.rs`.
 //! * The **spare** is a thread that watches the workers' beats while work is waiting, and takes
 //!   the place of a worker that stands still. `spare.rs`.
 //!
@@ -54,6 +54,8 @@ mod crew;
 #[cfg(not(ringpost_loom))]
 mod pool;
 #[cfg(not(ringpost_loom))]
+mod search;
+#[cfg(not(ringpost_loom))]
 mod seat;
 #[cfg(not(ringpost_loom))]
 mod spare;
@@ -71,6 +73,6 @@ pub(crate) use task::yield_now;
 #[cfg(not(ringpost_loom))]
 pub use pool::{Workers, WorkersBuilder, WorkersStats};
 #[cfg(not(ringpost_loom))]
-pub(crate) use seat::{beat, is_wanted};
+pub(crate) use seat::{Beat, beating, is_wanted, search};
 #[cfg(ringpost_loom)]
-pub(crate) use standin::is_wanted;
+pub(crate) use standin::{is_wanted, search};

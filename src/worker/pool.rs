@@ -193,8 +193,9 @@ impl WorkersBuilder {
     }
 
     /// How long a worker out of work looks for more before it yields and then sleeps: about what
-    /// it costs to wake a thread. Default: 15 microseconds. Searches in vain shorten the next
-    /// ones, down to a sixteenth. Zero: yields, then sleeps.
+    /// it costs to wake a thread. It also looks at what the actor it ran last waits for. Default: 15
+    /// microseconds. Searches in vain shorten the next ones, down to a sixteenth. Zero: yields, then
+    /// sleeps.
     pub fn search(mut self, search: Duration) -> Self {
         self.settings.search = search;
         self

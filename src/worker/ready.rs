@@ -18,6 +18,7 @@ pub(super) struct Ready {
     stays: AtomicUsize,
     /// Panics caught: in a poll, or in the drop of a future.
     panics: AtomicU64,
+    searches: AtomicU64,
 }
 
 impl Ready {
@@ -28,6 +29,7 @@ impl Ready {
             lot: Lot::new(),
             stays: AtomicUsize::new(1),
             panics: AtomicU64::new(0),
+            searches: AtomicU64::new(0),
         })
     }
 
@@ -72,6 +74,16 @@ impl Ready {
             std::mem::forget(second);
         }
         None
+    }
+
+    pub(super) fn count_search(&self) {
+        // ORDER: Relaxed; a statistic.
+        self.searches.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn searches(&self) -> u64 {
+        // ORDER: Relaxed; a statistic.
+        self.searches.load(Relaxed)
     }
 
     pub(super) fn panics(&self) -> u64 {

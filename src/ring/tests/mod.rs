@@ -1,6 +1,7 @@
 //! The ring step by step, on one thread: every state that `stress` and `models` can only hope to
 //! meet is made here on purpose.
 
+mod each;
 mod memory;
 
 use super::log::Shape;

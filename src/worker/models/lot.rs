@@ -120,6 +120,42 @@ fn last_searcher(found: fn(&Yard)) {
     });
 }
 
+fn searcher_inside_a_task(leave: fn(&Yard)) {
+    loom::model(move || {
+        let yard = Yard::new();
+        assert!(yard.lot.try_search(1));
+        let worker = {
+            let yard = yard.clone();
+            thread::spawn(move || yard.take_one(false, Yard::found))
+        };
+        let searcher = {
+            let yard = yard.clone();
+            thread::spawn(move || leave(&yard))
+        };
+        yard.lanes.push(Lane::Normal, 7);
+        yard.lot.call();
+        searcher.join().unwrap();
+        yard.lot.end();
+        assert_eq!(worker.join().unwrap(), Some(7), "a wake was lost");
+    });
+}
+
+/// A worker that searches inside a task finds what the task waits for, and is busy with it for ever,
+/// while a number is pushed that relies on the search. Accepted: another worker takes it.
+#[test]
+fn who_searches_inside_a_task_passes_the_search_on() {
+    searcher_inside_a_task(Yard::found);
+}
+
+/// Without it the number waits for ever.
+#[test]
+#[should_panic(expected = "a wake was lost")]
+fn must_fail_a_search_inside_a_task_that_tells_nobody() {
+    searcher_inside_a_task(|yard| {
+        yard.lot.leave_search();
+    });
+}
+
 /// A searcher, a worker on its way to bed, one number there and one being pushed; each worker is
 /// busy for ever with its first. The push may wake nobody because of the searcher. Accepted:
 /// both numbers are taken.

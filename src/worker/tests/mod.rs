@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::crew::Crew;
 use super::seat::on_worker;
 use super::task::TaskRef;
-use super::{Lane, Workers, beat, yield_now};
+use super::{Lane, Workers, beating, yield_now};
 use crate::block_on::block_on;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use crate::sync::thread;
@@ -117,7 +117,7 @@ fn a_task_that_wakes_itself_is_polled_again() {
             workers.spawn_ref(Lane::Normal, async move {
                 for _ in 0..1_000 {
                     polls.fetch_add(1, Relaxed);
-                    beat();
+                    beating(|beat| beat.beat());
                     yield_now().await;
                 }
             })
@@ -191,7 +191,7 @@ fn busy_urgent_tasks_do_not_starve_a_normal_one() {
             let done = Arc::clone(&done);
             workers.spawn_ref(Lane::Urgent, async move {
                 while !done.load(Relaxed) {
-                    beat();
+                    beating(|beat| beat.beat());
                     yield_now().await;
                 }
             })
@@ -331,7 +331,7 @@ fn block_on_sees_what_its_wakers_wrote() {
         let (round, waker) = (Arc::clone(&round), Arc::clone(&waker));
         workers.spawn_ref(Lane::Normal, async move {
             while round.load(Relaxed) < ROUNDS {
-                beat();
+                beating(|beat| beat.beat());
                 if round.load(Relaxed) % 2 == 1 {
                     round.fetch_add(1, Relaxed);
                     if let Some(waker) = waker.lock().unwrap().take() {
