@@ -10,39 +10,45 @@
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use super::closure::SyncClosure;
+use super::executor::{Loop, Run};
 use super::run::{BUDGET, End, Over, ending, failed, note_published, run};
 use super::runtime::Runtime;
 use super::source::{Refill, Source};
-use super::subscriber::{Life, Subscriber};
+use super::subscriber::{Held, Life, Subscriber};
 use super::{Actor, Context, batch, scope};
 use crate::{DropReason, Message};
 
 /// How an actor is run.
 pub(crate) trait Way<M: Message, A: Actor<M>> {
+    /// Whether it does nothing before its first message but wait.
+    const BEGINS_ASLEEP: bool;
+
     /// Its run loop.
     fn run<S: Source<M>>(
         actor: A,
         source: S,
-        subscriber: Arc<Subscriber<M>>,
+        subscriber: impl Held<M>,
         runtime: Option<Runtime>,
-    ) -> impl Future<Output = ()> + Send + 'static;
+    ) -> impl Loop;
 }
 
 /// With whatever it awaits.
 pub(crate) struct Awaiting;
 
 impl<M: Message, A: Actor<M>> Way<M, A> for Awaiting {
+    /// `on_start` comes first.
+    const BEGINS_ASLEEP: bool = false;
+
     fn run<S: Source<M>>(
         actor: A,
         source: S,
-        subscriber: Arc<Subscriber<M>>,
+        subscriber: impl Held<M>,
         runtime: Option<Runtime>,
-    ) -> impl Future<Output = ()> + Send + 'static {
-        run(actor, source, subscriber, runtime)
+    ) -> impl Loop {
+        Box::pin(run(actor, source, subscriber, runtime))
     }
 }
 
@@ -53,40 +59,52 @@ impl<M: Message, F> Way<M, SyncClosure<F>> for AtOnce
 where
     SyncClosure<F>: Actor<M>,
 {
+    const BEGINS_ASLEEP: bool = true;
+
     fn run<S: Source<M>>(
         actor: SyncClosure<F>,
         source: S,
-        subscriber: Arc<Subscriber<M>>,
+        subscriber: impl Held<M>,
         runtime: Option<Runtime>,
-    ) -> impl Future<Output = ()> + Send + 'static {
+    ) -> impl Loop {
         let (source, actor) = (Some(source), Some(actor));
-        Direct { source, actor, runtime, given_up: None, over: Over(subscriber) }
+        Direct { source, actor, runtime, given_up: None, over: Over::new(subscriber) }
     }
 }
 
 /// The loop's state. The source goes before the actor, and both before the loop is over, also
 /// where an executor drops it halfway.
-struct Direct<M: Message, A, S> {
+struct Direct<M: Message, A, S, H: Held<M>> {
     source: Option<S>,
     actor: Option<A>,
     /// Whose timers and sockets the handler may use.
     runtime: Option<Runtime>,
     /// Why it takes no more, once it does not.
     given_up: Option<DropReason>,
-    over: Over<M>,
+    over: Over<M, H>,
 }
 
 /// Nothing in it is ever pinned.
-impl<M: Message, A, S> Unpin for Direct<M, A, S> {}
+impl<M: Message, A, S, H: Held<M>> Unpin for Direct<M, A, S, H> {}
 
-impl<M: Message, F, S: Source<M>> Future for Direct<M, SyncClosure<F>, S>
+impl<M: Message, F, S: Source<M>, H: Held<M>> Loop for Direct<M, SyncClosure<F>, S, H>
+where
+    SyncClosure<F>: Actor<M>,
+{
+    fn boxed(self) -> Run {
+        Box::pin(self)
+    }
+}
+
+impl<M: Message, F, S: Source<M>, H: Held<M>> Future for Direct<M, SyncClosure<F>, S, H>
 where
     SyncClosure<F>: Actor<M>,
 {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, task: &mut std::task::Context<'_>) -> Poll<()> {
-        let Self { source, actor, runtime, given_up, over: Over(subscriber) } = self.get_mut();
+        let Self { source, actor, runtime, given_up, over } = self.get_mut();
+        let subscriber = over.subscriber();
         let _context = runtime.as_ref().map(Runtime::enter);
         let _inside = scope::enter(subscriber.home.bus, subscriber.id);
         if let (Some(actor), Some(source)) = (&mut *actor, &mut *source)

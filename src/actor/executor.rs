@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Waker;
 
 use super::runtime::Runtime;
 use crate::block_on::block_on;
@@ -13,6 +14,17 @@ use crate::worker::{Lane, Workers};
 
 /// A run loop, ready to be started.
 pub type Run = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A run loop, wherever it is to run.
+pub(crate) trait Loop: Future<Output = ()> + Send + Unpin + 'static {
+    fn boxed(self) -> Run;
+}
+
+impl<F: Future<Output = ()> + Send + 'static> Loop for Pin<Box<F>> {
+    fn boxed(self) -> Run {
+        self
+    }
+}
 
 /// A runtime of the embedder's own, on which actors may run.
 ///
@@ -128,16 +140,19 @@ impl Chosen {
         }
     }
 
-    /// Starts a run loop. Only who shows its name asks for it.
+    /// Starts a run loop. Only who shows its name asks for it. `sleeps` says whether the loop waits
+    /// for a wake from the beginning, and then has left the waker for that: workers then leave it
+    /// alone until somebody wakes it.
     pub(crate) fn spawn(
         self,
         name: impl FnOnce() -> String,
         lane: Lane,
-        run: impl Future<Output = ()> + Send + 'static,
+        run: impl Loop,
+        sleeps: impl FnOnce(Waker) -> bool,
     ) -> Result<(), ExecutorError> {
         match self {
-            Self::Workers(workers, _) => workers.spawn(lane, run),
-            Self::Own(spawn) => spawn.spawn(&name(), Box::pin(run))?,
+            Self::Workers(workers, _) => workers.spawn(lane, run, sleeps),
+            Self::Own(spawn) => spawn.spawn(&name(), run.boxed())?,
             Self::Thread(_) => {
                 std::thread::Builder::new()
                     // A name given to the bus may hold what a thread's may not.

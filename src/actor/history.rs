@@ -6,13 +6,13 @@
 //! comes twice, and the mailbox holds next to nothing while the past is being read.
 #![forbid(unsafe_code)]
 
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::mailbox_source::MailboxSource;
 use super::ring_reader::RingReader;
 use super::source::{Entry, Head, Refill, Source};
 use super::subscriber::Subscriber;
+use super::target::Account;
 use crate::ring::Next;
 use crate::topic::filter::Filter;
 use crate::{DropReason, Gap, Message, Sequence};
@@ -40,7 +40,7 @@ struct Past<M: Message> {
 pub(crate) struct CatchUpSource<M: Message> {
     past: Option<Past<M>>,
     mailbox: MailboxSource<M>,
-    subscriber: Arc<Subscriber<M>>,
+    subscriber: Account<M>,
 }
 
 impl<M: Message> CatchUpSource<M> {
@@ -49,7 +49,7 @@ impl<M: Message> CatchUpSource<M> {
         filter: Filter,
         join: Join,
         mailbox: MailboxSource<M>,
-        subscriber: Arc<Subscriber<M>>,
+        subscriber: Account<M>,
     ) -> Self {
         let past = Past {
             reader,

@@ -258,7 +258,7 @@ impl<M: Message> Source<M> for MailboxSource<M> {
     fn give_up(&mut self, reason: DropReason) -> bool {
         self.close();
         let Some(open) = &mut self.open else { return true };
-        let subscriber = &*self.target.subscriber;
+        let subscriber = &self.target.subscriber;
         open.give_up_batch(self.start, subscriber, reason);
         while open.take_rest(subscriber) {
             if open.batch.is_empty() {
@@ -275,7 +275,7 @@ impl<M: Message> Drop for MailboxSource<M> {
     fn drop(&mut self) {
         self.close();
         let Some(open) = &mut self.open else { return };
-        let subscriber = &*self.target.subscriber;
+        let subscriber = &self.target.subscriber;
         open.give_up_batch(self.start, subscriber, DropReason::Stopped);
         while open.take_rest(subscriber) && !open.batch.is_empty() {
             open.give_up_batch(self.start, subscriber, DropReason::Stopped);
@@ -313,7 +313,7 @@ mod tests {
         let host: Weak<dyn Host<u64>> = Weak::<Nobody>::new();
         let (names, pattern) = (Arc::new(Names::new()), Pattern::parse("t").unwrap());
         let home = Arc::new(Home { bus: 1, names, caused: Arc::default(), host });
-        let subscriber = Arc::new(Subscriber::new(1, home, pattern, true));
+        let subscriber = Subscriber::new(1, home, pattern, true);
         let addr = LazyAddr::new(4, Overflow::DropNewest, Wait::Park);
         let mut source = MailboxSource::<u64>::new(Arc::new(Target { subscriber, addr }));
         let (newest, lapped) = (DropReason::FullNewest, DropReason::Lapped);

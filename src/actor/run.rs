@@ -6,6 +6,7 @@
 
 use std::any::Any;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use std::task::Poll;
 use super::runtime::Runtime;
 use super::scope;
 use super::source::{Head, Refill, Source};
-use super::subscriber::{Life, Subscriber};
+use super::subscriber::{Held, Life, Subscriber};
 use super::{Actor, Context, Delivery, Failure, batch};
 use crate::message::caused_by;
 use crate::{DropReason, Fields, Gap, Message, Notice, worker};
@@ -38,7 +39,7 @@ pub(super) enum End {
 pub(crate) fn run<M, A, S>(
     actor: A,
     source: S,
-    subscriber: Arc<Subscriber<M>>,
+    subscriber: impl Held<M>,
     runtime: Option<Runtime>,
 ) -> impl Future<Output = ()> + Send + 'static
 where
@@ -51,11 +52,16 @@ where
     let context = Context::new(subscriber.id, Arc::clone(subscriber.pattern.text()));
     // Made now, so that it also speaks up for a loop that is never polled. The source goes before
     // the actor, and both before the loop is over.
-    let mut body =
-        Body { source: Some(source), actor: Some(actor), context, runtime, over: Over(subscriber) };
+    let mut body = Body {
+        source: Some(source),
+        actor: Some(actor),
+        context,
+        runtime,
+        over: Over::new(subscriber),
+    };
     async move {
-        let Body { source, actor, context, runtime, over: Over(subscriber) } = &mut body;
-        let subscriber = &**subscriber;
+        let Body { source, actor, context, runtime, over } = &mut body;
+        let subscriber = over.subscriber();
         let mut life = pin!(live(actor, source, context, subscriber));
         std::future::poll_fn(|task| {
             let _context = runtime.as_ref().map(Runtime::enter);
@@ -70,22 +76,33 @@ where
 }
 
 /// What a run loop works with. `None` once it is done with.
-struct Body<M: Message, A, S> {
+struct Body<M: Message, A, S, H: Held<M>> {
     source: Option<S>,
     actor: Option<A>,
     context: Context,
     /// Whose timers and sockets the actor may use.
     runtime: Option<Runtime>,
-    over: Over<M>,
+    over: Over<M, H>,
 }
 
 /// Says that the run loop is over, also when its executor dropped it halfway: nobody shall wait
 /// for it then.
-pub(super) struct Over<M: Message>(pub(super) Arc<Subscriber<M>>);
+pub(super) struct Over<M: Message, H: Held<M>>(H, PhantomData<fn() -> M>);
 
-impl<M: Message> Drop for Over<M> {
+impl<M: Message, H: Held<M>> Over<M, H> {
+    pub(super) fn new(subscriber: H) -> Self {
+        Self(subscriber, PhantomData)
+    }
+
+    #[inline]
+    pub(super) fn subscriber(&self) -> &Subscriber<M> {
+        &self.0
+    }
+}
+
+impl<M: Message, H: Held<M>> Drop for Over<M, H> {
     fn drop(&mut self) {
-        let Self(subscriber) = self;
+        let subscriber = self.subscriber();
         let last = match subscriber.life() {
             // It did not come to its own end.
             Life::Running => Life::Failed,

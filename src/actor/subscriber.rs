@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::{Arc, Weak};
 
 use super::ledger::Ledger;
@@ -66,6 +67,14 @@ pub(crate) struct Subscriber<M: Message> {
     /// Whether it has read all of the past that it asked for.
     caught_up: AtomicBool,
 }
+
+/// A count of who needs a subscriber, whatever else lies in the same allocation.
+pub(crate) trait Held<M: Message>:
+    Deref<Target = Subscriber<M>> + Send + Unpin + 'static
+{
+}
+
+impl<M: Message, H: Deref<Target = Subscriber<M>> + Send + Unpin + 'static> Held<M> for H {}
 
 impl<M: Message> Subscriber<M> {
     pub(crate) fn new(id: u64, home: Arc<Home<M>>, pattern: Pattern, caught_up: bool) -> Self {

@@ -15,7 +15,11 @@ const BLOCK: u64 = 16;
 type Block<M> = Box<[Option<Member<M>>; BLOCK as usize]>;
 
 /// Subscriptions by number.
-pub(crate) struct Members<M: Message>(BTreeMap<u64, Block<M>>);
+pub(crate) struct Members<M: Message> {
+    /// The block that was begun last, and its number.
+    newest: Option<(u64, Block<M>)>,
+    others: BTreeMap<u64, Block<M>>,
+}
 
 fn locate(id: u64) -> (u64, usize) {
     (id / BLOCK, (id % BLOCK) as usize)
@@ -23,32 +27,49 @@ fn locate(id: u64) -> (u64, usize) {
 
 impl<M: Message> Members<M> {
     pub(crate) const fn new() -> Self {
-        Self(BTreeMap::new())
+        Self { newest: None, others: BTreeMap::new() }
     }
 
     pub(crate) fn insert(&mut self, id: u64, member: Member<M>) {
-        let (block, place) = locate(id);
-        let block = self.0.entry(block).or_insert_with(|| Box::new([const { None }; _]));
+        let (number, place) = locate(id);
+        if self.newest.as_ref().is_none_or(|(newest, _)| *newest < number) {
+            let fresh = (number, Block::new([const { None }; _]));
+            let last = self.newest.replace(fresh);
+            self.others.extend(last.filter(|(_, block)| block.iter().any(Option::is_some)));
+        }
+        let block = match &mut self.newest {
+            Some((newest, block)) if *newest == number => block,
+            _ => self.others.entry(number).or_insert_with(|| Block::new([const { None }; _])),
+        };
         block[place] = Some(member);
     }
 
     pub(crate) fn get(&self, id: u64) -> Option<&Member<M>> {
-        let (block, place) = locate(id);
-        self.0.get(&block)?[place].as_ref()
+        let (number, place) = locate(id);
+        let block = match &self.newest {
+            Some((newest, block)) if *newest == number => block,
+            _ => self.others.get(&number)?,
+        };
+        block[place].as_ref()
     }
 
     pub(crate) fn remove(&mut self, id: u64) -> Option<Member<M>> {
         let (number, place) = locate(id);
-        let block = self.0.get_mut(&number)?;
+        if let Some((_, block)) = self.newest.as_mut().filter(|(newest, _)| *newest == number) {
+            // It stays, because more of its neighbours are to come.
+            return block[place].take();
+        }
+        let block = self.others.get_mut(&number)?;
         let member = block[place].take();
         if block.iter().all(Option::is_none) {
-            self.0.remove(&number);
+            self.others.remove(&number);
         }
         member
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Member<M>> {
-        self.0.values().flat_map(|block| block.iter().flatten())
+        let newest = self.newest.as_ref().map(|(_, block)| block);
+        self.others.values().chain(newest).flat_map(|block| block.iter().flatten())
     }
 }
 
@@ -100,13 +121,14 @@ mod tests {
     }
 
     #[test]
-    fn a_block_goes_with_the_last_of_its_members() {
+    fn a_block_goes_with_the_last_of_its_members_unless_more_may_come() {
         let mut members = Members::new();
-        (0..64).for_each(|id| members.insert(id, member(id)));
-        assert_eq!(members.0.len(), 4);
+        (0..=64).for_each(|id| members.insert(id, member(id)));
+        assert_eq!(members.others.len(), 4);
         (0..63).for_each(|id| drop(members.remove(id)));
-        assert_eq!(members.0.len(), 1);
+        assert_eq!(members.others.len(), 1);
         members.remove(63);
-        assert!(members.0.is_empty());
+        assert!(members.others.is_empty());
+        assert_eq!(ids(&members), [64]);
     }
 }

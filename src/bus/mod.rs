@@ -9,7 +9,7 @@
 //! | [`batch`] | the same for up to 64 messages |
 //! | [`publisher`] | publishing to one topic from one thread |
 //! | [`room`] | waiting for whoever had none |
-//! | [`route`], [`table`], [`topics`] | whom a topic reaches; who is subscribed; names |
+//! | [`route`], [`table`], [`exact`], [`topics`] | whom a topic reaches; who is subscribed; those with a single topic; names |
 //! | [`subscribe`], [`subscription`] | making a subscription; its owner's end |
 //! | [`inline`] | handlers on the publisher's thread |
 //! | [`tap`], [`foothold`] | reading the ring in its own order; for readers that are run elsewhere |
@@ -33,6 +33,7 @@ mod batch;
 mod builder;
 mod core;
 mod errors;
+mod exact;
 pub(crate) mod foothold;
 mod handle;
 mod inline;

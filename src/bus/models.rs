@@ -19,6 +19,8 @@ use crate::{Addr, DropReason, Gap, Mailbox, Overflow};
 
 #[path = "../actor/bell.rs"]
 mod bell;
+#[path = "models/exact.rs"]
+mod exact;
 #[path = "models/shared.rs"]
 mod shared;
 

@@ -3,7 +3,9 @@
 
 use std::fmt;
 use std::future::Future;
+use std::mem;
 use std::sync::Arc;
+use std::task::Waker;
 
 use super::alike::Alike;
 use super::core::Core;
@@ -23,8 +25,8 @@ use crate::actor::ring_source::RingSource;
 use crate::actor::shared_log::{SharedLog, SharedMember, SharedReader};
 use crate::actor::shared_source::SharedSource;
 use crate::actor::source::{Entry, Source};
-use crate::actor::subscriber::Subscriber;
-use crate::actor::target::Target;
+use crate::actor::subscriber::{Held, Subscriber};
+use crate::actor::target::{Account, Target};
 use crate::actor::{Actor, Delivery, Executor, IntoOutcome};
 use crate::mailbox::Overflow;
 use crate::mailbox::lazy::LazyAddr;
@@ -33,6 +35,9 @@ use crate::topic::Pattern;
 use crate::topic::filter::Filter;
 use crate::worker::Lane;
 use crate::{Message, Sequence};
+
+#[cfg(test)]
+mod tests;
 
 /// The largest mailbox.
 const LARGEST: usize = 1 << 31;
@@ -159,7 +164,7 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
     }
 
     fn launch<A: Actor<M>, W: Way<M, A>>(
-        self,
+        mut self,
         actor: A,
         is_async: bool,
     ) -> Result<Subscription<M>, SubscribeError> {
@@ -169,7 +174,7 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
         if self.core.log.is_closed() {
             return Err(SubscribeError::Closed);
         }
-        let chosen = self.executor.clone().choose(self.core.workers(), is_async);
+        let chosen = mem::take(&mut self.executor).choose(self.core.workers(), is_async);
         if self.reads_ring() {
             return self.start_on_ring::<A, W>(actor, chosen);
         }
@@ -181,8 +186,11 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
 
     /// The log that it shares with those that are like it, if there are any, and its reader of it.
     fn shared_log(&self) -> Option<(Arc<SharedLog<M>>, SharedReader<M>)> {
-        let alike = Alike::of(&self.pattern, self.mailbox, self.overflow)?;
-        let log = (self.start == Start::Now).then(|| self.core.table.shared_log(&alike))??;
+        let table = &self.core.table;
+        if self.start != Start::Now || !table.is_asked_for(&self.pattern) {
+            return None;
+        }
+        let log = table.shared_log(&Alike::of(&self.pattern, self.mailbox, self.overflow)?)?;
         let reader = log.reader()?;
         Some((log, reader))
     }
@@ -197,9 +205,8 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
         if self.overflow.waits() { Lane::Urgent } else { Lane::Normal }
     }
 
-    fn subscriber(&self, caught_up: bool) -> Arc<Subscriber<M>> {
-        let (id, home) = (self.core.next_id(), Arc::clone(&self.core.home));
-        Arc::new(Subscriber::new(id, home, self.pattern.clone(), caught_up))
+    fn subscriber(&self) -> Arc<Subscriber<M>> {
+        Arc::new(subscriber(self.core, self.pattern.clone(), true))
     }
 
     /// The first sequence wanted, if it lies in the past.
@@ -251,7 +258,7 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
     ) -> Result<Subscription<M>, SubscribeError> {
         let log = &self.core.log;
         let required = self.overflow.waits();
-        let subscriber = self.subscriber(true);
+        let subscriber = self.subscriber();
         let bell = self.core.table.bells.bell();
         let reader = match self.begin() {
             Some(from) => self.reader(from, self.mailbox)?,
@@ -271,7 +278,9 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
         let source = RingSource::new(reader, bell, window, Arc::clone(&subscriber), wait);
         let lane = self.lane();
         self.core.table.insert(member.clone());
-        launch::<M, A, W, _>(self.core, chosen, lane, actor, source, member)
+        launch::<M, A, W, _>(self.core, chosen, lane, (actor, source, subscriber), member, |_| {
+            false
+        })
     }
 
     fn start_on_log<A: Actor<M>, W: Way<M, A>>(
@@ -282,14 +291,16 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
         mut reader: SharedReader<M>,
     ) -> Result<Subscription<M>, SubscribeError> {
         let core = self.core;
-        let shared = Arc::new(SharedMember::new(self.subscriber(true), &log, &reader));
+        let subscriber = self.subscriber();
+        let shared = Arc::new(SharedMember::new(Arc::clone(&subscriber), &log, &reader));
         let member = Member::Shared(Arc::clone(&shared));
         core.table.insert(member.clone());
         core.listed(&member);
         let start = core.log.join();
         shared.begin_at(start, &mut reader);
         let source = SharedSource::new(reader, log, shared, start, chosen.wait());
-        launch::<M, A, W, _>(core, chosen, self.lane(), actor, source, member)
+        let parts = (actor, source, subscriber);
+        launch::<M, A, W, _>(core, chosen, self.lane(), parts, member, |_| false)
     }
 
     fn start_with_mailbox<A: Actor<M>, W: Way<M, A>>(
@@ -302,60 +313,70 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
             Some(from) => Some(self.reader(from, log.capacity())?),
             None => None,
         };
-        let subscriber = self.subscriber(past.is_none());
+        let (core, lane) = (self.core, self.lane());
         let addr = LazyAddr::new(self.mailbox, self.overflow, chosen.wait());
         if chosen.wait() != crate::mailbox::Wait::Park {
             // Who spins for its messages does not sleep until the first one.
             addr.make();
         }
-        let target = Arc::new(Target { subscriber: Arc::clone(&subscriber), addr });
+        let subscriber = subscriber(core, self.pattern, past.is_none());
+        let target = Arc::new(Target { subscriber, addr });
+        let account = Account(Arc::clone(&target));
         let member = Member::Mailbox(Arc::clone(&target));
-        let mut source = MailboxSource::new(target);
-        let (core, lane) = (self.core, self.lane());
+        let mut source = MailboxSource::new(Arc::clone(&target));
         match past {
             None => {
-                let numbered = !self.pattern.sees_reserved();
+                let numbered = !account.pattern.sees_reserved();
                 core.table.insert(member.clone());
                 core.listed(&member);
                 let start = core.log.join();
                 // Notices have numbers of their own: none of them is older than the subscription.
                 source.set_start(if numbered { start } else { 0 }, Vec::new());
-                launch::<M, A, W, _>(core, chosen, lane, actor, source, member)
+                let sleeps = |waker| target.addr.sleep(waker);
+                launch::<M, A, W, _>(core, chosen, lane, (actor, source, account), member, sleeps)
             }
             Some(reader) => {
-                let filter = Filter::new(self.pattern);
+                let filter = Filter::new(account.pattern.clone());
                 core.table.announce(member.clone());
                 core.listed(&member);
-                let (weak, id, log) = (core.this.clone(), subscriber.id, Arc::clone(&core.log));
+                let (weak, id, log) = (core.this.clone(), account.id, Arc::clone(&core.log));
                 let join: Join = Box::new(move || {
                     if let Some(core) = weak.upgrade() {
                         core.table.join(id);
                     }
                     log.join()
                 });
-                let source =
-                    CatchUpSource::new(reader, filter, join, source, Arc::clone(&subscriber));
-                launch::<M, A, W, _>(core, chosen, lane, actor, source, member)
+                let past = Account(target);
+                let source = CatchUpSource::new(reader, filter, join, source, past);
+                launch::<M, A, W, _>(core, chosen, lane, (actor, source, account), member, |_| {
+                    false
+                })
             }
         }
     }
 }
 
+/// Starts the run loop. `sleeps` says whether the source has nothing yet, and then has left the loop's
+/// waker for whoever brings something.
 fn launch<M: Message, A: Actor<M>, W: Way<M, A>, S: Source<M>>(
     core: &Arc<Core<M>>,
     mut chosen: Chosen,
     lane: Lane,
-    actor: A,
-    source: S,
+    (actor, source, subscriber): (A, S, impl Held<M>),
     member: Member<M>,
+    sleeps: impl FnOnce(Waker) -> bool,
 ) -> Result<Subscription<M>, SubscribeError> {
-    let subscriber = Arc::clone(member.subscriber());
     // Made first, so that an executor's refusal unsubscribes.
     let subscription = Subscription::new(core.this.clone(), member);
     let id = subscriber.id;
     let run = W::run(actor, source, subscriber, chosen.take_runtime());
-    chosen.spawn(|| format!("{}/{id}", core.settings.name), lane, run)?;
+    let sleeps = |waker| W::BEGINS_ASLEEP && sleeps(waker);
+    chosen.spawn(|| format!("{}/{id}", core.settings.name), lane, run, sleeps)?;
     Ok(subscription)
+}
+
+fn subscriber<M: Message>(core: &Core<M>, pattern: Pattern, caught_up: bool) -> Subscriber<M> {
+    Subscriber::new(core.next_id(), Arc::clone(&core.home), pattern, caught_up)
 }
 
 /// Subscribes a handler that runs on the publisher's thread.
@@ -368,7 +389,7 @@ pub(crate) fn inline<M: Message>(
         return Err(SubscribeError::Closed);
     }
     let builder = SubscribeBuilder::new(core, pattern);
-    let subscriber = builder.subscriber(true);
+    let subscriber = builder.subscriber();
     let member = Member::Inline(Arc::new(Inline::new(subscriber, handler)));
     core.table.insert(member.clone());
     core.log.join();

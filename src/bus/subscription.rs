@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::Weak;
 use std::time::SystemTime;
 
 use super::core::Core;
@@ -106,7 +106,7 @@ impl<M: Message> Subscription<M> {
         self.core = Weak::new();
     }
 
-    fn subscriber(&self) -> &Arc<Subscriber<M>> {
+    fn subscriber(&self) -> &Subscriber<M> {
         self.member.subscriber()
     }
 }

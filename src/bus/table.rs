@@ -10,6 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::alike::{Alike, SharedLogs};
+use super::exact::{Exact, Places};
 use super::inline::Inline;
 use super::members::Members;
 use super::route::{Route, Target};
@@ -20,7 +21,7 @@ use crate::actor::shared_log::{SharedLog, SharedMember};
 use crate::actor::subscriber::Subscriber;
 use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::topic::Trie;
+use crate::topic::{Pattern, Trie};
 
 /// A subscription that reads the ring itself.
 pub(crate) struct RingMember<M: Message> {
@@ -56,7 +57,7 @@ impl<M: Message> Clone for Member<M> {
 }
 
 impl<M: Message> Member<M> {
-    pub(crate) fn subscriber(&self) -> &Arc<Subscriber<M>> {
+    pub(crate) fn subscriber(&self) -> &Subscriber<M> {
         match self {
             Self::Mailbox(target) => &target.subscriber,
             Self::Ring(reader) => &reader.subscriber,
@@ -71,11 +72,13 @@ const LOOKS: usize = 8;
 
 /// The table of subscriptions.
 ///
-/// What publishers look at is never changed. A change is made in a second trie, which takes the
+/// The first mailbox of each topic lies in `exact`, whoever else there is in a trie. A trie that
+/// publishers look at is never changed. A change is made in a second trie, which takes the
 /// first one's place and then has it brought to the same state, in place: so it costs the way
 /// to one leaf twice, and copies nothing. Should somebody still be looking at the first one then,
 /// it is left to them, and the next second one begins as a copy, which shares all nodes.
 pub(crate) struct Table<M: Message> {
+    pub(super) exact: Exact<M>,
     trie: ArcSwap<Trie<Member<M>>>,
     /// The bells of everybody who reads the ring: subscriptions, taps and the journal.
     pub(crate) bells: Bells,
@@ -88,6 +91,8 @@ pub(crate) struct Table<M: Message> {
 struct List<M: Message> {
     /// Every subscription by its number.
     members: Members<M>,
+    /// Where another one of `exact` goes.
+    places: Places,
     /// The second trie.
     spare: Option<Arc<Trie<Member<M>>>>,
     /// The logs that are shared, by what their subscriptions have in common.
@@ -96,12 +101,15 @@ struct List<M: Message> {
 
 impl<M: Message> Table<M> {
     pub(crate) fn new() -> Self {
+        let (exact, places) = Exact::new();
         Self {
+            exact,
             trie: ArcSwap::from_pointee(Trie::new()),
             bells: Bells::new(),
             version: CachePadded::new(AtomicU64::new(0)),
             list: Mutex::new(List {
                 members: Members::new(),
+                places,
                 spare: None,
                 shared: SharedLogs::new(),
             }),
@@ -128,6 +136,9 @@ impl<M: Message> Table<M> {
         // and is resolved once more than needed.
         let version = self.version();
         let mut members = Vec::new();
+        if let Some(target) = self.exact.get(topic) {
+            members.push((target.subscriber.id, Member::Mailbox(target)));
+        }
         self.trie.load().for_each_match(topic, |id, member| {
             members.push((id, member.clone()));
         });
@@ -162,7 +173,12 @@ impl<M: Message> Table<M> {
                     log.bells.add(&reader.bell);
                 }
             }
-            Member::Mailbox(_) | Member::Inline(_) => {}
+            Member::Mailbox(target) => {
+                if self.exact.insert(&mut list.places, target) {
+                    return self.bump();
+                }
+            }
+            Member::Inline(_) => {}
         }
         self.set_leaf(list, member.subscriber(), Some(member.clone()));
     }
@@ -171,6 +187,12 @@ impl<M: Message> Table<M> {
     pub(crate) fn remove(&self, id: u64) -> Option<Member<M>> {
         let mut list = self.lock();
         let member = list.members.remove(id)?;
+        if let Member::Mailbox(target) = &member
+            && self.exact.remove(&mut list.places, target)
+        {
+            self.bump();
+            return Some(member);
+        }
         self.set_leaf(&mut list, member.subscriber(), None);
         match &member {
             Member::Ring(reader) => self.bells.remove(&reader.bell),
@@ -199,12 +221,22 @@ impl<M: Message> Table<M> {
         }
     }
 
+    /// Whether anybody has asked for the same, by a pattern of topics or of their tokens.
+    pub(crate) fn is_asked_for(&self, pattern: &Pattern) -> bool {
+        pattern.literal_topic().is_some_and(|topic| self.exact.get(topic).is_some())
+            || self.trie.load().find_map_at(pattern, |_, _| Some(())).is_some()
+    }
+
     /// The log that a subscription like this one is to share with those that are there already, if
     /// there is one.
     pub(crate) fn shared_log(&self, alike: &Alike) -> Option<Arc<SharedLog<M>>> {
         let mut list = self.lock();
         if let Some(log) = list.shared.get(alike) {
             return Some(log);
+        }
+        let first = alike.pattern().literal_topic().and_then(|topic| self.exact.get(topic));
+        if first.is_some_and(|target| alike.fits(&target)) {
+            return Some(list.shared.make(alike));
         }
         let trie = self.trie.load();
         let mut looks = LOOKS;

@@ -145,8 +145,10 @@
 //! * [`Bus::publish`](crate::Bus::publish) and [`publish_to`](crate::Bus::publish_to) look the
 //!   topic up in a sharded map, under the shard's read lock; only a topic that is published to for
 //!   the first time takes its write lock. A `Publisher` does this once, when it is made.
-//! * Subscribing and cancelling take a lock among themselves. Each changes one path of the route
-//!   table, in a second one that then takes the first one's place; neither copies the table.
+//! * Subscribing and cancelling take a lock among themselves. The first mailbox of a topic is
+//!   entered in place; whatever else changes is one path of the route table, in a second one that
+//!   then takes the first one's place. Neither copies the table, except that the one of single
+//!   topics is laid out anew, 8 bytes a topic, when it has doubled or halved.
 //!   Each publisher resolves its route again at its next publish.
 //! * Memory is taken while the ring, or a log that subscriptions share, is filled for the first
 //!   time, at a mailbox's first use, and for one block when a reader stalls inside a message.

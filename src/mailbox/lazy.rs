@@ -123,6 +123,23 @@ impl<T> LazyAddr<T> {
         }
     }
 
+    /// For a receiver that did not look yet: whether there is nothing; then this waker is woken when
+    /// that changes.
+    pub(crate) fn sleep(&self, waker: Waker) -> bool {
+        let mut fresh = Some(waker);
+        let mut rest = self.lock();
+        let sleeps = if let Rest::Unmade(waker) = &mut *rest {
+            std::mem::swap(waker, &mut fresh);
+            true
+        } else {
+            false
+        };
+        drop(rest);
+        // Foreign code, as in `poll_found`.
+        drop(fresh);
+        sleeps
+    }
+
     /// For the receiver: what there is.
     pub(crate) fn found(&self) -> Found<T> {
         Self::find(&mut self.lock())
@@ -235,6 +252,25 @@ mod tests {
         assert_eq!(lazy.offer(1), Err(OfferError::Closed(1)));
         let Found::Mailbox(mut mailbox) = lazy.found() else { panic!("it was made") };
         assert_eq!(mailbox.try_recv(), Err(crate::TryRecvError::Closed));
+    }
+
+    #[test]
+    fn who_would_sleep_from_the_beginning_does_so_only_where_nothing_was_put_in() {
+        let wakes = Arc::<Wakes>::default();
+        let waker = || Waker::from(Arc::clone(&wakes));
+        let idle = lazy();
+        assert!(idle.sleep(waker()));
+        assert!(idle.offer(1).is_ok());
+        signal::fence();
+        idle.signal().ring();
+        assert_eq!(wakes.0.load(SeqCst), 1);
+        let full = lazy();
+        assert!(full.offer(1).is_ok());
+        assert!(!full.sleep(waker()));
+        let closed = lazy();
+        closed.close();
+        assert!(!closed.sleep(waker()));
+        assert_eq!(Arc::strong_count(&wakes), 1, "nobody keeps a waker for nothing");
     }
 
     #[test]

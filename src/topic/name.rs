@@ -49,7 +49,7 @@ impl Topic {
         if text.len() > Self::MAX_BYTES {
             return Err(TopicError::too_long(text.len()));
         }
-        if is_plain(text.as_bytes()) { Ok(()) } else { check_tokens(text) }
+        if kinds(text.as_bytes()).is_some() { Ok(()) } else { check_tokens(text) }
     }
 
     /// Its text.
@@ -65,18 +65,48 @@ impl Topic {
     }
 }
 
-/// Whether it is a name of printable ASCII without a blank, as nearly all are. Every event that is
-/// read has one or two of them.
-fn is_plain(text: &[u8]) -> bool {
-    let mut ended = true;
-    for byte in text {
-        let separates = is_separator(char::from(*byte));
-        if !byte.is_ascii_graphic() || (separates && ended) {
-            return false;
-        }
-        ended = separates;
+/// Printable ASCII, but no blank.
+const GRAPHIC: u8 = 1;
+const SEPARATOR: u8 = 2;
+/// What may mean something in a pattern: a wildcard, or the end of a dialect's name.
+const SPECIAL: u8 = 4;
+
+const KINDS: [u8; 256] = {
+    let mut kinds = [0; 256];
+    let mut byte: u8 = b'!';
+    while byte <= b'~' {
+        kinds[byte as usize] = match byte {
+            b'.' | b'/' => GRAPHIC | SEPARATOR,
+            b':' => GRAPHIC | SEPARATOR | SPECIAL,
+            b'*' | b'>' => GRAPHIC | SPECIAL,
+            _ => GRAPHIC,
+        };
+        byte += 1;
     }
-    !ended
+    kinds
+};
+
+/// The kinds of its bytes, if it is a name of printable ASCII without a blank, as nearly all are.
+/// Every event that is read has one or two of them.
+#[inline]
+fn kinds(text: &[u8]) -> Option<u8> {
+    let mut all = 0;
+    let mut last = SEPARATOR;
+    for byte in text {
+        let kind = KINDS[usize::from(*byte)];
+        if kind == 0 || kind & last & SEPARATOR != 0 {
+            return None;
+        }
+        all |= kind;
+        last = kind;
+    }
+    (last & SEPARATOR == 0).then_some(all)
+}
+
+/// Whether a pattern is surely a topic, and no more than that.
+pub(super) fn is_surely_topic(text: &str) -> bool {
+    text.len() <= Topic::MAX_BYTES
+        && kinds(text.as_bytes()).is_some_and(|kinds| kinds & SPECIAL == 0)
 }
 
 /// The rules for names but for the length, which differs for patterns.

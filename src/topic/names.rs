@@ -10,9 +10,9 @@ use dashmap::DashMap;
 
 use super::TopicId;
 
-/// Chunk `c` holds `FIRST << c` names, so that 32 chunks hold any `u32`.
-const FIRST: usize = 32;
-const CHUNKS: usize = 28;
+/// Chunk `c` holds `FIRST << c` names, so that 28 chunks hold any `u32`.
+pub(crate) const FIRST: usize = 32;
+pub(crate) const CHUNKS: usize = 28;
 
 type Chunk = Box<[OnceLock<Arc<str>>]>;
 
@@ -70,7 +70,7 @@ impl Names {
 }
 
 /// The chunk of an index, and the place inside it.
-fn locate(index: usize) -> (usize, usize) {
+pub(crate) fn locate(index: usize) -> (usize, usize) {
     let chunk = (index / FIRST + 1).ilog2() as usize;
     (chunk, index - FIRST * ((1 << chunk) - 1))
 }

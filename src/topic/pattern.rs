@@ -13,7 +13,7 @@ use std::sync::Arc;
 use regex::Regex;
 
 use super::glob::Glob;
-use super::name::is_reserved;
+use super::name::{is_reserved, is_surely_topic};
 use super::tokens::{Separators, Step, Steps, Tokens};
 use super::{PatternError, Topic, TopicError, mqtt, native, nats, regexp};
 
@@ -126,6 +126,11 @@ impl Pattern {
         }
         if text.len() > Self::MAX_BYTES {
             return Err(PatternError::TooLong { bytes: text.len() });
+        }
+        // Most patterns are.
+        if is_surely_topic(text) {
+            let (dialect, shape) = (Dialect::Exact, Shape::Literal);
+            return Ok(Self { text: text.into(), start: 0, dialect, shape });
         }
         let named = text
             .split_once(':')
@@ -325,7 +330,21 @@ impl TryFrom<&str> for Pattern {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// The short way for plain topics says nothing else than the long one.
+        #[test]
+        fn what_is_surely_a_topic_is_one(text in "[a-c*>:./ $é?\\[]{0,9}") {
+            if is_surely_topic(&text) {
+                prop_assert!(Topic::check(&text).is_ok());
+                prop_assert!(matches!(from_steps(native::parse(&text)?)?, Shape::Literal));
+                prop_assert!(!text.contains(':'), "it may have a dialect");
+            }
+        }
+    }
 
     #[test]
     fn what_matches_everything_says_so() {

@@ -14,7 +14,7 @@ use super::ready::Ready;
 use super::search::Search;
 use super::seat::Seat;
 use super::spare;
-use super::task::{After, Task};
+use super::task::{After, Runnable};
 use crate::sync::atomic::{AtomicU64, Ordering::*};
 use crate::sync::thread;
 
@@ -206,7 +206,7 @@ impl Crew {
 
     /// Runs a task, again at once as long as it is rung and nobody else is ready. It may be
     /// waiting for something by yielding: so the core is offered now and then.
-    fn run(&self, seat: &Seat, mut task: Arc<Task>) {
+    fn run(&self, seat: &Seat, mut task: Arc<dyn Runnable>) {
         seat.set_running(true);
         for turn in 1_u32.. {
             seat.beat().beat();

@@ -3,7 +3,8 @@
 //!
 //! The words:
 //!
-//! * A **task** is a future with one state word. It is IDLE, READY (in the ready queue, or in
+//! * A **task** is a future with one state word, in one allocation. It begins READY, or IDLE if it
+//!   has left its waker where somebody will find it. It is IDLE, READY (in the ready queue, or in
 //!   the hand of a worker), RUNNING (being polled), RUNNING+RUNG (woken while being polled) or
 //!   STOPPED. `task.rs`.
 //! * The **ready queue** has two lanes. Tasks that someone waits for go first, in at most

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, LazyLock, OnceLock};
+use std::task::Waker;
 use std::time::Duration;
 
 use super::crew::Crew;
@@ -140,12 +141,24 @@ impl Workers {
         }
     }
 
-    /// Runs `future` on the workers. The first call starts the threads.
+    /// Runs `future` on the workers. The first call starts the threads. `sleeps` says whether it
+    /// waits for a wake from the beginning, and then has left the waker for that.
     ///
     /// # Panics
     /// If the operating system does not give the pool even one thread.
-    pub(crate) fn spawn(&self, lane: Lane, future: impl Future<Output = ()> + Send + 'static) {
-        task::spawn(&self.crew().ready, lane, future);
+    pub(crate) fn spawn(
+        &self,
+        lane: Lane,
+        future: impl Future<Output = ()> + Send + Unpin + 'static,
+        sleeps: impl FnOnce(Waker) -> bool,
+    ) {
+        task::spawn(&self.crew().ready, lane, future, sleeps);
+    }
+
+    /// Whether a task waits for a worker.
+    #[cfg(test)]
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.handle.crew.ready.lanes.is_empty()
     }
 
     /// As [`spawn`](Self::spawn), with a hand on the task.

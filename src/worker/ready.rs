@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use super::park::Lot;
 use super::queue::{Lane, Lanes};
-use super::task::Task;
+use super::task::Runnable;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::*};
 
 #[derive(Debug)]
 pub(super) struct Ready {
-    pub(super) lanes: Lanes<Arc<Task>>,
+    pub(super) lanes: Lanes<Arc<dyn Runnable>>,
     pub(super) lot: Lot,
     /// The pool's handle (all its clones are one) and every task that still has its future.
     stays: AtomicUsize,
@@ -34,7 +34,7 @@ impl Ready {
     }
 
     /// Queues a task that is READY and sees to it that somebody looks.
-    pub(super) fn push(&self, lane: Lane, task: Arc<Task>) {
+    pub(super) fn push(&self, lane: Lane, task: Arc<dyn Runnable>) {
         self.lanes.push(lane, task);
         self.lot.call();
     }

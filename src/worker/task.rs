@@ -1,6 +1,9 @@
 //! One task: a future, its state word and its waker. Made by [`spawn`], run by workers, woken
 //! from anywhere; it must never be polled by two at once, and never miss a wake.
 //!
+//! A task and its future are one allocation, so the queue has tasks of every kind as [`Runnable`].
+//! A task whose future waits from the beginning is not queued at all: see [`spawn`].
+//!
 //! The state word has three bits: RUNG, RUNNING and STOPPED. RUNG alone is READY, nothing is
 //! IDLE. So a wake is one `fetch_or(RUNG)`: whoever finds IDLE has made it READY and must push
 //! it; for all others somebody will poll it again anyway. A stop is one `fetch_or(STOPPED)`:
@@ -28,32 +31,53 @@ const RUNNING: u32 = 2;
 /// Final.
 const STOPPED: u32 = 4;
 
-type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-pub(super) struct Task {
+struct Task<F: Job> {
     /// Written by wakers, runners and stoppers.
     state: AtomicU32,
     lane: Lane,
     ready: Arc<Ready>,
     /// Touched by the runner, and taken by whoever ends the task.
-    job: Mutex<Option<Job>>,
+    job: Mutex<Option<F>>,
 }
 
-/// What [`Task::run`] leaves behind.
+/// What a task runs.
+pub(super) trait Job: Future<Output = ()> + Send + Unpin + 'static {}
+
+impl<F: Future<Output = ()> + Send + Unpin + 'static> Job for F {}
+
+/// What [`Runnable::run`] leaves behind.
 pub(super) enum After {
     /// Nothing to do: it waits for a wake, or is over.
     Gone,
     /// It was rung meanwhile and is READY again, in the caller's hand.
-    Ready(Arc<Task>),
+    Ready(Arc<dyn Runnable>),
 }
 
-impl Task {
-    pub(super) fn lane(&self) -> Lane {
+/// A task, whatever its future is.
+pub(super) trait Runnable: fmt::Debug + Send + Sync {
+    fn lane(&self) -> Lane;
+
+    /// Polls a READY task once. Called with what came from the queue or from the last run.
+    fn run(self: Arc<Self>) -> After;
+
+    /// Has it polled again, like its waker.
+    #[cfg(test)]
+    fn ring(self: Arc<Self>);
+
+    /// Ends it. The future of one that waits is dropped here and now.
+    #[cfg(test)]
+    fn stop(&self);
+
+    #[cfg(test)]
+    fn is_stopped(&self) -> bool;
+}
+
+impl<F: Job> Runnable for Task<F> {
+    fn lane(&self) -> Lane {
         self.lane
     }
 
-    /// Polls a READY task once. Called with what came from the queue or from the last run.
-    pub(super) fn run(self: Arc<Self>) -> After {
+    fn run(self: Arc<Self>) -> After {
         // ORDER(state): Acquire; pairs with ORDER(state) in `wake_by_ref` and below. Carries
         // what wakers wrote and the future as the last runner left it.
         if self.state.compare_exchange(READY, RUNNING, Acquire, Acquire).is_err() {
@@ -84,12 +108,35 @@ impl Task {
         After::Gone
     }
 
+    #[cfg(test)]
+    fn ring(self: Arc<Self>) {
+        self.wake();
+    }
+
+    #[cfg(test)]
+    fn stop(&self) {
+        // ORDER(state): AcqRel; pairs with ORDER(state) in `run`. Carries the future of a task
+        // that waits from its last runner to us.
+        if self.state.fetch_or(STOPPED, AcqRel) == IDLE {
+            self.retire();
+        }
+    }
+
+    #[cfg(test)]
+    fn is_stopped(&self) -> bool {
+        // ORDER: Relaxed; a hint. Who needs what the task did gets it from the task.
+        self.state.load(Relaxed) & STOPPED != 0
+    }
+}
+
+impl<F: Job> Task<F> {
     /// True when the future is done, or has panicked.
     fn poll(self: &Arc<Self>) -> bool {
         let waker = Waker::from(Arc::clone(self));
         let mut job = self.job();
         let Some(future) = job.as_mut() else { return true };
-        let polled = self.ready.guarded(|| future.as_mut().poll(&mut Context::from_waker(&waker)));
+        let mut context = Context::from_waker(&waker);
+        let polled = self.ready.guarded(|| Pin::new(future).poll(&mut context));
         polled != Some(Poll::Pending)
     }
 
@@ -101,7 +148,7 @@ impl Task {
         self.ready.leave();
     }
 
-    fn job(&self) -> MutexGuard<'_, Option<Job>> {
+    fn job(&self) -> MutexGuard<'_, Option<F>> {
         match self.job.try_lock() {
             Ok(guard) => guard,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -110,18 +157,9 @@ impl Task {
             }
         }
     }
-
-    #[cfg(test)]
-    fn stop(&self) {
-        // ORDER(state): AcqRel; pairs with ORDER(state) in `run`. Carries the future of a task
-        // that waits from its last runner to us.
-        if self.state.fetch_or(STOPPED, AcqRel) == IDLE {
-            self.retire();
-        }
-    }
 }
 
-impl Wake for Task {
+impl<F: Job> Wake for Task<F> {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -130,12 +168,12 @@ impl Wake for Task {
         // ORDER(state): Release; pairs with ORDER(state) in `run`. Carries what the waker wrote
         // before: also when the task was READY or RUNG already, hence always an RMW.
         if self.state.fetch_or(RUNG, Release) == IDLE {
-            self.ready.push(self.lane, Arc::clone(self));
+            self.ready.push(self.lane, Arc::clone(self) as Arc<dyn Runnable>);
         }
     }
 }
 
-impl Drop for Task {
+impl<F: Job> Drop for Task<F> {
     /// The last waker is gone: nobody can make this task READY, so its future goes too.
     fn drop(&mut self) {
         let job = self.job.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
@@ -146,58 +184,63 @@ impl Drop for Task {
     }
 }
 
-impl fmt::Debug for Task {
+impl<F: Job> fmt::Debug for Task<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Task").field("state", &self.state).field("lane", &self.lane).finish()
     }
 }
 
-/// Makes a task and queues it. The caller holds the pool's handle.
+/// Makes a task. The caller holds the pool's handle.
+///
+/// `sleeps` may leave the task's waker where somebody will find it, and say so: then the first poll
+/// is what the first wake brings. Else the task is queued. So a future that has nothing to do but wait
+/// costs the workers nothing.
 pub(super) fn spawn(
     ready: &Arc<Ready>,
     lane: Lane,
-    future: impl Future<Output = ()> + Send + 'static,
+    future: impl Job,
+    sleeps: impl FnOnce(Waker) -> bool,
 ) {
-    queue(ready, lane, future);
+    let task = make(ready, lane, future);
+    if !sleeps(Waker::from(Arc::clone(&task))) {
+        task.wake();
+    }
 }
 
-fn queue(
-    ready: &Arc<Ready>,
-    lane: Lane,
-    future: impl Future<Output = ()> + Send + 'static,
-) -> Arc<Task> {
+/// An IDLE task.
+fn make<F: Job>(ready: &Arc<Ready>, lane: Lane, future: F) -> Arc<Task<F>> {
     ready.stay();
-    let task = Arc::new(Task {
-        state: AtomicU32::new(READY),
+    Arc::new(Task {
+        state: AtomicU32::new(IDLE),
         lane,
         ready: Arc::clone(ready),
-        job: Mutex::new(Some(Box::pin(future))),
-    });
-    ready.push(lane, Arc::clone(&task));
-    task
+        job: Mutex::new(Some(future)),
+    })
 }
 
-/// As [`spawn`], with a hand on the task.
+/// As [`spawn`] of a future that does not sleep yet, with a hand on the task.
 #[cfg(test)]
 pub(super) fn spawn_ref(
     ready: &Arc<Ready>,
     lane: Lane,
     future: impl Future<Output = ()> + Send + 'static,
 ) -> TaskRef {
-    TaskRef(queue(ready, lane, future))
+    let task = make(ready, lane, Box::pin(future));
+    task.wake_by_ref();
+    TaskRef(task)
 }
 
 /// A spawned task, seen from outside by a test. It can wake the task, and so keeps its future
 /// alive like any waker; dropping it stops nothing.
 #[cfg(test)]
 #[derive(Clone, Debug)]
-pub(crate) struct TaskRef(Arc<Task>);
+pub(crate) struct TaskRef(Arc<dyn Runnable>);
 
 #[cfg(test)]
 impl TaskRef {
     /// Has the task polled again, like its waker.
     pub(crate) fn wake(&self) {
-        self.0.wake_by_ref();
+        Arc::clone(&self.0).ring();
     }
 
     /// Ends the task: no further poll begins. The future of a task that waits is dropped here
@@ -209,8 +252,7 @@ impl TaskRef {
     /// Whether the task has returned, panicked or been stopped. A poll that was under way when
     /// it was stopped may still be.
     pub(crate) fn is_stopped(&self) -> bool {
-        // ORDER: Relaxed; a hint. Who needs what the task did gets it from the task.
-        self.0.state.load(Relaxed) & STOPPED != 0
+        self.0.is_stopped()
     }
 }
 

@@ -3,11 +3,11 @@
 
 use std::future::poll_fn;
 use std::sync::Arc as StdArc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 
 use crate::block_on::block_on;
 use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering, Ordering::*, fence};
-use crate::sync::{Arc, UnsafeCell, thread};
+use crate::sync::{Arc, Mutex, UnsafeCell, thread};
 use crate::worker::park::{Rose, Sleeper};
 use crate::worker::queue::{Lane, Turn};
 use crate::worker::ready::Ready;
@@ -34,7 +34,7 @@ fn work(ready: &Ready) {
     }
 }
 
-fn run(mut task: StdArc<task::Task>) {
+fn run(mut task: StdArc<dyn task::Runnable>) {
     while let After::Ready(again) = task.run() {
         task = again;
     }
@@ -116,6 +116,42 @@ fn a_wake_at_the_end_of_a_poll_is_not_lost() {
         task.wake();
         pool.end();
         assert!(task.is_stopped());
+    });
+}
+
+/// A task that sleeps from the beginning, against whoever brings what it waits for. Accepted: it
+/// left its waker in time and is woken, or finds something there and is queued; it is polled once.
+#[test]
+fn a_task_that_begins_asleep_is_polled_when_there_is_something() {
+    loom::model(|| {
+        let (pool, mut own) = Pool::new();
+        // Whether there is something, and the waker of who waits for it.
+        let rest = Arc::new(Mutex::new((false, None::<Waker>)));
+        let maker = {
+            let rest = rest.clone();
+            thread::spawn(move || {
+                let waker = {
+                    let mut rest = rest.lock().unwrap();
+                    rest.0 = true;
+                    rest.1.take()
+                };
+                waker.into_iter().for_each(Waker::wake);
+            })
+        };
+        let found = rest.clone();
+        let waits = poll_fn(move |_| {
+            own.touch();
+            assert!(found.lock().unwrap().0, "it was polled for nothing");
+            Poll::Ready(())
+        });
+        task::spawn(&pool.ready, Lane::Normal, Box::pin(waits), |waker| {
+            let mut rest = rest.lock().unwrap();
+            let sleeps = !rest.0;
+            rest.1 = sleeps.then_some(waker);
+            sleeps
+        });
+        maker.join().unwrap();
+        pool.end();
     });
 }
 

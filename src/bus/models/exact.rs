@@ -1,0 +1,111 @@
+//! The mailboxes of single topics (`bus/exact.rs`): who resolves a route by a version of the table
+//! finds what that version has, although words and places change one at a time.
+#![forbid(unsafe_code)]
+
+use super::*;
+
+const NOTHING: u64 = 0;
+const FIRST: u64 = 1;
+const SECOND: u64 = 2;
+
+/// The words of two topics, the one place that they have by turns, and the table's version. What a
+/// place has is its topic here.
+#[derive(Default)]
+struct Exact {
+    words: [AtomicU64; 2],
+    place: AtomicU64,
+    version: AtomicU64,
+    /// The version rises before what it is about. Must be found.
+    version_first: bool,
+}
+
+impl Exact {
+    fn change(&self, change: impl FnOnce()) {
+        if self.version_first {
+            self.version.fetch_add(1, Release);
+        }
+        change();
+        if !self.version_first {
+            self.version.fetch_add(1, Release);
+        }
+    }
+
+    fn insert(&self, topic: u64) {
+        self.change(|| {
+            // The swap of arc-swap.
+            self.place.swap(topic, AcqRel);
+            self.words[topic as usize - 1].store(1, Relaxed);
+        });
+    }
+
+    fn remove(&self, topic: u64) {
+        self.change(|| {
+            self.words[topic as usize - 1].store(0, Relaxed);
+            self.place.swap(NOTHING, AcqRel);
+        });
+    }
+
+    fn has(&self, topic: u64) -> bool {
+        self.words[topic as usize - 1].load(Relaxed) == 1 && self.place.load(Acquire) == topic
+    }
+}
+
+/// One topic comes, goes, and leaves its place to another, while a publisher resolves both.
+/// Accepted: by version 1 the first, or nobody if it is just going; by version 2 nobody, or the second
+/// if it is just coming; by version 3 the second; never the one for the other.
+fn resolve(version_first: bool) {
+    model(move || {
+        let exact = Arc::new(Exact { version_first, ..Exact::default() });
+        let publisher = {
+            let exact = Arc::clone(&exact);
+            thread::spawn(move || {
+                let version = exact.version.load(Acquire);
+                let found = [FIRST, SECOND].map(|topic| exact.has(topic));
+                assert!(version < 2 || !found[0], "by its version it had gone");
+                assert!(version < 3 || found[1], "by its version the second one was there");
+            })
+        };
+        exact.insert(FIRST);
+        exact.remove(FIRST);
+        exact.insert(SECOND);
+        publisher.join().unwrap();
+    });
+}
+
+/// The same for a topic that stays: from its version on it is found.
+fn stays(version_first: bool) {
+    model(move || {
+        let exact = Arc::new(Exact { version_first, ..Exact::default() });
+        let publisher = {
+            let exact = Arc::clone(&exact);
+            thread::spawn(move || {
+                let version = exact.version.load(Acquire);
+                assert!(version == 0 || exact.has(FIRST), "the version has it");
+            })
+        };
+        exact.insert(FIRST);
+        publisher.join().unwrap();
+    });
+}
+
+#[test]
+fn who_resolves_finds_what_its_version_has_though_a_place_changes_hands() {
+    resolve(false);
+}
+
+#[test]
+fn a_topic_that_stays_is_found_from_its_version_on() {
+    stays(false);
+}
+
+#[test]
+#[should_panic(expected = "the version has it")]
+fn a_version_that_comes_before_what_it_is_about_is_found() {
+    stays(true);
+}
+
+#[test]
+#[should_panic(expected = "by its version")]
+fn a_version_that_comes_before_what_changed_hands_is_found() {
+    resolve(true);
+}
