@@ -53,6 +53,14 @@ impl<T, B> Queue<T, B> {
     #[inline]
     pub(super) fn run(&self, head: u64, most: u64) -> (u64, usize) {
         let (mut places, mut values) = (0, 0);
+        if most == 1 {
+            // One by one, finding out where a run ends would cost as much as taking it.
+            return match self.slots.made(head).map(|slot| slot.state(head)) {
+                Some(State::Filled) => (1, 1),
+                Some(State::Skipped) => (1, 0),
+                Some(State::Pending) | None => (0, 0),
+            };
+        }
         while places < most
             && let Some(slots) = self.slots.made_from(head + places)
         {
@@ -77,6 +85,11 @@ impl<T, B> Queue<T, B> {
     #[inline]
     pub(super) unsafe fn move_out(&self, head: u64, run: (u64, usize), list: &mut impl List<T>) {
         let (places, values) = run;
+        if values == 1 && places == 1 {
+            // SAFETY: it is filled, and the caller's, and taken once.
+            list.extend(self.slots.made(head).map(|slot| unsafe { slot.take() }));
+            return;
+        }
         let (mut position, end) = (head, head + places);
         while position < end {
             let slots = self.slots.made_from(position).expect("a committed place has a slot");
