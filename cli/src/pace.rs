@@ -67,6 +67,11 @@ impl Pace {
         Self { speed, first: None }
     }
 
+    /// Whether no event waits for its turn.
+    pub(crate) fn is_none(&self) -> bool {
+        self.speed == Speed::Max
+    }
+
     /// How long an event of this time still has to wait. One that is older than those before it
     /// is late already.
     pub(crate) fn wait(&mut self, time: Timestamp, now: Instant) -> Duration {

@@ -138,13 +138,13 @@ impl Publication {
     }
 
     /// Publishes an event; waits as long as taps and journal need.
-    pub(crate) fn publish(&mut self, event: Event) -> anyhow::Result<Sent> {
+    pub(crate) fn publish(&mut self, event: Shared<Event>) -> anyhow::Result<Sent> {
         if self.repetitions.as_mut().is_some_and(|repetitions| !repetitions.admits(&event)) {
             return Ok(Sent::Repeated);
         }
         // Counted before it is given away: the bus stamps it in place only while nobody shares it.
         self.count(event.kind());
-        let mut event = Shared::new(event);
+        let mut event = event;
         let mut failing: Option<Instant> = None;
         let sent = loop {
             let error = match self.bus.publish(event) {
@@ -165,11 +165,61 @@ impl Publication {
                 break refused;
             }
         };
-        self.uncount(event.kind());
-        if let Some(repetitions) = &mut self.repetitions {
-            repetitions.forget(&event);
-        }
+        self.take_back(std::iter::once(event));
         sent
+    }
+
+    /// Publishes a list in its order; waits as long as taps and journal need. Whatever the bus does
+    /// not take is told to `reject`; what could not be published before the run was asked to end is
+    /// dropped.
+    pub(crate) fn publish_all(
+        &mut self,
+        mut events: Vec<Shared<Event>>,
+        mut reject: impl FnMut(String),
+    ) -> anyhow::Result<()> {
+        if let Some(repetitions) = &mut self.repetitions {
+            events.retain(|event| repetitions.admits(event));
+        }
+        // Counted before they are given away: the bus stamps what nobody shares in place.
+        events.iter().for_each(|event| self.count(event.kind()));
+        let mut failing: Option<Instant> = None;
+        loop {
+            let error = match self.bus.publish_all(&mut events) {
+                Ok(sent) => {
+                    self.published += sent.count;
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            if error.published.count > 0 {
+                failing = None;
+            }
+            self.published += error.published.count;
+            let ended = match &error.cause {
+                PublishError::Full(()) if self.interrupt.is_set() => Some(Ok(())),
+                PublishError::Full(()) => self.is_hopeless(&mut failing).map(Err),
+                PublishError::Topic { error, .. } => {
+                    reject(error.to_string());
+                    self.take_back(events.drain(..1));
+                    None
+                }
+                error => Some(Err(anyhow!("cannot publish: {error}"))),
+            };
+            if let Some(ended) = ended {
+                self.take_back(events.drain(..));
+                return ended;
+            }
+        }
+    }
+
+    /// Forgets events that were not published after all.
+    fn take_back(&mut self, events: impl Iterator<Item = Shared<Event>>) {
+        for event in events {
+            self.uncount(event.kind());
+            if let Some(repetitions) = &mut self.repetitions {
+                repetitions.forget(&event);
+            }
+        }
     }
 
     /// Why it is no use to wait for room any longer, if it is none.

@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use ringpost::Shared;
 use ringpost::event::Event;
 use ringpost::event::json::{Limits, decode_record};
 use ringpost::store::StoreError;
@@ -22,7 +23,7 @@ use crate::target::unreadable;
 #[derive(Debug, Default)]
 pub(crate) struct Chunk {
     /// The events, or why a line is none.
-    pub(crate) events: Vec<Result<Event, String>>,
+    pub(crate) events: Vec<Result<Shared<Event>, String>>,
     /// All bytes gone through so far.
     pub(crate) bytes: u64,
     /// All damaged lines met so far, and the first of them.
@@ -109,7 +110,7 @@ fn gather_all(
                 };
                 match (refused, matches.take_event()) {
                     (Some(error), _) => events.push(Err(error.to_string())),
-                    (None, event) => events.extend(event.map(Ok)),
+                    (None, event) => events.extend(event.map(|event| Ok(Shared::new(event)))),
                 }
                 (false, None)
             }

@@ -6,7 +6,7 @@
 //! | [`offer`], [`shared`], [`late`] | a message at its mailboxes, and at logs that several share; those who join meanwhile |
 //! | [`alike`] | which subscriptions share a log |
 //! | [`scratch`] | what a publisher keeps from one publish to the next |
-//! | [`batch`] | the same for up to 64 messages |
+//! | [`batch`], [`mixed`] | the same for up to 64 messages; for a list of messages on several topics |
 //! | [`publisher`] | publishing to one topic from one thread |
 //! | [`room`] | waiting for whoever had none |
 //! | [`route`], [`table`], [`exact`], [`topics`] | whom a topic reaches; who is subscribed; those with a single topic; names |
@@ -39,6 +39,7 @@ mod handle;
 mod inline;
 mod late;
 mod members;
+mod mixed;
 mod offer;
 mod publish;
 mod publisher;
@@ -178,6 +179,18 @@ impl<M: Message> Bus<M> {
         message: impl Into<M>,
     ) -> Result<Published, PublishError<M>> {
         self.send(topic, message.into(), false)
+    }
+
+    /// Publishes a list of messages that know their topics, in order, and empties it. Neighbours on
+    /// the same topic go out together, in groups of up to 64 as
+    /// [`Publisher::publish_batch`] publishes them: for playing back what was recorded.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError`] says how many went out. The rest is left in `messages`; the first of them is
+    /// the one that its `cause` is about.
+    pub fn publish_all(&self, messages: &mut Vec<M>) -> Result<PublishedBatch, BatchError> {
+        mixed::publish_all(self.core(), messages)
     }
 
     fn send(&self, topic: &str, message: M, patient: bool) -> Result<Published, PublishError<M>> {

@@ -17,6 +17,7 @@
 //! |---|---|
 //! | [`Publisher::publish`](crate::Publisher::publish) | more than one message to one topic: no name is looked up, nothing allocated |
 //! | [`Publisher::publish_batch`](crate::Publisher::publish_batch) | many at once: one claim, one look at the route for up to 64 |
+//! | [`Bus::publish_all`](crate::Bus::publish_all) | many on several topics, as a recording has them: neighbours on one topic go out at once |
 //! | [`Publisher::try_publish`](crate::Publisher::try_publish) | never waiting, not even for `Block` |
 //! | [`Publisher::publish_async`](crate::Publisher::publish_async) | tasks, and async handlers, that may have to wait |
 //! | [`Bus::publish_to`](crate::Bus::publish_to), [`Bus::publish`](crate::Bus::publish) | now and then, or topics that change |

@@ -5,7 +5,12 @@
 //! quotes, in the format's order, so that a record takes them over as one piece: they are spelled
 //! once, when the event is made, not each time it is written. What needs an escape is never kept
 //! spelled: accessors lend texts as they are.
+//!
+//! What was read from such a line need not even be copied: then the texts are a piece of a text that
+//! several events own together, and its payload may be another.
 #![forbid(unsafe_code)]
+
+use std::sync::Arc;
 
 use super::envelope::ExtensionValue;
 use super::error::{EventError, Reason};
@@ -18,18 +23,28 @@ use crate::ring::prefetch;
 // What an encoder looks at comes first: see `Event`.
 #[repr(C)]
 pub(super) struct Attributes {
-    text: String,
+    texts: Texts,
     /// By name, each once.
     extensions: Vec<Extension>,
-    /// Where in `text` the members end that an encoder may copy as one piece; 0 for none.
+    /// Where the texts begin, for those that are shared. All spans count from here.
+    begin: u32,
+    /// Where the members end that an encoder may copy as one piece; 0 for none.
     members: u32,
     spelling: Spelling,
     fields: [Span; Field::COUNT],
 }
 
+/// Where an event's texts are.
+#[derive(Clone)]
+pub(super) enum Texts {
+    Own(String),
+    /// In a text that others own as well.
+    Shared(Arc<str>),
+}
+
 /// A range of the text.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Span {
+pub(crate) struct Span {
     pub(super) start: u32,
     pub(super) end: u32,
 }
@@ -63,29 +78,37 @@ const TIMES_LEN: usize = 96;
 impl Attributes {
     pub(super) fn with_capacity(capacity: usize) -> Self {
         Self {
-            text: String::with_capacity(capacity),
+            texts: Texts::Own(String::with_capacity(capacity)),
             extensions: Vec::new(),
+            begin: 0,
             members: 0,
             spelling: Spelling::Plain,
             fields: [Span::ABSENT; Field::COUNT],
         }
     }
 
-    /// Fields and times that stand as a line has them, each checked and none in need of an escape,
-    /// and where in `members` the fields are. None if a line would have them otherwise.
-    pub(super) fn of_line(members: &str, fields: [Span; Field::COUNT]) -> Option<Self> {
-        let attributes = Self {
-            text: members.to_owned(),
-            extensions: Vec::new(),
-            members: u32::try_from(members.len()).ok()?,
-            spelling: Spelling::Plain,
-            fields,
-        };
-        let text_of = |field| attributes.text_of(field);
+    /// Forgets everything, and lends where the fields' places go.
+    #[inline]
+    pub(super) fn blank(&mut self) -> &mut [Span; Field::COUNT] {
+        self.extensions.clear();
+        (self.begin, self.members, self.spelling) = (0, 0, Spelling::Plain);
+        self.fields = [Span::ABSENT; Field::COUNT];
+        &mut self.fields
+    }
+
+    /// Sets the texts: fields, whose places are known, and times that stand as a line has them, each
+    /// checked and none in need of an escape. They begin at `begin` and are `length` bytes. None
+    /// if a line would have them otherwise.
+    #[inline]
+    pub(super) fn put_texts(&mut self, texts: Texts, begin: usize, length: usize) -> Option<()> {
+        self.texts = texts;
+        self.begin = u32::try_from(begin).ok()?;
+        self.members = u32::try_from(length).ok()?;
+        let text_of = |field| self.text_of(field);
         let is_whole = text_of(Field::Id).is_some()
             && text_of(Field::Source).is_some()
             && text_of(Field::Topic) != Some(text_of(Field::Kind)?);
-        is_whole.then_some(attributes)
+        is_whole.then_some(())
     }
 
     #[inline]
@@ -115,8 +138,31 @@ impl Attributes {
         })
     }
 
-    fn slice(&self, span: Span) -> &str {
-        self.text.get(span.start as usize..span.end as usize).unwrap_or_default()
+    /// Where the spans are.
+    #[inline]
+    fn text(&self) -> &str {
+        match &self.texts {
+            Texts::Own(text) => text,
+            Texts::Shared(text) => text.get(self.begin as usize..).unwrap_or_default(),
+        }
+    }
+
+    /// A text of this event; its payload too, if it lies among them.
+    #[inline]
+    pub(super) fn slice(&self, span: Span) -> &str {
+        self.text().get(span.start as usize..span.end as usize).unwrap_or_default()
+    }
+
+    /// The texts, to be added to: from now on the event's own, and the attributes alone.
+    fn own(&mut self) -> &mut String {
+        if matches!(self.texts, Texts::Shared(_)) {
+            let members = self.text().get(..self.members as usize).unwrap_or_default().to_owned();
+            (self.texts, self.begin) = (Texts::Own(members), 0);
+        }
+        match &mut self.texts {
+            Texts::Own(text) => text,
+            Texts::Shared(_) => unreachable!("it was just made its own"),
+        }
     }
 
     /// Asks for what comes first.
@@ -128,12 +174,19 @@ impl Attributes {
     /// Asks for the texts' memory.
     #[inline]
     pub(super) fn prefetch_text(&self) {
-        prefetch(self.text.as_str());
+        let length = match &self.texts {
+            Texts::Own(text) => text.len(),
+            Texts::Shared(_) => self.members as usize,
+        };
+        prefetch(self.text().get(..length).unwrap_or_default());
     }
 
     /// Bytes of all texts, with what stands around them.
     pub(super) fn len(&self) -> usize {
-        self.text.len()
+        match &self.texts {
+            Texts::Own(text) => text.len(),
+            Texts::Shared(_) => self.members as usize,
+        }
     }
 
     pub(super) fn spelling(&self) -> Spelling {
@@ -144,25 +197,26 @@ impl Attributes {
     /// stand in a line; none if they have to be written one by one.
     #[inline]
     pub(super) fn members(&self) -> Option<&str> {
-        if self.members == 0 { None } else { self.text.get(..self.members as usize) }
+        if self.members == 0 { None } else { self.text().get(..self.members as usize) }
     }
 
     fn append(&mut self, text: &str) -> Result<Span, Reason> {
         if field::check_text(text)? == Spelling::Escaped {
             self.spelling = Spelling::Escaped;
         }
-        let start = u32::try_from(self.text.len()).map_err(|_| Reason::TooLarge)?;
-        self.text.push_str(text);
-        let end = u32::try_from(self.text.len()).map_err(|_| Reason::TooLarge)?;
+        let own = self.own();
+        let start = u32::try_from(own.len()).map_err(|_| Reason::TooLarge)?;
+        own.push_str(text);
+        let end = u32::try_from(own.len()).map_err(|_| Reason::TooLarge)?;
         Ok(Span { start, end })
     }
 
     /// Sets a field to a text that fits it.
     pub(super) fn put(&mut self, field: Field, text: &str) -> Result<(), EventError> {
         let checked = field.check(text);
-        self.text.push_str(field.opening());
+        self.own().push_str(field.opening());
         let span = checked.and_then(|()| self.append(text));
-        self.text.push('"');
+        self.own().push('"');
         self.fields[field as usize] =
             span.map_err(|reason| EventError::new(field.name(), reason))?;
         Ok(())
@@ -223,14 +277,16 @@ impl Attributes {
     /// Puts fields and times in the order of a line, behind them the extensions.
     pub(super) fn arrange(&mut self, time: Option<Timestamp>, expires_at: Option<Timestamp>) {
         self.members = 0;
-        let longest = self.text.len() + TIMES_LEN;
+        let length = self.own().len();
+        let longest = length + TIMES_LEN;
         if self.spelling == Spelling::Escaped || u32::try_from(longest).is_err() {
             return;
         }
         // A journal's own lines come in order: then nothing moves.
-        if self.extensions.is_empty() && self.fields_end() == Some(self.text.len()) {
-            write_times(time, expires_at, &mut self.text);
-            self.members = self.text.len() as u32;
+        if self.extensions.is_empty() && self.fields_end() == Some(length) {
+            let text = self.own();
+            write_times(time, expires_at, text);
+            self.members = text.len() as u32;
             return;
         }
         let mut text = String::with_capacity(longest);
@@ -252,7 +308,7 @@ impl Attributes {
             }
         }
         self.extensions = extensions;
-        self.text = text;
+        self.texts = Texts::Own(text);
     }
 
     /// Where the last field ends with its quote, if each stands where a line has it.

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bincode::{BorrowDecode, Encode};
 
-use super::data::Payload;
+use super::data::{Payload, Raw};
 use super::envelope::{Event, ExtensionValue};
 use super::error::{EventError, Reason};
 use super::field::{Field, is_free_name};
@@ -137,8 +137,8 @@ fn append(event: &Event, out: &mut Vec<u8>, start: usize) -> Result<(), FrameErr
         recorded_at: event.recorded_at().map(Timestamp::unix_nanos),
         payload: match event.payload() {
             None => Body::None,
-            Some(Payload::Json(raw)) => Body::Json(raw),
-            Some(Payload::Binary(bytes)) => Body::Binary(bytes),
+            Some(Raw::Json(raw)) => Body::Json(raw),
+            Some(Raw::Binary(bytes)) => Body::Binary(bytes),
         },
         extensions: u32::try_from(extensions.len()).map_err(|_| too_large())?,
     };

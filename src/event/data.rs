@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::attributes::Span;
 use super::error::Reason;
 use super::json::scan::{Fault, FaultKind, Scanner};
 
@@ -23,11 +24,20 @@ pub enum Data<'a> {
 }
 
 /// What stands in the `data` or the `data_base64` member.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Payload {
     /// The JSON text of the `data` member: one value, no blanks around it, no line breaks.
     Json(Arc<str>),
+    /// The same, among the event's texts, which it shares.
+    Within(Span),
     Binary(Arc<[u8]>),
+}
+
+/// A payload as it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Raw<'a> {
+    Json(&'a str),
+    Binary(&'a [u8]),
 }
 
 impl Payload {
@@ -44,11 +54,6 @@ impl Payload {
         Some(Self::Json(text))
     }
 
-    /// The same of a value without blanks between its tokens.
-    pub(crate) fn unspaced(raw: &str) -> Option<Self> {
-        (raw != "null").then(|| Self::Json(Arc::from(raw)))
-    }
-
     /// One JSON value, checked here.
     pub(crate) fn from_json(text: &str, max_depth: u32) -> Result<Option<Self>, Reason> {
         let mut scanner = Scanner::new(text);
@@ -57,8 +62,10 @@ impl Payload {
             scanner.lone_value(max_depth.saturating_sub(1)).map_err(|fault| reason(&fault))?;
         Ok(Self::from_scanned(raw))
     }
+}
 
-    pub(crate) fn view(&self, is_json: bool) -> Data<'_> {
+impl<'a> Raw<'a> {
+    pub(crate) fn view(self, is_json: bool) -> Data<'a> {
         match self {
             Self::Binary(bytes) => Data::Binary(bytes),
             Self::Json(raw) if is_json => Data::Json(raw),
@@ -70,7 +77,7 @@ impl Payload {
     }
 
     /// Bytes that the payload takes in a line, at most.
-    pub(crate) fn size(&self) -> usize {
+    pub(crate) fn size(self) -> usize {
         match self {
             Self::Json(raw) => raw.len(),
             Self::Binary(bytes) => bytes.len().div_ceil(3) * 4 + 2,
@@ -132,19 +139,25 @@ mod tests {
         assert!(is_json(None));
     }
 
+    fn scanned(text: &str) -> Arc<str> {
+        match Payload::from_json(text, 128) {
+            Ok(Some(Payload::Json(raw))) => raw,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn line_breaks_between_tokens_become_one_space_each() {
-        let payload = Payload::from_json("\r\n{\r\n \"a\\n\" :\n1}\n", 128).unwrap().unwrap();
-        assert_eq!(payload.view(true), Data::Json("{   \"a\\n\" : 1}"));
+        let raw = scanned("\r\n{\r\n \"a\\n\" :\n1}\n");
+        assert_eq!(Raw::Json(&raw).view(true), Data::Json("{   \"a\\n\" : 1}"));
     }
 
     #[test]
     fn strings_are_text_where_the_content_type_is_not_json() {
-        let payload = Payload::from_json(r#""caf\u00e9""#, 128).unwrap().unwrap();
-        assert_eq!(payload.view(false), Data::Text("café".into()));
-        assert_eq!(payload.view(true), Data::Json(r#""caf\u00e9""#));
-        let number = Payload::from_json("1.50", 128).unwrap().unwrap();
-        assert_eq!(number.view(false), Data::Json("1.50"));
-        assert_eq!(Payload::from_json(" null ", 128), Ok(None));
+        let raw = scanned(r#""caf\u00e9""#);
+        assert_eq!(Raw::Json(&raw).view(false), Data::Text("café".into()));
+        assert_eq!(Raw::Json(&raw).view(true), Data::Json(r#""caf\u00e9""#));
+        assert_eq!(Raw::Json(&scanned("1.50")).view(false), Data::Json("1.50"));
+        assert!(matches!(Payload::from_json(" null ", 128), Ok(None)));
     }
 }

@@ -8,9 +8,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::attributes::Attributes;
+use super::attributes::{Attributes, Span, Texts};
 use super::builder::EventBuilder;
-use super::data::{self, Data, Payload};
+use super::data::{self, Data, Payload, Raw};
 use super::error::{EventError, Reason};
 use super::field::Field;
 use super::json::{self, DecodeError, Limits};
@@ -22,6 +22,9 @@ use crate::ring::prefetch;
 ///
 /// Cheap to build (one allocation for all texts, one for the payload). To send one event to many
 /// places, share it: `Shared<Event>` costs one count, while `clone` copies the texts.
+///
+/// An event that was read from a journal may lie together with its neighbours in one allocation of
+/// up to 4 KiB, which stays for as long as one of them is kept.
 #[derive(Clone)]
 // An event is published, written and dropped on different cores and at different times: what all
 // three touch lies together, beside the count of whoever shares it, so that each meets two cache
@@ -94,7 +97,7 @@ impl Event {
     /// The payload, as the content type says to see it.
     #[must_use]
     pub fn data(&self) -> Option<Data<'_>> {
-        self.payload.as_ref().map(|payload| payload.view(data::is_json(self.content_type())))
+        self.payload().map(|payload| payload.view(data::is_json(self.content_type())))
     }
 
     /// The payload as a value. JSON is parsed now; text and bytes are never parsed.
@@ -199,9 +202,9 @@ impl Event {
     #[inline]
     pub(crate) fn prefetch_texts(&self) {
         self.attributes.prefetch_text();
-        match &self.payload {
-            Some(Payload::Json(raw)) => prefetch(&**raw),
-            Some(Payload::Binary(bytes)) => prefetch(&**bytes),
+        match self.payload() {
+            Some(Raw::Json(raw)) => prefetch(raw),
+            Some(Raw::Binary(bytes)) => prefetch(bytes),
             None => {}
         }
     }
@@ -211,15 +214,21 @@ impl Event {
         &self.attributes
     }
 
-    pub(super) fn payload(&self) -> Option<&Payload> {
-        self.payload.as_ref()
+    #[inline]
+    pub(super) fn payload(&self) -> Option<Raw<'_>> {
+        self.payload.as_ref().map(|payload| match payload {
+            Payload::Json(raw) => Raw::Json(raw),
+            Payload::Within(span) => Raw::Json(self.attributes.slice(*span)),
+            Payload::Binary(bytes) => Raw::Binary(bytes),
+        })
     }
 }
 
 /// Construction, for the builder and the codecs.
 impl Event {
     /// An event under construction, with room for `capacity` bytes of text.
-    pub(super) fn unfinished(capacity: usize) -> Self {
+    #[inline]
+    pub(crate) fn unfinished(capacity: usize) -> Self {
         Self {
             recorded_at: None,
             payload: None,
@@ -229,18 +238,22 @@ impl Event {
         }
     }
 
-    /// An event whose attributes are complete and stand as a line has them.
-    pub(super) fn of_line(
-        attributes: Attributes,
-        time: Option<Timestamp>,
-        expires_at: Option<Timestamp>,
-        payload: Option<Payload>,
-    ) -> Self {
-        Self { recorded_at: None, payload, attributes, time, expires_at }
+    /// Forgets all but its times, and lends where the places of its fields go.
+    #[inline]
+    pub(super) fn blank(&mut self) -> &mut [Span; Field::COUNT] {
+        self.payload = None;
+        self.attributes.blank()
+    }
+
+    /// Sets the texts, which stand as a line has them; none if a line would have them otherwise.
+    #[inline]
+    pub(super) fn put_texts(&mut self, texts: Texts, begin: usize, length: usize) -> Option<()> {
+        self.attributes.put_texts(texts, begin, length)
     }
 
     /// Sets a field to a text that fits it.
     pub(super) fn put(&mut self, field: Field, text: &str) -> Result<(), EventError> {
+        self.part_payload();
         self.attributes.put(field, text)
     }
 
@@ -255,6 +268,7 @@ impl Event {
         name: &str,
         value: Option<ExtensionValue<'_>>,
     ) -> Result<(), EventError> {
+        self.part_payload();
         self.attributes.put_extension(name, value)
     }
 
@@ -289,8 +303,16 @@ impl Event {
         Ok(self)
     }
 
+    /// Takes the payload from among texts that are about to change.
+    fn part_payload(&mut self) {
+        if let Some(Payload::Within(span)) = self.payload {
+            self.payload = Some(Payload::Json(self.attributes.slice(span).into()));
+        }
+    }
+
     /// Puts the texts in their line's order, after the last of them came.
     pub(super) fn arrange(&mut self) {
+        self.part_payload();
         self.attributes.arrange(self.time, self.expires_at);
     }
 }
@@ -301,7 +323,7 @@ impl PartialEq for Event {
             && self.time == other.time
             && self.expires_at == other.expires_at
             && self.recorded_at == other.recorded_at
-            && self.payload == other.payload
+            && self.payload() == other.payload()
             && self.extensions().eq(other.extensions())
     }
 }

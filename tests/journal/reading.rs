@@ -5,10 +5,11 @@ use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::thread;
 
-use ringpost::Sequence;
-use ringpost::event::json::Checksum;
+use ringpost::event::json::{self, Checksum};
+use ringpost::event::{Event, Limits};
 use ringpost::store::journal::{Fsync, Journal, JournalReader, Start};
-use ringpost::store::{Store, StoreErrorKind};
+use ringpost::store::{Record, Store, StoreErrorKind};
+use ringpost::{Sequence, Shared};
 
 use super::support::*;
 
@@ -238,6 +239,101 @@ fn a_plain_file_of_foreign_events_is_read_and_nothing_in_it_is_hidden() {
     let tail = reader.tail(4).expect("a tail");
     assert_eq!(tail.entries.len(), 4);
     assert_eq!(tail.entries[3].line, foreign.as_bytes());
+}
+
+/// Lines of a journal of all lengths, and beside them what nobody should have put there.
+fn motley(journal: &[u8]) -> Vec<Vec<u8>> {
+    let own: Vec<_> = journal.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+    let foreign = |members: &str| {
+        format!(
+            "{{\"specversion\":\"1.0\",\"id\":\"f\",\"source\":\"s\",\"type\":\"t\"{members}}}\n"
+        )
+    };
+    let spread = [
+        foreign(r#","data":{"x": 1.0, "y":"\u00e9 é"}"#),
+        foreign(r#","zone":"z","data":[1,2]"#),
+        foreign(r#","data_base64":"AAEC""#),
+        foreign(r#","data":{"x":1,}"#),
+        foreign(r#","subject":"a\"b","data":"text""#),
+        "\n".into(),
+        foreign(&format!(",\"data\":\"{}\"", "é".repeat(5000))),
+    ];
+    let mut all = Vec::new();
+    for (at, line) in own.into_iter().enumerate() {
+        all.push(line);
+        all.push(spread[at % spread.len()].clone().into_bytes());
+        if at % 11 == 5 {
+            all.push(foreign(",\"data\":\"?\"").replace('?', "\u{80}").into_bytes()[1..].to_vec());
+            all.push([&foreign(",\"data\":\"")[..60], "\n"].concat().into_bytes());
+            all.push(b"{\"specversion\":\"1.0\",\"id\":\"\xff\"}\n".to_vec());
+        }
+    }
+    all
+}
+
+#[test]
+fn an_event_that_lies_among_its_neighbours_is_the_one_in_its_line() {
+    let directory = quick_dir();
+    let sized = |sequence: u64| {
+        let text = "x".repeat(sequence as usize * 37 % 6000);
+        let event = Event::builder("a.b").id(sequence.to_string()).json(&text).build();
+        Record { sequence: Sequence::new(sequence), event: Shared::new(event.expect("valid")) }
+    };
+    let mut journal = open(directory.path());
+    journal.append(&(1..=200).map(sized).collect::<Vec<_>>()).expect("appended");
+    drop(journal);
+    let own = fs::read(segment(directory.path(), 1)).expect("the segment");
+    let path = directory.path().join("motley.jsonl");
+    let lines = motley(&own);
+    fs::write(&path, lines.concat()).expect("written");
+
+    // One by one, each line has its event or has none.
+    let mut offset = 0;
+    let (mut expected, mut damaged) = (Vec::new(), 0);
+    for line in &lines {
+        match json::decode_record(line, &Limits::default()) {
+            Ok(record) => expected.push((offset, record)),
+            Err(_) => damaged += u64::from(line != b"\n"),
+        }
+        offset += line.len() as u64;
+    }
+    assert!(expected.len() > 300 && damaged > 50, "{} {damaged}", expected.len());
+
+    let reader = JournalReader::open(&path).expect("a reader");
+    let mut records = reader.records().expect("records");
+    for (offset, record) in &expected {
+        let entry = records.next().expect("there").expect("readable");
+        assert_eq!(entry.position.offset, *offset);
+        assert_eq!(entry.event, record.event);
+        assert_eq!(entry.event.to_string(), record.event.to_string());
+        assert_eq!((entry.sequence, entry.checksum), (record.sequence, record.checksum));
+    }
+    assert!(records.next().is_none());
+    assert_eq!(records.damaged(), damaged);
+
+    // As lists they are the same, and stay so when the reader and their neighbours are gone.
+    let mut records = reader.records().expect("records");
+    let mut events = Vec::new();
+    for most in [0, 1, 7, 64].into_iter().cycle() {
+        let before = events.len();
+        let read = records.read_events(&mut events, most).expect("readable");
+        assert_eq!(events.len(), before + read);
+        assert!(read <= most);
+        if read == 0 && most > 0 {
+            break;
+        }
+    }
+    assert_eq!((records.damaged(), records.missing()), (damaged, 0));
+    assert_eq!(records.first_damage().map(|damage| &damage.file), Some(&path));
+    assert_eq!(records.read_events(&mut events, 9).expect("at its end"), 0);
+    drop(records);
+    assert_eq!(events.len(), expected.len());
+    let kept: Vec<_> = events.iter().cloned().step_by(3).collect();
+    drop(events);
+    for (event, (_, record)) in kept.iter().zip(expected.iter().step_by(3)) {
+        assert_eq!(**event, record.event);
+        assert_eq!(event.data(), record.event.data());
+    }
 }
 
 #[test]

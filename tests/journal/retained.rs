@@ -102,6 +102,8 @@ fn a_reader_on_its_way_is_told_what_was_removed_before_it_came() {
     let reader = JournalReader::open(place).expect("a reader");
     let mut follow = reader.follow(Start::First).expect("followed");
     let mut scan = reader.records().expect("records");
+    let (mut lists, mut events) = (reader.records().expect("records"), Vec::new());
+    lists.read_events(&mut events, 1).expect("readable");
     follow.poll().expect("readable").expect("there");
     scan.next().expect("there").expect("readable");
     drop(journal);
@@ -127,6 +129,11 @@ fn a_reader_on_its_way_is_told_what_was_removed_before_it_came() {
     }
     assert!(follow.poll().expect("readable").is_none() && scan.next().is_none());
     assert_eq!(scan.gone(), 3);
+    // A list has no place to tell it at, so it is counted.
+    lists.read_events(&mut events, 100).expect("readable");
+    let missing = first_left - 1 - last_of_first;
+    assert_eq!((events.len() as u64, lists.missing()), (100 - missing, missing));
+    assert_eq!((scan.missing(), lists.gone()), (missing, 3));
     // Whoever asks for what is gone is told so too.
     let from = Sequence::new(5);
     let first = reader.records_from(from).expect("records").next().expect("one").expect("readable");

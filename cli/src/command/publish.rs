@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use clap::Args;
-use ringpost::Pattern;
 use ringpost::event::Event;
+use ringpost::{Pattern, Shared};
 
 use crate::console::{Console, Troubles};
 use crate::exit::{Exit, Failure};
@@ -149,7 +149,7 @@ impl Run {
                 break;
             }
             match item {
-                Item::Event(event, place) => match self.publication.publish(event)? {
+                Item::Event(event, place) => match self.publication.publish(Shared::new(event))? {
                     Sent::Published | Sent::Repeated | Sent::Interrupted => {}
                     Sent::Rejected(reason) => self.reject(&place.reject(reason))?,
                 },

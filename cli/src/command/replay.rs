@@ -210,8 +210,10 @@ impl Run {
     fn chunk(&mut self, chunk: Chunk) -> Result<(), Failure> {
         (self.damaged, self.first_damage) = (chunk.damaged, chunk.first_damage);
         self.gone = chunk.gone;
+        let mut at_once = Vec::new();
         for event in chunk.events {
             match event {
+                Ok(event) if self.pace.is_none() => at_once.push(event),
                 Ok(event) => {
                     if self.wait(&event) {
                         break;
@@ -230,6 +232,10 @@ impl Run {
                 }
             }
         }
+        let Self { publication, rejected, console, .. } = self;
+        publication.publish_all(at_once, |reason| {
+            rejected.add(console, format_args!("an event cannot be published: {reason}"));
+        })?;
         let publication = &self.publication;
         self.console.progress(chunk.bytes, || publication.progress());
         Ok(())

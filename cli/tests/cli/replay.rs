@@ -57,6 +57,36 @@ fn the_journal_it_writes_differs_only_in_sequence_and_recordedtime() {
 }
 
 #[test]
+fn at_max_what_cannot_be_published_is_told_and_everything_else_is_in_order() {
+    let place = Place::new();
+    // More than what is handed over at once, on topics in turn; one topic belongs to the bus alone.
+    let kind = |id: usize| match id {
+        700 => "$mine".to_owned(),
+        _ => format!("k.{}", id % 3),
+    };
+    let text: String = (1..=1500).map(|id| event(id, &kind(id)) + "\n").collect();
+    fs::write(place.path("events.jsonl"), &text).unwrap();
+    let replay = ["replay", "events.jsonl", "--speed", "max", "--journal", "out", "--json"];
+    let ended = place.run(&[&replay[..], &["--dedup", "5000"]].concat());
+    assert_eq!(ended.code, Some(4), "{ended:?}");
+    assert!(ended.err.contains("an event cannot be published"), "{}", ended.err);
+    let summary: Value = serde_json::from_str(&ended.out).unwrap();
+    let counts = ["read", "published", "rejected", "deduplicated", "journaled"];
+    assert_eq!(counts.map(|key| summary[key].as_u64().unwrap()), [1500, 1499, 1, 0, 1499]);
+    assert_eq!(summary["types"], json!({"k.0": 500, "k.1": 499, "k.2": 500}));
+    let sound: String = text
+        .lines()
+        .filter(|line| !line.contains("$mine"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert_eq!(kept(&stored(&place.path("out"))), kept(&sound));
+    // Once more: all of it was seen.
+    let again = place.run(&[&replay[..], &["--dedup", "5000"]].concat());
+    let summary: Value = serde_json::from_str(&again.out).unwrap();
+    assert_eq!(counts.map(|key| summary[key].as_u64().unwrap()), [1500, 0, 1, 1499, 0]);
+}
+
+#[test]
 fn order_and_intervals_are_kept() {
     let place = Place::new();
     let offsets = [0, 300, 300, 900];

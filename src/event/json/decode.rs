@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -79,33 +80,54 @@ impl From<Fault> for DecodeError {
 ///
 /// Whatever the [module's documentation](super) names as refused.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Event, DecodeError> {
-    let members = read(bytes, limits.max_bytes, limits.max_depth)?;
-    Ok(members.event)
+    let text = text_of(bytes, limits.max_bytes)?;
+    let mut event = Event::unfinished(0);
+    read(text, limits.max_depth, None, &mut event)?;
+    event.put_recorded_at(None);
+    Ok(event)
 }
 
-/// An event, and what its journal wrote beside it.
-pub(super) struct Members {
-    pub(super) event: Event,
+/// What a journal wrote beside an event, other than when it was recorded.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Marks {
     pub(super) sequence: Option<Sequence>,
-    pub(super) recorded_at: Option<Timestamp>,
     pub(super) has_checksum: bool,
 }
 
-pub(super) fn read(bytes: &[u8], max_bytes: usize, max_depth: u32) -> Result<Members, DecodeError> {
-    if bytes.len() > max_bytes {
-        return Err(DecodeError::TooLarge { len: bytes.len(), limit: max_bytes });
-    }
-    let text = std::str::from_utf8(bytes)
-        .map_err(|error| DecodeError::NotUtf8 { offset: error.valid_up_to() })?;
+/// Where a line lies, for the event in it to share: among others in a text, and where in it.
+pub(crate) type Home<'a> = (&'a Arc<str>, usize);
+
+/// What is no longer than it may be, as text.
+pub(super) fn text_of(bytes: &[u8], max_bytes: usize) -> Result<&str, DecodeError> {
+    fits(bytes.len(), max_bytes)?;
+    std::str::from_utf8(bytes).map_err(|error| DecodeError::NotUtf8 { offset: error.valid_up_to() })
+}
+
+pub(super) fn fits(len: usize, limit: usize) -> Result<(), DecodeError> {
+    if len > limit { Err(DecodeError::TooLarge { len, limit }) } else { Ok(()) }
+}
+
+/// Makes `event` the one in the text; an event is large, so it is made where it stays. After an
+/// error it is anything.
+pub(super) fn read(
+    text: &str,
+    max_depth: u32,
+    home: Option<Home<'_>>,
+    event: &mut Event,
+) -> Result<Marks, DecodeError> {
     let max_depth = max_depth.saturating_sub(1);
-    match glance(text, max_depth) {
-        Some(members) => Ok(members),
-        None => read_all(text, max_depth),
+    match glance(text, max_depth, home, event) {
+        Some(marks) => Ok(marks),
+        None => {
+            let marks;
+            (*event, marks) = read_all(text, max_depth)?;
+            Ok(marks)
+        }
     }
 }
 
 /// Reads a line whatever it looks like, or says why it is none.
-pub(super) fn read_all(text: &str, max_depth: u32) -> Result<Members, DecodeError> {
+pub(super) fn read_all(text: &str, max_depth: u32) -> Result<(Event, Marks), DecodeError> {
     let mut reader = Reader::new(text, max_depth);
     reader.object()?;
     reader.finish()
@@ -320,7 +342,7 @@ impl<'a> Reader<'a> {
         Ok(value)
     }
 
-    fn finish(mut self) -> Result<Members, DecodeError> {
+    fn finish(mut self) -> Result<(Event, Marks), DecodeError> {
         if !self.has_version {
             return Err(EventError::new("specversion", Reason::Missing).into());
         }
@@ -334,12 +356,9 @@ impl<'a> Reader<'a> {
             payload = Some(Payload::Binary(bytes.into()));
         }
         self.event.put_payload(payload);
-        Ok(Members {
-            event: self.event.finish()?,
-            sequence: self.sequence,
-            recorded_at: self.recorded_at,
-            has_checksum: self.has_checksum,
-        })
+        self.event.put_recorded_at(self.recorded_at);
+        let marks = Marks { sequence: self.sequence, has_checksum: self.has_checksum };
+        Ok((self.event.finish()?, marks))
     }
 }
 

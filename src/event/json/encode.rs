@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::Sequence;
-use crate::event::data::Payload;
+use crate::event::data::Raw;
 use crate::event::digits;
 use crate::event::envelope::{Event, ExtensionValue};
 use crate::event::field::{Field, Spelling};
@@ -37,7 +37,7 @@ pub(crate) fn max_len(event: &Event) -> usize {
         Spelling::Plain => attributes.len(),
         Spelling::Escaped => attributes.len() * 2,
     };
-    let payload = event.payload().map_or(0, Payload::size);
+    let payload = event.payload().map_or(0, Raw::size);
     // `,"":` and an integer or the quotes around a text.
     texts + payload + event.extensions().len() * 16 + FRAME_LEN
 }
@@ -73,11 +73,11 @@ pub(crate) fn write(event: &Event, sequence: Option<Sequence>, out: &mut Vec<u8>
         write_extension(name, value, spelling, out);
     }
     match event.payload() {
-        Some(Payload::Json(raw)) => {
+        Some(Raw::Json(raw)) => {
             out.extend_from_slice(b",\"data\":");
             out.extend_from_slice(raw.as_bytes());
         }
-        Some(Payload::Binary(bytes)) => {
+        Some(Raw::Binary(bytes)) => {
             out.extend_from_slice(b",\"data_base64\":\"");
             let start = out.len();
             out.resize(start + bytes.len().div_ceil(3) * 4, 0);

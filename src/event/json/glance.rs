@@ -2,31 +2,42 @@
 //!
 //! The decoder tries this first, because nearly all lines that are read many times are a journal's
 //! own. Members come in the encoder's order, without blanks between them, and no attribute needs
-//! an escape: then the attributes are one piece of the line and are copied as one. Whatever stands
-//! otherwise, be it wrong or only foreign, is not judged here but left to the decoder, so both
-//! together accept, refuse and say what the decoder alone does.
+//! an escape: then the attributes are one piece of the line, and the event takes them and its
+//! payload as they lie there. Whatever stands otherwise, be it wrong or only foreign, is not judged
+//! here but left to the decoder, so both together accept, refuse and say what the decoder alone does.
 //!
 //! Every check of the decoder is made here too. A checksum that holds shows that a line is as it was
 //! written, not who wrote it, so nothing is left out on its account.
 #![forbid(unsafe_code)]
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::decode::Members;
+use super::compact;
+use super::decode::{Home, Marks};
+use super::record::tail_of;
 use super::scan::{plain_end, printable_end, value_end};
 use crate::Sequence;
-use crate::event::attributes::{Attributes, Span};
+use crate::event::attributes::{Span, Texts};
 use crate::event::data::Payload;
 use crate::event::digits;
 use crate::event::envelope::{Event, ExtensionValue};
 use crate::event::field::{Field, Special, Spelling, check_text, is_name};
 use crate::event::time::Timestamp;
 
-/// The event in a line that stands so; none if it does not.
+/// Makes `event` the one in a line that stands so; none if it does not, and then the event is
+/// anything.
 ///
-/// `max_depth` is how deep a member's value may nest.
-pub(super) fn glance(line: &str, max_depth: u32) -> Option<Members> {
+/// `max_depth` is how deep a member's value may nest. Where the line has a `home`, the event shares
+/// that.
+pub(super) fn glance(
+    line: &str,
+    max_depth: u32,
+    home: Option<Home<'_>>,
+    event: &mut Event,
+) -> Option<Marks> {
     let mut glance = Glance { line, bytes: line.as_bytes(), at: 0 };
     if !glance.has("{\"specversion\":\"1.0\"") {
         return None;
@@ -36,23 +47,32 @@ pub(super) fn glance(line: &str, max_depth: u32) -> Option<Members> {
         false => None,
     };
     let begin = glance.at;
-    let fields = glance.fields()?;
-    let time = glance.time(",\"time\":\"")?;
-    let expires_at = glance.time(",\"expirytime\":\"")?;
-    let mut attributes = Attributes::of_line(line.get(begin..glance.at)?, fields)?;
-    let recorded_at = glance.time(",\"recordedtime\":\"")?;
-    if !glance.is_at_payload() {
-        glance.extensions(&mut attributes)?;
+    glance.fields(event.blank())?;
+    event.put_time(glance.time(",\"time\":\"")?);
+    event.put_expires_at(glance.time(",\"expirytime\":\"")?);
+    let members = glance.at - begin;
+    event.put_recorded_at(glance.time(",\"recordedtime\":\"")?);
+    if glance.has(",\"data\":") {
+        let payload = glance.json(max_depth, begin)?;
+        let (text, begin) = match home {
+            Some((text, at)) => (Arc::clone(text), at + begin),
+            None => (Arc::from(line.get(begin..glance.at)?), 0),
+        };
+        event.put_texts(Texts::Shared(text), begin, members)?;
+        event.put_payload(payload);
+    } else {
+        let own = line.get(begin..begin + members)?.to_owned();
+        event.put_texts(Texts::Own(own), 0, members)?;
+        glance.extensions(event)?;
+        event.put_payload(glance.payload(max_depth)?);
     }
-    let payload = glance.payload(max_depth)?;
     let has_checksum = glance.has(",\"crc32c\":\"");
     if has_checksum {
         glance.plain()?;
     }
     // Nothing may follow.
     (glance.bytes.get(glance.at..)? == b"}").then_some(())?;
-    let event = Event::of_line(attributes, time, expires_at, payload);
-    Some(Members { event, sequence, recorded_at, has_checksum })
+    Some(Marks { sequence, has_checksum })
 }
 
 struct Glance<'a> {
@@ -80,8 +100,9 @@ impl<'a> Glance<'a> {
     }
 
     /// Where the fields stand, from here on.
-    fn fields(&mut self) -> Option<[Span; Field::COUNT]> {
-        let mut fields = Fields { begin: self.at, spans: [Span::ABSENT; Field::COUNT] };
+    #[inline(always)]
+    fn fields(&mut self, spans: &mut [Span; Field::COUNT]) -> Option<()> {
+        let mut fields = Fields { begin: self.at, spans };
         // One after the other, each with its name as a constant.
         self.field(Field::Id, &mut fields)?;
         self.field(Field::Source, &mut fields)?;
@@ -95,16 +116,15 @@ impl<'a> Glance<'a> {
         self.field(Field::Trace, &mut fields)?;
         self.field(Field::Traceparent, &mut fields)?;
         self.field(Field::Tracestate, &mut fields)?;
-        self.field(Field::Key, &mut fields)?;
-        Some(fields.spans)
+        self.field(Field::Key, &mut fields)
     }
 
     #[inline(always)]
-    fn field(&mut self, field: Field, fields: &mut Fields) -> Option<()> {
+    fn field(&mut self, field: Field, fields: &mut Fields<'_>) -> Option<()> {
         if self.has(field.opening()) { self.text_of(field, fields) } else { Some(()) }
     }
 
-    fn text_of(&mut self, field: Field, fields: &mut Fields) -> Option<()> {
+    fn text_of(&mut self, field: Field, fields: &mut Fields<'_>) -> Option<()> {
         let start = self.at;
         let text = self.plain()?;
         field.check(text).ok()?;
@@ -143,14 +163,9 @@ impl<'a> Glance<'a> {
         self.has("\"").then_some(time)
     }
 
-    fn is_at_payload(&self) -> bool {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        rest.starts_with(b",\"data\":")
-    }
-
     /// All extensions, by name.
     #[cold]
-    fn extensions(&mut self, attributes: &mut Attributes) -> Option<()> {
+    fn extensions(&mut self, event: &mut Event) -> Option<()> {
         let mut before = "";
         while let Some(name) = self.name() {
             // Names that rise are all different.
@@ -164,7 +179,7 @@ impl<'a> Glance<'a> {
             }
             self.at += name.len() + ",\"\":".len();
             let value = self.value()?;
-            attributes.put_extension(name, Some(value)).ok()?;
+            event.put_extension(name, Some(value)).ok()?;
             before = name;
         }
         Some(())
@@ -191,13 +206,8 @@ impl<'a> Glance<'a> {
 
     fn payload(&mut self, max_depth: u32) -> Option<Option<Payload>> {
         if self.has(",\"data\":") {
-            let start = self.at;
-            let (end, spaced) = value_end(self.bytes, start, max_depth).ok()?;
-            self.at = end;
-            let raw = self.line.get(start..end)?;
-            // Where nothing separates tokens, no line break does.
-            return if spaced { Payload::from_scanned(raw) } else { Payload::unspaced(raw) }
-                .map(Some);
+            let (raw, _) = self.value_here(max_depth)?;
+            return Some(Payload::from_scanned(raw));
         }
         if self.has(",\"data_base64\":\"") {
             let bytes = STANDARD.decode(self.plain()?.as_bytes()).ok()?;
@@ -205,12 +215,44 @@ impl<'a> Glance<'a> {
         }
         Some(None)
     }
+
+    /// The payload here, to lie among the texts that begin at `begin`.
+    fn json(&mut self, max_depth: u32, begin: usize) -> Option<Option<Payload>> {
+        let start = self.at;
+        let (raw, spaced) = self.value_here(max_depth)?;
+        // Where nothing separates tokens, no line break does.
+        if raw == "null" || spaced && raw.contains(['\r', '\n']) {
+            return Some(Payload::from_scanned(raw));
+        }
+        let place = |at: usize| u32::try_from(at - begin).ok();
+        Some(Some(Payload::Within(Span { start: place(start)?, end: place(self.at)? })))
+    }
+
+    /// The JSON value that begins here, and whether there may be blanks between its tokens.
+    fn value_here(&mut self, max_depth: u32) -> Option<(&'a str, bool)> {
+        let start = self.at;
+        // In a line of ours it goes to the checksum.
+        let end = self.bytes.len() - tail_of(self.bytes).map_or(1, <[u8]>::len);
+        let value = self.bytes.get(start..end).unwrap_or_default();
+        let spaced = match compact::is_value(value, max_depth) {
+            true => {
+                self.at = end;
+                false
+            }
+            false => {
+                let (end, spaced) = value_end(self.bytes, start, max_depth).ok()?;
+                self.at = end;
+                spaced
+            }
+        };
+        Some((self.line.get(start..self.at)?, spaced))
+    }
 }
 
-struct Fields {
+struct Fields<'a> {
     /// Where the line's fields begin.
     begin: usize,
-    spans: [Span; Field::COUNT],
+    spans: &'a mut [Span; Field::COUNT],
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod compact;
 pub(crate) mod decode;
 pub(crate) mod encode;
 mod glance;
@@ -22,11 +23,17 @@ pub(crate) mod outline;
 pub(crate) mod place;
 mod record;
 pub(crate) mod scan;
+#[cfg(all(feature = "jsonl", unix))]
+mod within;
 
 pub use batch::{BatchError, Elements};
+#[cfg(all(feature = "jsonl", unix))]
+pub(crate) use decode::Home;
 pub use decode::{DecodeError, decode};
 pub use encode::encode;
 pub use record::{Checksum, Record, checksum, decode_record, encode_record};
+#[cfg(all(feature = "jsonl", unix))]
+pub(crate) use within::record_within;
 
 /// What a decoder accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 //! read as any foreign event is, and a wrong checksum is told, not acted on.
 #![forbid(unsafe_code)]
 
+use super::decode::Home;
 use super::{DecodeError, Limits, decode, encode};
 use crate::Sequence;
 use crate::event::envelope::Event;
@@ -61,16 +62,30 @@ pub fn encode_record(event: &Event, sequence: Sequence, out: &mut Vec<u8>) {
 /// [`Record::checksum`].
 pub fn decode_record(line: &[u8], limits: &Limits) -> Result<Record, DecodeError> {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
-    let max_bytes = limits.max_bytes.saturating_add(Limits::RECORD_SLACK);
-    let members = decode::read(line, max_bytes, limits.max_depth)?;
-    let checksum = match checksum(line) {
+    let text = decode::text_of(line, max_bytes(limits))?;
+    let mut event = Event::unfinished(0);
+    let (sequence, checksum) = record_of(text, limits, None, &mut event)?;
+    Ok(Record { event, sequence, checksum })
+}
+
+pub(super) fn max_bytes(limits: &Limits) -> usize {
+    limits.max_bytes.saturating_add(Limits::RECORD_SLACK)
+}
+
+#[inline]
+pub(super) fn record_of(
+    line: &str,
+    limits: &Limits,
+    home: Option<Home<'_>>,
+    event: &mut Event,
+) -> Result<(Option<Sequence>, Checksum), DecodeError> {
+    let marks = decode::read(line, limits.max_depth, home, event)?;
+    let checksum = match checksum(line.as_bytes()) {
         // The member is there, but not where a journal writes it.
-        Checksum::Missing if members.has_checksum => Checksum::Mismatch,
+        Checksum::Missing if marks.has_checksum => Checksum::Mismatch,
         found => found,
     };
-    let mut event = members.event;
-    event.put_recorded_at(members.recorded_at);
-    Ok(Record { event, sequence: members.sequence, checksum })
+    Ok((marks.sequence, checksum))
 }
 
 /// Checks a line's checksum without reading the line: whether it is whole and as it was written.
@@ -79,17 +94,16 @@ pub fn decode_record(line: &[u8], limits: &Limits) -> Result<Record, DecodeError
 #[must_use]
 pub fn checksum(line: &[u8]) -> Checksum {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
-    let Some((body, tail)) =
-        line.len().checked_sub(TAIL_LEN).and_then(|at| line.split_at_checked(at))
-    else {
-        return Checksum::Missing;
-    };
-    let digits = tail.strip_prefix(OPENING).and_then(|tail| tail.strip_suffix(CLOSING));
-    match digits {
-        None => Checksum::Missing,
-        Some(digits) if digits == hex(crc32c::crc32c(body)) => Checksum::Valid,
-        Some(_) => Checksum::Mismatch,
-    }
+    let Some(tail) = tail_of(line) else { return Checksum::Missing };
+    let (body, digits) = (&line[..line.len() - TAIL_LEN], &tail[OPENING.len()..][..8]);
+    if digits == hex(crc32c::crc32c(body)) { Checksum::Valid } else { Checksum::Mismatch }
+}
+
+/// The checksum's member and the brace after it, if the line ends in them.
+#[inline]
+pub(super) fn tail_of(line: &[u8]) -> Option<&[u8]> {
+    let tail = line.get(line.len().checked_sub(TAIL_LEN)?..)?;
+    (tail.starts_with(OPENING) && tail.ends_with(CLOSING)).then_some(tail)
 }
 
 /// Eight digits, lower case.

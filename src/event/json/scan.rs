@@ -227,7 +227,7 @@ fn behind_blanks(bytes: &[u8], mut at: usize) -> usize {
 }
 
 #[inline]
-fn literal_end(bytes: &[u8], at: usize, name: &[u8]) -> Result<usize, Fault> {
+pub(super) fn literal_end(bytes: &[u8], at: usize, name: &[u8]) -> Result<usize, Fault> {
     match bytes.get(at..).is_some_and(|rest| rest.starts_with(name)) {
         true => Ok(at + name.len()),
         false => fault(at, FaultKind::Expected("a value")),
@@ -235,7 +235,7 @@ fn literal_end(bytes: &[u8], at: usize, name: &[u8]) -> Result<usize, Fault> {
 }
 
 #[inline]
-fn number_end(bytes: &[u8], mut at: usize) -> Result<usize, Fault> {
+pub(super) fn number_end(bytes: &[u8], mut at: usize) -> Result<usize, Fault> {
     at += usize::from(bytes.get(at) == Some(&b'-'));
     at = if bytes.get(at) == Some(&b'0') { at + 1 } else { digits_end(bytes, at)? };
     if bytes.get(at) == Some(&b'.') {
@@ -295,8 +295,8 @@ fn unit(bytes: &[u8]) -> Option<u32> {
     hex.iter().try_fold(0, |sum, byte| Some(sum << 4 | char::from(*byte).to_digit(16)?))
 }
 
-const ONES: u64 = u64::MAX / 255;
-const HIGH: u64 = ONES << 7;
+pub(super) const ONES: u64 = u64::MAX / 255;
+pub(super) const HIGH: u64 = ONES << 7;
 
 /// The high bit of each byte that is a quote, a backslash or a control character; above the
 /// lowest such bit there may be others. After the zero-byte test of "Bit Twiddling Hacks"

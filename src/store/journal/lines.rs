@@ -6,8 +6,10 @@
 #![forbid(unsafe_code)]
 
 use std::io;
+use std::sync::Arc;
 
 use super::storage::StoredFile;
+use crate::event::json::Home;
 
 /// A longer line is no event: the largest event, in base64 and escaped, stays below.
 pub(super) const LONGEST: usize = 8 * 1024 * 1024;
@@ -15,6 +17,10 @@ pub(super) const LONGEST: usize = 8 * 1024 * 1024;
 const BLOCK: usize = 64 * 1024;
 /// Where every step back costs a pass from the beginning, there are few.
 const BLOCK_OF_STREAM: usize = 4 * 1024 * 1024;
+
+/// Lines that events share lie together in a text of at most this length, or of one line. So much
+/// may stay for the sake of one event that is kept; making a text takes as long as making four.
+const SHARED: usize = 4096;
 
 /// One line of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +58,16 @@ pub(super) struct Forward {
     /// Bytes of an over-long line that were read and dropped; they end at `offset`.
     dropped: u64,
     longest: usize,
+    shared: Option<Shared>,
+}
+
+/// Some of the buffer's lines, as a text for events to share.
+#[derive(Debug)]
+struct Shared {
+    text: Arc<str>,
+    /// Where in the buffer they begin and end.
+    begin: usize,
+    end: usize,
 }
 
 impl Forward {
@@ -64,6 +80,7 @@ impl Forward {
             offset,
             dropped: 0,
             longest: LONGEST,
+            shared: None,
         }
     }
 
@@ -104,6 +121,25 @@ impl Forward {
         }
     }
 
+    /// The line last found as a piece of a text that its event may share, and its length; none if
+    /// it is too long, or it or a neighbour is no text.
+    pub(super) fn home(&mut self, found: Found) -> Option<(Home<'_>, usize)> {
+        let Found { dropped, begin, end, .. } = found;
+        if dropped > 0 {
+            return None;
+        }
+        if self.shared.as_ref().is_none_or(|shared| begin < shared.begin || shared.end < end) {
+            let most = self.buffer.len().min(begin + SHARED);
+            let lines = self.buffer.get(begin..most).unwrap_or_default();
+            let last = memchr::memrchr(b'\n', lines).map_or(end, |last| begin + last);
+            let last = last.max(end);
+            let text = str::from_utf8(&self.buffer[begin..last]).ok()?;
+            self.shared = Some(Shared { text: Arc::from(text), begin, end: last });
+        }
+        let shared = self.shared.as_ref()?;
+        Some(((&shared.text, begin - shared.begin), end - begin))
+    }
+
     /// What follows the last whole line, once [`next`](Self::next) gave `None`.
     pub(super) fn unfinished(&self) -> Option<Line<'_>> {
         let held = &self.buffer[self.begin..];
@@ -119,6 +155,7 @@ impl Forward {
     /// Goes back to the beginning of a line, or forgets the one that is unfinished: its writer
     /// may cut it off and write something else in its place.
     pub(super) fn read_again_from(&mut self, offset: u64) {
+        self.shared = None;
         self.buffer.clear();
         self.begin = 0;
         self.searched = 0;
@@ -132,6 +169,7 @@ impl Forward {
     }
 
     fn fill(&mut self) -> io::Result<usize> {
+        self.shared = None;
         self.buffer.drain(..self.begin);
         self.searched -= self.begin;
         self.begin = 0;

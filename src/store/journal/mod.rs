@@ -8,7 +8,7 @@
 //!
 //! Reading order of the code: `storage` (what is asked of a disk), `writer` (append, sync,
 //! rotate), `undurable` (what it holds until it is synced), `syncer` (syncs beside the appending),
-//! `recover` (what a crash leaves), `read` (whole records or nothing), `tail`, `verify`,
+//! `recover` (what a crash leaves), `read` (whole records or nothing; `verdict` says which), `tail`, `verify`,
 //! `index` (what a reader need not look at), `checkpoint` (how far named consumers are), `keeper`
 //! (looks after what is sealed: `retain`, `compress`); `planted` has the bugs that the tests must
 //! find.
@@ -45,6 +45,7 @@ mod storage;
 mod syncer;
 mod tail;
 mod undurable;
+mod verdict;
 mod verify;
 #[cfg(feature = "tail")]
 mod watch;

@@ -17,11 +17,12 @@ use super::packed;
 use super::planted::{Bug, planted};
 use super::segment::{Listing, SegmentNumber};
 use super::storage::{Access, Disk, Storage, StoredFile};
+use super::verdict::{self, Marks, limits};
 use super::verify::SequenceRange;
-use crate::Sequence;
 use crate::event::Event;
-use crate::event::json::{self, Checksum, Limits};
+use crate::event::json::{self, Checksum};
 use crate::store::StoreError;
+use crate::{Sequence, Shared};
 
 /// A place in a journal: bytes before it have been dealt with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -162,9 +163,17 @@ impl Target {
     /// The record in a line, or what is wrong with it.
     pub(super) fn judge(&self, line: Option<&[u8]>) -> Result<json::Record, String> {
         let line = line.ok_or_else(|| format!("longer than {LONGEST} bytes"))?;
+        let record = json::decode_record(line, &limits()).map_err(|error| error.to_string())?;
+        self.accept((record.sequence, record.checksum))?;
+        Ok(record)
+    }
+
+    /// Whether a record that was read may be given out, by what stands beside its event.
+    #[inline]
+    fn accept(&self, marks: Marks) -> Result<Marks, String> {
         match self {
-            Self::Directory(_) => judge_stored(line),
-            Self::File(_) => judge_foreign(line),
+            Self::Directory(_) => verdict::stored(marks),
+            Self::File(_) => verdict::sound(marks),
         }
     }
 
@@ -173,31 +182,6 @@ impl Target {
     pub(super) fn hides_repeats(&self) -> bool {
         matches!(self, Self::Directory(_))
     }
-}
-
-/// What a line of a journal may be: as large as a line can be.
-pub(super) fn limits() -> Limits {
-    Limits::default().with_max_bytes(LONGEST)
-}
-
-fn judge_foreign(line: &[u8]) -> Result<json::Record, String> {
-    let record = json::decode_record(line, &limits()).map_err(|error| error.to_string())?;
-    match record.checksum {
-        Checksum::Mismatch if !planted(Bug::ChecksumIgnored) => {
-            Err("the checksum does not match".into())
-        }
-        _ => Ok(record),
-    }
-}
-
-/// In a journal every line has a checksum, so one with a sequence and none has lost it by
-/// damage. One without both was put there by somebody else.
-pub(super) fn judge_stored(line: &[u8]) -> Result<json::Record, String> {
-    let record = judge_foreign(line)?;
-    if record.checksum == Checksum::Missing && record.sequence.is_some() {
-        return Err("the checksum is missing".into());
-    }
-    Ok(record)
 }
 
 impl JournalReader {
@@ -282,11 +266,10 @@ impl JournalReader {
     /// The first sequence in the first of these segments that has one.
     fn first_sequence(&self, segments: &[SegmentNumber]) -> Result<Option<Sequence>, StoreError> {
         let mut walk = Walk::new(self.target.clone(), segments.to_vec());
+        let mut event = Event::unfinished(0);
         while walk.advance()? {
-            if let Some(Ok(record)) = walk.piece()
-                && record.sequence.is_some()
-            {
-                return Ok(record.sequence);
+            if let Some(Ok((Some(sequence), _))) = walk.piece(&mut event) {
+                return Ok(Some(sequence));
             }
         }
         Ok(None)
@@ -303,6 +286,7 @@ pub struct Records {
     from: Option<Sequence>,
     last: Option<Sequence>,
     repeated: u64,
+    missing: u64,
     damaged: u64,
     first_damage: Option<Damage>,
     over: bool,
@@ -319,6 +303,7 @@ impl Records {
             from,
             last: None,
             repeated: 0,
+            missing: 0,
             damaged: 0,
             first_damage: None,
             over: false,
@@ -352,6 +337,13 @@ impl Records {
         self.repeated
     }
 
+    /// How many sequences so far were to be seen and were not, because their segments were removed
+    /// meanwhile: those of each [`Entry::missing`].
+    #[must_use]
+    pub fn missing(&self) -> u64 {
+        self.missing
+    }
+
     /// Segments so far that were gone when it came to them. What was in them is told with the
     /// next record, as [`Entry::missing`].
     #[must_use]
@@ -359,12 +351,38 @@ impl Records {
         self.walk.gone
     }
 
-    fn read(&mut self) -> Result<Option<Entry>, StoreError> {
+    /// Adds the events of the next records to a list, at most `most` of them, and says how many: 0
+    /// at the end. For whoever wants many events and nothing else of their records:
+    /// [`Bus::publish_all`](crate::Bus::publish_all) takes the list.
+    ///
+    /// # Errors
+    ///
+    /// If the journal cannot be read; nothing follows. What was read before that is in the list.
+    pub fn read_events(
+        &mut self,
+        events: &mut Vec<Shared<Event>>,
+        most: usize,
+    ) -> Result<usize, StoreError> {
+        let before = events.len();
+        while events.len() - before < most && !self.over {
+            let mut event = Shared::new(Event::unfinished(0));
+            let Some(unshared) = Shared::get_mut(&mut event) else { continue };
+            let read = self.read(unshared);
+            self.over = !matches!(read, Ok(Some(_)));
+            if read?.is_some() {
+                events.push(event);
+            }
+        }
+        Ok(events.len() - before)
+    }
+
+    /// Makes `event` the next record's.
+    fn read(&mut self, event: &mut Event) -> Result<Option<Next>, StoreError> {
         let mut gone = self.walk.gone;
         while self.walk.advance()? {
             self.may_miss |= std::mem::replace(&mut gone, self.walk.gone) < gone;
-            let record = match self.walk.piece() {
-                Some(Ok(record)) => record,
+            let (sequence, checksum) = match self.walk.piece(event) {
+                Some(Ok(marks)) => marks,
                 Some(Err(reason)) => {
                     self.damaged += 1;
                     if self.first_damage.is_none() {
@@ -375,27 +393,45 @@ impl Records {
                 None => continue,
             };
             let before = self.last;
-            if let Some(sequence) = record.sequence {
+            if let Some(sequence) = sequence {
                 if self.walk.target.hides_repeats() && self.last >= Some(sequence) {
                     self.repeated += 1;
                     continue;
                 }
                 self.last = Some(sequence);
             }
-            if self.from.is_some() && record.sequence < self.from {
+            if self.from.is_some() && sequence < self.from {
                 continue;
             }
-            let mut entry = self.walk.entry(record, self.keeps_lines);
-            if let Some(sequence) = entry.sequence.filter(|_| self.may_miss) {
+            let mut missing = None;
+            if let Some(sequence) = sequence.filter(|_| self.may_miss) {
                 self.may_miss = false;
                 let asked = self.from.map(|from| from.get().saturating_sub(1));
                 let seen = before.map(Sequence::get).max(asked);
-                entry.missing = seen.and_then(|seen| missing_between(seen, sequence));
+                missing = seen.and_then(|seen| missing_between(seen, sequence));
+                let count = missing.map_or(0, |range| range.to.get() - range.from.get() + 1);
+                self.missing += count;
             }
-            return Ok(Some(entry));
+            return Ok(Some(Next { sequence, checksum, missing }));
         }
         Ok(None)
     }
+
+    fn entry(&mut self) -> Result<Option<Entry>, StoreError> {
+        let mut event = Event::unfinished(0);
+        let Some(Next { sequence, checksum, missing }) = self.read(&mut event)? else {
+            return Ok(None);
+        };
+        let (position, line) = self.walk.place(self.keeps_lines);
+        Ok(Some(Entry { event, sequence, checksum, line, position, missing }))
+    }
+}
+
+/// What was read, beside its event.
+struct Next {
+    sequence: Option<Sequence>,
+    checksum: Checksum,
+    missing: Option<SequenceRange>,
 }
 
 impl Iterator for Records {
@@ -405,7 +441,7 @@ impl Iterator for Records {
         if self.over {
             return None;
         }
-        let next = self.read().transpose();
+        let next = self.entry().transpose();
         // After an error nothing is known about where to go on.
         self.over = !matches!(next, Some(Ok(_)));
         next
@@ -478,13 +514,24 @@ impl Walk {
         }
     }
 
-    /// The record in the line, or why it is none; nothing for the end of a segment that was not
-    /// written to its end.
-    pub(super) fn piece(&self) -> Option<Result<json::Record, String>> {
+    /// Makes `event` the one in the line and says what stands beside it, or why it is no record;
+    /// nothing for the end of a segment that was not written to its end. After an error the event is
+    /// anything.
+    pub(super) fn piece(&mut self, event: &mut Event) -> Option<Result<Marks, String>> {
+        if let (Some((_, lines)), Some(At::Line(found))) = (&mut self.current, self.at)
+            && let Some((home, length)) = lines.home(found)
+        {
+            let read = json::record_within(home, length, &limits(), event);
+            let read = read.map_err(|error| error.to_string());
+            return Some(read.and_then(|marks| self.target.accept(marks)));
+        }
         let (_, line) = self.here()?;
         match self.target.judge(line.bytes) {
             Err(_) if !line.ended => None,
-            judged => Some(judged),
+            judged => Some(judged.map(|record| {
+                *event = record.event;
+                (record.sequence, record.checksum)
+            })),
         }
     }
 
@@ -498,13 +545,14 @@ impl Walk {
         self.here().map_or(0, |(_, line)| line.length)
     }
 
-    pub(super) fn entry(&self, record: json::Record, keeps_line: bool) -> Entry {
+    /// Where the line is, and its bytes if they are wanted.
+    fn place(&self, wants_line: bool) -> (Position, Vec<u8>) {
         let (segment, offset, line) = match self.here() {
             Some((number, line)) => (number.0, line.offset, line.bytes.unwrap_or_default()),
             None => (0, 0, &[][..]),
         };
-        let line = if keeps_line { line.to_vec() } else { Vec::new() };
-        entry(record, line, Position { segment, offset })
+        let line = if wants_line { line.to_vec() } else { Vec::new() };
+        (Position { segment, offset }, line)
     }
 
     pub(super) fn damage(&self, reason: String) -> Damage {

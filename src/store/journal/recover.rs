@@ -15,9 +15,9 @@ use super::io_failed;
 use super::lines::Backward;
 use super::packed;
 use super::planted::{Bug, planted};
-use super::read::judge_stored;
 use super::segment::{Listing, SegmentNumber};
 use super::storage::{Access, Storage, StoredFile, append_all};
+use super::verdict::judge_stored;
 use crate::Sequence;
 use crate::store::StoreError;
 

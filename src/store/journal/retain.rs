@@ -17,9 +17,10 @@ use super::JournalOptions;
 use super::io_failed;
 use super::lines::Backward;
 use super::planted::{Bug, planted};
-use super::read::{Target, judge_stored};
+use super::read::Target;
 use super::segment::SegmentNumber;
 use super::storage::{Access, Storage};
+use super::verdict::judge_stored;
 use crate::event::Timestamp;
 use crate::store::StoreError;
 

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use super::lock::WriterLock;
 use super::read::{Damage, JournalReader, Target, Walk};
 use crate::Sequence;
-use crate::event::Timestamp;
-use crate::event::json::{self, Checksum};
+use crate::event::json::Checksum;
+use crate::event::{Event, Timestamp};
 use crate::store::StoreError;
 
 /// Sequences from one to another, both inclusive.
@@ -104,9 +104,10 @@ impl JournalReader {
         // How many segments were removed under its hands.
         let mut gone = 0;
         let mut walk = Walk::new(self.target.clone(), self.target.segments()?);
+        let mut event = Event::unfinished(0);
         while walk.advance()? {
             let (segment, is_last) = walk.segment().unzip();
-            let record = match walk.piece() {
+            let (sequence, checksum) = match walk.piece(&mut event) {
                 None => {
                     if !(is_last == Some(true) && self.is_being_written()) {
                         found.torn_bytes += walk.length();
@@ -121,14 +122,14 @@ impl JournalReader {
                     }
                     continue;
                 }
-                Some(Ok(record)) => record,
+                Some(Ok(marks)) => marks,
             };
             found.records += 1;
-            match record.checksum {
+            match checksum {
                 Checksum::Valid => found.valid += 1,
                 _ => found.unchecked += 1,
             }
-            let Some(sequence) = record.sequence else { continue };
+            let Some(sequence) = sequence else { continue };
             let after_removal = std::mem::replace(&mut gone, walk.gone) < gone;
             match last {
                 Some(last) if sequence <= last => {
@@ -165,11 +166,14 @@ impl JournalReader {
             }
         }
         let mut walk = Walk::new(self.target.clone(), segments);
+        let mut event = Event::unfinished(0);
         while walk.advance()? {
-            match walk.piece() {
+            match walk.piece(&mut event) {
                 None => {}
                 Some(Err(_)) => stats.damaged += 1,
-                Some(Ok(record)) => stats.count(&record, self.target.hides_repeats()),
+                Some(Ok((sequence, _))) => {
+                    stats.count(&event, sequence, self.target.hides_repeats());
+                }
             }
         }
         Ok(stats)
@@ -184,8 +188,8 @@ impl JournalReader {
 }
 
 impl JournalStats {
-    fn count(&mut self, record: &json::Record, hides_repeats: bool) {
-        if let Some(sequence) = record.sequence {
+    fn count(&mut self, event: &Event, sequence: Option<Sequence>, hides_repeats: bool) {
+        if let Some(sequence) = sequence {
             if hides_repeats && self.last_sequence >= Some(sequence) {
                 return;
             }
@@ -194,7 +198,6 @@ impl JournalStats {
             self.last_sequence = self.last_sequence.max(Some(sequence));
         }
         self.events += 1;
-        let event = &record.event;
         if let Some(time) = event.time().or(event.recorded_at()) {
             self.first = Some(self.first.map_or(time, |first| first.min(time)));
             self.last = Some(self.last.map_or(time, |last| last.max(time)));

@@ -9,20 +9,49 @@ use proptest::prelude::*;
 
 const DEPTH: u32 = 127;
 
-/// A line is read at a glance as the decoder reads it, or not at all.
+/// What is read at a glance, alone or among other lines.
+fn look(line: &str, depth: u32, home: Option<Home<'_>>) -> Option<(Event, Marks)> {
+    // What was in the event before leaves no trace.
+    let mut event = full().raw_json("[0]").expires_at(Timestamp::now()).build().unwrap();
+    glance(line, depth, home, &mut event).map(|marks| (event, marks))
+}
+
+/// A line is read at a glance as the decoder reads it, or not at all, wherever it lies.
 fn agrees(line: &str) -> Result<bool, TestCaseError> {
-    let Some(seen) = glance(line, DEPTH) else { return Ok(false) };
-    let read = match read_all(line, DEPTH) {
-        Ok(read) => read,
-        Err(error) => return Err(TestCaseError::fail(format!("{line} is none: {error}"))),
-    };
-    prop_assert_eq!(&seen.event, &read.event);
-    prop_assert_eq!(seen.event.to_string(), read.event.to_string());
-    prop_assert_eq!(seen.event.attributes().members(), read.event.attributes().members());
-    prop_assert_eq!(seen.sequence, read.sequence);
-    prop_assert_eq!(seen.recorded_at, read.recorded_at);
-    prop_assert_eq!(seen.has_checksum, read.has_checksum);
-    Ok(true)
+    let text: Arc<str> = format!("{line}\né{line}\n{line}").into();
+    let home = (&text, line.len() + "\né".len());
+    let (alone, among) = (look(line, DEPTH, None), look(line, DEPTH, Some(home)));
+    prop_assert_eq!(alone.is_some(), among.is_some());
+    let is_seen = alone.is_some();
+    for (event, marks) in [alone, among].into_iter().flatten() {
+        let (read, expected) = match read_all(line, DEPTH) {
+            Ok(read) => read,
+            Err(error) => return Err(TestCaseError::fail(format!("{line} is none: {error}"))),
+        };
+        prop_assert_eq!(marks.sequence, expected.sequence);
+        prop_assert_eq!(marks.has_checksum, expected.has_checksum);
+        same(&event, &read)?;
+        same(&event.clone(), &read)?;
+        // As a bus changes an event that it finds in a handler, and one that comes back changed.
+        let (mut changed, mut other) = (event, read);
+        for event in [&mut changed, &mut other] {
+            if event.causation_id().is_none() && event.extension("causationid").is_none() {
+                event.put(Field::Causation, "cause").unwrap();
+            }
+            event.arrange();
+        }
+        same(&changed, &other)?;
+    }
+    Ok(is_seen)
+}
+
+fn same(seen: &Event, read: &Event) -> Result<(), TestCaseError> {
+    prop_assert_eq!(seen, read);
+    prop_assert_eq!(seen.to_string(), read.to_string());
+    prop_assert_eq!(seen.data(), read.data());
+    prop_assert_eq!(seen.attributes().members(), read.attributes().members());
+    prop_assert_eq!(record(seen), record(read));
+    Ok(())
 }
 
 fn record(event: &Event) -> String {
@@ -91,12 +120,12 @@ fn what_stands_otherwise_is_left_to_the_decoder() {
     ] {
         let changed = line.replacen(from, to, 1);
         assert_ne!(changed, line, "{from}");
-        assert!(glance(&changed, DEPTH).is_none(), "{changed}");
+        assert!(look(&changed, DEPTH, None).is_none(), "{changed}");
     }
-    assert!(glance(&format!("{line} "), DEPTH).is_none());
-    assert!(glance(&line[..end], DEPTH).is_none());
-    assert!(glance(&line, 3).is_none(), "as deep as it may be, and deeper");
-    assert!(glance(&line, 4).is_some());
+    assert!(look(&format!("{line} "), DEPTH, None).is_none());
+    assert!(look(&line[..end], DEPTH, None).is_none());
+    assert!(look(&line, 3, None).is_none(), "as deep as it may be, and deeper");
+    assert!(look(&line, 4, None).is_some());
 }
 
 proptest! {
