@@ -193,12 +193,12 @@ fn a_tap_makes_room_for_as_much_as_it_acknowledges_of_what_it_took() {
         tap.try_next().unwrap();
     }
     assert_eq!(fill(), 0, "taken is not acknowledged");
-    tap.acknowledge_to(Sequence::new(3));
-    assert_eq!(fill(), 3);
+    tap.acknowledge_to(Sequence::new(2));
+    assert_eq!(fill(), 2);
     tap.acknowledge_to(Sequence::new(1));
     assert_eq!(fill(), 0, "nothing is taken back");
     tap.acknowledge();
-    assert_eq!(fill(), 0, "the fourth one is still lent");
+    assert_eq!(fill(), 1, "the fourth one is still lent");
     assert!(tap.try_next().is_ok());
     // More than it took.
     tap.acknowledge_to(Sequence::new(1000));
