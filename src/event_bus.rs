@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 
 use crate::event::{Event, EventError};
 use crate::store::{PersistOptions, Persistence, Source, Store, Taken};
-use crate::{Bus, PublishError, Shared, Tap};
+use crate::{Bus, PublishError, Sequence, Shared, Tap};
 
 /// A bus of events: what the journal, the command line and bridges speak.
 ///
@@ -177,5 +177,9 @@ impl Source for Journaled {
 
     fn acknowledge(&mut self) {
         self.0.acknowledge();
+    }
+
+    fn acknowledge_to(&mut self, last: Sequence) {
+        self.0.acknowledge_to(last);
     }
 }

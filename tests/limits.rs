@@ -182,6 +182,31 @@ fn a_batch_larger_than_a_block_mailbox_or_a_window_goes_out_in_pieces() {
 }
 
 #[test]
+fn a_tap_makes_room_for_as_much_as_it_acknowledges_of_what_it_took() {
+    let bus = Bus::<u64>::new();
+    let mut tap = bus.tap_required("**", 5).unwrap();
+    tap.acknowledge_by_hand();
+    let mut publisher = bus.publisher("t").unwrap();
+    let mut fill = || (0..).take_while(|_| publisher.try_publish(0_u64).is_ok()).count();
+    let window = fill();
+    for _ in 0..4 {
+        tap.try_next().unwrap();
+    }
+    assert_eq!(fill(), 0, "taken is not acknowledged");
+    tap.acknowledge_to(Sequence::new(2));
+    assert_eq!(fill(), 2);
+    tap.acknowledge_to(Sequence::new(1));
+    assert_eq!(fill(), 0, "nothing is taken back");
+    tap.acknowledge();
+    assert_eq!(fill(), 1, "the fourth one is still lent");
+    assert!(tap.try_next().is_ok());
+    // More than it took.
+    tap.acknowledge_to(Sequence::new(1000));
+    assert_eq!(fill(), 1);
+    assert_eq!(window, 5);
+}
+
+#[test]
 fn a_refused_message_is_handed_back() {
     let bus = Bus::<String>::new();
     for topic in ["$errors", "$x", "", "a..b", "a b\u{0}"] {

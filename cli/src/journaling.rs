@@ -4,6 +4,7 @@
 //! decides what becomes of a run.
 #![forbid(unsafe_code)]
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -75,7 +76,7 @@ impl Ready {
         let latencies = Arc::new(Mutex::new(Latencies::new()));
         let latencies_of_store = Arc::clone(&latencies);
         let store =
-            Timed { store, latencies: latencies_of_store, staged: Vec::new(), finishes: None };
+            Timed { store, latencies: latencies_of_store, staged: VecDeque::new(), finishes: None };
         Ok(Self { store, latencies, damaged })
     }
 
@@ -251,8 +252,8 @@ fn tell_trouble(trouble: &Trouble, console: &Console) {
 struct Timed {
     store: Box<dyn Store>,
     latencies: Arc<Mutex<Latencies>>,
-    /// When the records were published that the store has staged.
-    staged: Vec<Option<Timestamp>>,
+    /// When the records were published that the store has staged, and not stored yet.
+    staged: VecDeque<(Sequence, Option<Timestamp>)>,
     /// Who may end the wait for its own work, and how long that may last.
     finishes: Option<(Interrupt, Duration)>,
 }
@@ -283,6 +284,18 @@ impl Timed {
     }
 }
 
+impl Timed {
+    /// Of what was staged.
+    fn note_stored(&mut self) {
+        let upto = self.store.stored_to();
+        let stored = self.staged.partition_point(|&(sequence, _)| Some(sequence) <= upto);
+        if stored > 0 {
+            let stored = self.staged.drain(..stored).collect::<Vec<_>>();
+            self.note(stored.into_iter().map(|(_, published)| published));
+        }
+    }
+}
+
 impl Store for Timed {
     fn append(&mut self, batch: &[Record]) -> Result<(), StoreError> {
         self.store.append(batch)?;
@@ -297,22 +310,37 @@ impl Store for Timed {
     ) -> Result<Option<usize>, StoreError> {
         let staged = self.store.stage(sequence, event)?;
         if staged.is_some() {
-            self.staged.push(event.recorded_at());
+            self.staged.push_back((sequence, event.recorded_at()));
         }
         Ok(staged)
     }
 
     fn append_staged(&mut self) -> Result<(), StoreError> {
-        self.store.append_staged()?;
-        let staged = std::mem::take(&mut self.staged);
-        self.note(staged.iter().copied());
-        self.staged = staged;
-        self.staged.clear();
-        Ok(())
+        let appended = self.store.append_staged();
+        self.note_stored();
+        appended
+    }
+
+    fn begin_staged(&mut self) -> Result<(), StoreError> {
+        let begun = self.store.begin_staged();
+        self.note_stored();
+        begun
+    }
+
+    fn advance_staged(&mut self) -> Result<(), StoreError> {
+        let advanced = self.store.advance_staged();
+        self.note_stored();
+        advanced
+    }
+
+    fn stored_to(&self) -> Option<Sequence> {
+        self.store.stored_to()
     }
 
     fn flush(&mut self) -> Result<(), StoreError> {
-        self.store.flush()
+        let flushed = self.store.flush();
+        self.note_stored();
+        flushed
     }
 
     fn watermarks(&self) -> Watermarks {

@@ -40,6 +40,15 @@ impl<T: Send + Sync + 'static> RingReader<T> {
         }
     }
 
+    /// The same as if it had read only what lies before `position`.
+    #[inline]
+    pub(crate) fn tell_to(&mut self, position: u64) {
+        if self.reader.is_required() {
+            self.reader.publish_to(position);
+            self.free(|reader| !reader.is_ready());
+        }
+    }
+
     /// The same as if it had read the next `ahead` messages, which it has in hand, once a batch and
     /// before that is handled; `last` if nothing was there behind them.
     #[inline]

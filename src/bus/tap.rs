@@ -65,6 +65,8 @@ pub struct Tap<M: Message> {
     /// A required tap tells publishers how far it is once a batch, or when its owner says so.
     unacknowledged: usize,
     by_hand: bool,
+    /// What lies before this position was acknowledged.
+    told: u64,
 }
 
 /// What lies at the reader's position, without lending it.
@@ -82,7 +84,7 @@ impl<M: Message> Tap<M> {
     pub(crate) fn new(core: Arc<Core<M>>, reader: Reader<Entry<M>>, filter: Filter) -> Self {
         let bell = core.table.bells.bell();
         core.table.bells.add(&bell);
-        let window = core.log.capacity();
+        let (window, told) = (core.log.capacity(), reader.position());
         Self {
             names: Arc::clone(&core.topics.names),
             reader: core.ring_reader(reader),
@@ -93,6 +95,7 @@ impl<M: Message> Tap<M> {
             lent: false,
             unacknowledged: 0,
             by_hand: false,
+            told,
         }
     }
 
@@ -125,7 +128,18 @@ impl<M: Message> Tap<M> {
     /// message that is lent now. Does nothing for a lossy tap.
     pub fn acknowledge(&mut self) {
         self.reader.tell();
+        self.told = self.reader.position();
         self.unacknowledged = 0;
+    }
+
+    /// The same for everything up to `last` alone, of what was handed out: for whoever has taken
+    /// more than is safe by now. What was acknowledged before stays so.
+    pub fn acknowledge_to(&mut self, last: Sequence) {
+        let position = last.get().saturating_add(1).min(self.reader.position());
+        if position > self.told {
+            self.reader.tell_to(position);
+            self.told = position;
+        }
     }
 
     /// The next message or gap, if there is one.

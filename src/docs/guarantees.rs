@@ -215,7 +215,7 @@
 //! |---|---|---|---|---|
 //! | `never` | when its batch was appended | never said | what was not yet written | also what the system had not written back by itself |
 //! | `interval(T)`, default 1 s | the same | at the sync that covers it: at most T later, plus the time of the sync | what was not yet written | also what is above the durable watermark |
-//! | `batch` | with its batch's sync | the same moment | what was not yet written | what was not yet durable |
+//! | `batch` | with its batch's sync, which may cover a few | the same moment | what was not yet written | what was not yet durable |
 //! | `always` | with its own sync | the same moment | what was not yet written | what was not yet durable |
 //!
 //! *What was not yet written* is what lies between the written watermark and the last sequence: a

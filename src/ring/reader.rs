@@ -228,6 +228,17 @@ impl<T: Send + Sync + 'static> Reader<T> {
         }
     }
 
+    /// The same, as if only what lies before `position` were read: for a reader that still needs what
+    /// it was lent since, in other hands. Not below what was told before.
+    #[inline]
+    pub(crate) fn publish_to(&mut self, position: u64) {
+        debug_assert!(position <= self.position, "what was not read is not told");
+        if let Some((place, window)) = self.required {
+            // SAFETY: places are freed with the log, which is held here.
+            unsafe { place.as_ref() }.set(position + window);
+        }
+    }
+
     /// The same, as if `ahead` messages more were read: for a reader that has them in hand, and
     /// counts them among those that wait no more. They stay on the ring all the same: never is it
     /// overrun for that. It does nothing once somebody has let go for the reader.

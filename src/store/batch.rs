@@ -107,6 +107,21 @@ impl Batch {
         }
     }
 
+    /// As [`append_to`](Self::append_to), but the store may go on with it beside the next batch.
+    /// Only for a store that stages.
+    pub(super) fn begin(&mut self, store: &mut impl Store) -> Result<(), StoreError> {
+        if self.staged > 0 {
+            store.begin_staged()?;
+            self.stored += std::mem::take(&mut self.staged);
+        }
+        Ok(())
+    }
+
+    /// Whether all its records are staged.
+    pub(super) fn is_staged(&self) -> bool {
+        self.records.is_empty()
+    }
+
     fn append_singly(&mut self, store: &mut impl Store) -> Result<(), StoreError> {
         let mut done = 0;
         let mut result = Ok(());
@@ -145,7 +160,7 @@ impl Batch {
     }
 }
 
-/// What became of a batch.
+/// What became of a batch, or will have become of it once the store has stored it.
 pub(super) struct Finished {
     pub(super) last: Option<Sequence>,
     pub(super) stored: usize,

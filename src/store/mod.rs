@@ -120,6 +120,34 @@ pub trait Store: Send {
         Ok(())
     }
 
+    /// Begins to store what is staged, so that more can be staged while that goes on: as
+    /// [`append_staged`](Self::append_staged), but it may return before all of it is
+    /// [stored](Self::stored_to). Unless a store says otherwise, all of it is stored at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`append_staged`](Self::append_staged), also for what began before: nothing of it is lost,
+    /// and this or [`append_staged`](Self::append_staged) is to be called again.
+    fn begin_staged(&mut self) -> Result<(), StoreError> {
+        self.append_staged()
+    }
+
+    /// Waits until more of what began is stored, if it is not all stored. After a few calls it is;
+    /// [`append_staged`](Self::append_staged) and [`flush`](Self::flush) wait for all of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`begin_staged`](Self::begin_staged).
+    fn advance_staged(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Up to which sequence everything is stored, in the sense of [`append`](Self::append). A wrapper
+    /// of another store passes its answer on.
+    fn stored_to(&self) -> Option<Sequence> {
+        self.watermarks().written
+    }
+
     /// Makes all that was appended as durable as this store's settings allow.
     ///
     /// # Errors

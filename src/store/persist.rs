@@ -9,6 +9,7 @@
 //! never lasts longer than its deadline, whatever the store does.
 #![forbid(unsafe_code)]
 
+mod begun;
 mod confirm;
 mod desk;
 mod waiting;
@@ -19,6 +20,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use std::{fmt, io, thread};
 
+use self::begun::Begun;
 pub use self::confirm::{Confirmation, Receipts};
 use self::desk::{Desk, Ended};
 pub use self::desk::{FlushError, PersistReport, PersistStats};
@@ -35,8 +37,13 @@ pub trait Source: Send + 'static {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Taken<'_>>;
 
     /// Everything given out so far is stored: the source need not hold it any longer. Called
-    /// once a batch.
+    /// once a batch, unless more was given out meanwhile.
     fn acknowledge(&mut self);
+
+    /// The same for what was given out up to `last`: the store is at work on the rest. A source
+    /// that holds all of it until [`acknowledge`](Self::acknowledge) loses nothing, but when it is
+    /// full, taking waits for storing.
+    fn acknowledge_to(&mut self, _last: Sequence) {}
 }
 
 /// What a [`Source`] gives.
@@ -172,6 +179,7 @@ impl Persistence {
             store,
             source,
             batch: Batch::default(),
+            begun: Begun::default(),
             appended: last,
             taken: None,
             promised,
@@ -294,6 +302,8 @@ struct Actor<St, So> {
     store: St,
     source: So,
     batch: Batch,
+    /// What the store is at work on, beside the batch that is being filled.
+    begun: Begun,
     /// The last sequence that is stored.
     appended: Option<Sequence>,
     /// The last sequence that the source gave or lost.
@@ -317,16 +327,23 @@ impl<St: Store, So: Source> Actor<St, So> {
             let found = self.collect(&mut cx);
             if !self.batch.is_empty() {
                 gathered = true;
-                if !self.append() {
+                if !self.append(found == Found::Enough) {
+                    return self.give_up();
+                }
+            } else if !self.advance() {
+                return self.give_up();
+            }
+            // A source that is closed is not asked again.
+            while found == Found::Closed && !self.begun.is_empty() {
+                if !self.advance() {
                     return self.give_up();
                 }
             }
-            self.source.acknowledge();
+            self.acknowledge();
+            let idle = found != Found::Enough && self.begun.is_empty();
             let last = match self.desk.stop_by() {
-                Some(by) if found == Found::Enough && by <= Instant::now() => {
-                    return self.give_up();
-                }
-                _ => found == Found::Closed || (found == Found::Nothing && stopping),
+                Some(by) if !idle && by <= Instant::now() => return self.give_up(),
+                _ => idle && (found == Found::Closed || stopping),
             };
             if !self.keep_durable(last) {
                 return self.give_up();
@@ -335,7 +352,7 @@ impl<St: Store, So: Source> Actor<St, So> {
             if last {
                 return self.desk.complete();
             }
-            if found == Found::Nothing {
+            if idle {
                 self.desk.rest(self.store.due(), std::mem::take(&mut gathered));
             }
         }
@@ -363,19 +380,66 @@ impl<St: Store, So: Source> Actor<St, So> {
         }
     }
 
-    /// Appends the batch; false if it was given up.
-    fn append(&mut self) -> bool {
-        self.desk.holding(self.batch.waiting());
-        if !self.insist(|store, batch| batch.append_to(store)) {
+    /// Appends the batch, or begins to: if the source has `more` to fill the time with, or the store is
+    /// at work on earlier ones. False if it was given up.
+    fn append(&mut self, more: bool) -> bool {
+        self.desk.holding(self.held());
+        let begins = self.batch.is_staged() && (more || !self.begun.is_empty());
+        let done = self.insist(
+            |store, batch| {
+                if begins { batch.begin(store) } else { batch.append_to(store) }
+            },
+        );
+        if !done {
             return false;
         }
-        let Finished { last, stored, refused } = self.batch.finish();
-        self.appended = last;
-        self.desk.appended(last, stored, &refused, self.store.watermarks());
-        for (sequence, error) in refused {
-            self.tell(&Trouble::Refused { sequence, error });
-        }
+        self.begun.push(self.batch.finish());
+        self.settle(if begins { self.store.stored_to() } else { self.taken });
         true
+    }
+
+    /// Waits until more of what began is stored, if there is any; false if it was given up.
+    fn advance(&mut self) -> bool {
+        if self.begun.is_empty() {
+            return true;
+        }
+        let before = self.begun.records();
+        let advanced = self.insist(|store, _| store.advance_staged());
+        self.settle(self.store.stored_to());
+        if advanced && self.begun.records() == before {
+            // Nobody waits for ever for a store that does not say how far it is.
+            let appended = self.insist(|store, _| store.append_staged());
+            if appended {
+                self.settle(self.taken);
+            }
+            return appended;
+        }
+        advanced
+    }
+
+    /// Tells of the batches that are stored by now.
+    fn settle(&mut self, stored: Option<Sequence>) {
+        while let Some(Finished { last, stored, refused }) = self.begun.pop(stored) {
+            self.appended = last;
+            self.desk.appended(last, stored, &refused, self.held(), self.store.watermarks());
+            for (sequence, error) in refused {
+                self.tell(&Trouble::Refused { sequence, error });
+            }
+        }
+    }
+
+    /// Tells the source what it need not hold any longer.
+    fn acknowledge(&mut self) {
+        if self.begun.is_empty() {
+            self.source.acknowledge();
+        } else if let Some(last) = self.appended {
+            self.source.acknowledge_to(last);
+        }
+    }
+
+    /// Records in hand of which the store has not said that they are stored.
+    fn held(&self) -> usize {
+        self.batch.waiting() + self.begun.records()
     }
 
     /// Flushes if somebody waits for it or this is the end, else does what is due.
@@ -385,8 +449,10 @@ impl<St: Store, So: Source> Actor<St, So> {
             if !self.insist(|store, _| store.flush()) {
                 return false;
             }
+            self.settle(self.store.stored_to());
             self.desk.flushed(self.appended, self.store.watermarks());
-        } else if self.store.due().is_some_and(|due| due <= Instant::now()) {
+        } else if self.begun.is_empty() && self.store.due().is_some_and(|due| due <= Instant::now())
+        {
             if !self.insist(|store, _| store.tend()) {
                 return false;
             }
@@ -407,6 +473,8 @@ impl<St: Store, So: Source> Actor<St, So> {
             self.note_promise();
             let Err(error) = called else { break };
             times += 1;
+            // What is stored all the same has nothing to do with it.
+            self.settle(self.store.stored_to());
             self.desk.failed(&error, self.store.watermarks());
             if let Some(gap) = error.lost() {
                 self.desk.lost(gap);
@@ -444,7 +512,7 @@ impl<St: Store, So: Source> Actor<St, So> {
     }
 
     fn give_up(&mut self) {
-        let unwritten = self.batch.waiting() as u64;
+        let unwritten = self.held() as u64;
         self.tell(&Trouble::GaveUp { unwritten });
     }
 

@@ -83,6 +83,12 @@ impl Source for Feed {
             }
         }
     }
+    fn acknowledge_to(&mut self, last: Sequence) {
+        let mut held = self.shared.0.lock().expect("no panic under the lock");
+        assert!((held.acknowledged..=held.given).contains(&last.get()), "{last}");
+        held.acknowledged = last.get();
+        self.shared.1.notify_all();
+    }
     fn acknowledge(&mut self) {
         let mut held = self.shared.0.lock().expect("no panic under the lock");
         held.acknowledged = held.given;

@@ -1,5 +1,6 @@
 //! The persistence actor: what it does with a source that comes and goes and a store that fails.
 
+mod begun;
 mod feed;
 mod scripted;
 mod staging;

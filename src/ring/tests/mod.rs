@@ -327,6 +327,21 @@ fn what_a_reader_has_in_hand_leaves_room_for_its_whole_window() {
 }
 
 #[test]
+fn what_a_reader_has_read_and_not_told_leaves_no_room() {
+    let log = tiny(4, 4, 1);
+    let mut writer = Log::writer(&log);
+    let mut reader = Log::required(&log, 4);
+    publish_all(&mut writer, 0..4);
+    assert_eq!(read(&mut reader).0.len(), 4);
+    reader.publish_to(reader.position() - 1);
+    publish_all(&mut writer, 4..7);
+    assert_eq!(writer.claim(1).unwrap_err(), Refused::Full);
+    reader.publish();
+    publish_all(&mut writer, 7..8);
+    assert_eq!(writer.claim(1).unwrap_err(), Refused::Full);
+}
+
+#[test]
 fn a_reader_that_is_let_go_of_limits_nobody_and_has_a_gap() {
     let log = tiny(4, 4, 1);
     let mut writer = Log::writer(&log);

@@ -99,7 +99,9 @@ pub enum Fsync {
     /// 32 MiB. A sync begins early when 2 MiB are, on a thread of its own, and appending goes on
     /// beside it: it waits for the disk only at the limit.
     Interval(Duration),
-    /// Once a batch: what was appended is durable.
+    /// Once a batch: what was appended is durable. Where one batch comes behind the other, as from a
+    /// busy bus, they are appended beside the sync that goes on, on a thread of its own, and the next
+    /// one covers all that came meanwhile; nobody has a receipt before its own is durable.
     Batch,
     /// Once a record.
     Always,
@@ -359,11 +361,29 @@ impl Store for Journal {
     }
 
     fn append_staged(&mut self) -> Result<(), StoreError> {
-        let appended = self.writer.append(self.staged.lines());
+        let appended = self.writer.append(self.staged.lines()).and_then(|()| self.writer.end());
         self.tell_sealed();
         appended?;
         self.staged.clear();
         Ok(())
+    }
+
+    fn begin_staged(&mut self) -> Result<(), StoreError> {
+        let begun = self.writer.begin(self.staged.lines());
+        self.tell_sealed();
+        begun?;
+        self.staged.clear();
+        Ok(())
+    }
+
+    fn advance_staged(&mut self) -> Result<(), StoreError> {
+        let advanced = self.writer.advance();
+        self.tell_sealed();
+        advanced
+    }
+
+    fn stored_to(&self) -> Option<Sequence> {
+        self.writer.stored()
     }
 
     fn flush(&mut self) -> Result<(), StoreError> {

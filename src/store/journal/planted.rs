@@ -17,6 +17,10 @@ pub(super) enum Bug {
     PieceStays,
     /// A batch that is handed in again is written again from its beginning.
     RetryWritesTwice,
+    /// What began is not made durable when it has to end.
+    BegunIsNotEnded,
+    /// What is written counts as stored where it has to be durable for that.
+    BegunIsStored,
     /// A sync that failed counts as one that succeeded.
     FailedSyncIsGood,
     /// A sync that failed is tried again on the same file, and believed.

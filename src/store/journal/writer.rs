@@ -13,7 +13,8 @@
 //! they are cut off the finished file: some of its pages may have reached the disk and others
 //! not, and a reader that finds 5 there would take the 4 of the new segment for a repetition.
 //!
-//! With an interval, a large sync runs beside the appending. It covers what was written before it
+//! With an interval, a large sync runs beside the appending, and so does each one of batches that
+//! come one behind the other. It covers what was written before it
 //! began, in the active segment: whoever leaves that one, or syncs it, waits for its end first. So
 //! there is one at most, its failure is seen before anything else is believed of the file, and
 //! then what was written meanwhile is stranded as well.
@@ -152,12 +153,15 @@ impl Writer {
 
     /// When [`tend`](Self::tend) has something to do.
     pub(super) fn due(&self) -> Option<Instant> {
-        let sync = match self.options.fsync {
-            Fsync::Interval(every) => match &self.running {
-                Some(running) => Some(running.look_again),
-                None => self.undurable.since().and_then(|since| since.checked_add(every)),
-            },
-            _ => None,
+        let every = match self.options.fsync {
+            Fsync::Interval(every) => Some(every),
+            Fsync::Batch => Some(Duration::ZERO),
+            Fsync::Never | Fsync::Always => None,
+        };
+        let since = self.undurable.since();
+        let sync = match &self.running {
+            Some(running) => Some(running.look_again),
+            None => since.zip(every).and_then(|(since, every)| since.checked_add(every)),
         };
         let age = self.end_of_age();
         sync.into_iter().chain(age).min()
@@ -172,6 +176,43 @@ impl Writer {
     /// Appends all lines, or says how it failed; then the same lines may be handed in again, and
     /// those that were written are not written twice.
     pub(super) fn append(&mut self, lines: Lines<'_>) -> Result<(), StoreError> {
+        self.append_as(lines, false)
+    }
+
+    /// As [`append`](Self::append), but what is to be durable at once becomes so beside what is
+    /// appended next: see [`stored`](Self::stored).
+    pub(super) fn begin(&mut self, lines: Lines<'_>) -> Result<(), StoreError> {
+        let begun = self.append_as(lines, true);
+        if begun.is_err() && self.options.fsync == Fsync::Batch {
+            // What began before has not failed with it. If it has, the next call says so.
+            let _ = self.settle(true);
+        }
+        begun
+    }
+
+    /// Sees to it that all that began is as if it had been appended.
+    pub(super) fn end(&mut self) -> Result<(), StoreError> {
+        let has_to = self.options.fsync == Fsync::Batch && !planted(Bug::BegunIsNotEnded);
+        if has_to { self.sync() } else { Ok(()) }
+    }
+
+    /// Waits until more of what began is so, and lets the rest become durable.
+    pub(super) fn advance(&mut self) -> Result<(), StoreError> {
+        if self.running.is_none() || self.options.fsync != Fsync::Batch {
+            return self.end();
+        }
+        self.settle(true)?;
+        self.sync_as_due(true)
+    }
+
+    /// Up to here everything is as [`append`](Self::append) leaves it.
+    pub(super) fn stored(&self) -> Option<Sequence> {
+        let marks = self.watermarks();
+        let at_once = matches!(self.options.fsync, Fsync::Batch | Fsync::Always);
+        if at_once && !planted(Bug::BegunIsStored) { marks.durable } else { marks.written }
+    }
+
+    fn append_as(&mut self, lines: Lines<'_>, beside: bool) -> Result<(), StoreError> {
         let Some(&(_, last)) = lines.ends.last() else { return Ok(()) };
         let mut before = self.accepted;
         for &(_, sequence) in lines.ends {
@@ -198,7 +239,7 @@ impl Writer {
                 self.sync()?;
             }
         }
-        self.sync_as_due()?;
+        self.sync_as_due(beside)?;
         self.accepted = last;
         Ok(())
     }
@@ -212,7 +253,7 @@ impl Writer {
         }
         self.land()?;
         self.leave_aged()?;
-        self.sync_as_due()
+        self.sync_as_due(true)
     }
 
     /// Makes everything written durable, unless the policy is never to.
@@ -222,23 +263,25 @@ impl Writer {
         if self.options.fsync == Fsync::Never { Ok(()) } else { self.sync() }
     }
 
-    fn sync_as_due(&mut self) -> Result<(), StoreError> {
+    /// Makes durable what has to be by now, the last batch `beside` the next one if so.
+    fn sync_as_due(&mut self, beside: bool) -> Result<(), StoreError> {
         match self.options.fsync {
             Fsync::Never => Ok(()),
+            Fsync::Batch if beside => self.keep_up(Duration::ZERO, 0),
             Fsync::Batch | Fsync::Always => self.sync(),
-            Fsync::Interval(every) => self.keep_up(every),
+            Fsync::Interval(every) => self.keep_up(every, self.options.undurable_bytes / SMALL),
         }
     }
 
     /// Sees to it that nothing waits for a sync longer than an interval, and that no more is held
-    /// than may be.
-    fn keep_up(&mut self, every: Duration) -> Result<(), StoreError> {
+    /// than may be. Less than `small` is synced at once.
+    fn keep_up(&mut self, every: Duration, small: usize) -> Result<(), StoreError> {
         let most = self.options.undurable_bytes;
         loop {
             let uncovered = self.undurable.uncovered();
             let is_due = || self.undurable.since().is_some_and(|since| since.elapsed() >= every);
             if self.running.is_none() && (uncovered >= most / BEGIN || is_due()) {
-                if uncovered < most / SMALL {
+                if uncovered < small {
                     return self.sync();
                 }
                 self.begin_sync()?;

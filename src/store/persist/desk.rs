@@ -408,13 +408,14 @@ impl Desk {
         last: Option<Sequence>,
         stored: usize,
         refused: &[(Sequence, StoreError)],
+        held: usize,
         watermarks: Watermarks,
     ) {
         let mut state = self.state();
         state.stats.journaled += stored as u64;
         state.stats.lost += refused.len() as u64;
         state.stats.batches += 1;
-        state.stats.held = 0;
+        state.stats.held = held as u64;
         state.stats.watermarks = watermarks;
         for (sequence, error) in refused {
             state.waiting.misses(*sequence, *sequence, ReceiptError::Refused(error.clone()));

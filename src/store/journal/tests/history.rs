@@ -30,6 +30,8 @@ pub(super) enum Op {
     },
     Flush,
     Tend,
+    /// What began is waited for.
+    Settle,
     /// Sealed segments are looked after.
     Keep,
     /// A consumer acknowledges about so much.
@@ -128,6 +130,8 @@ pub(super) struct World {
     /// Sequences from 1 on.
     known: Vec<Option<Known>>,
     pending: Vec<Record>,
+    /// Whether the journal has staged them.
+    staged: bool,
     next_id: u64,
     /// What this life found was perhaps hit by a sync that failed in an earlier one.
     doubtful: bool,
@@ -155,6 +159,7 @@ impl World {
             marks: Watermarks::default(),
             known: Vec::new(),
             pending: Vec::new(),
+            staged: false,
             next_id: 0,
             doubtful: false,
             power_was_cut: false,
@@ -174,6 +179,7 @@ impl World {
             Op::Append { records, bytes } => self.append(records, bytes)?,
             Op::Flush => self.call(|journal| journal.flush().is_ok()).map(drop)?,
             Op::Tend => self.call(|journal| journal.tend().is_ok()).map(drop)?,
+            Op::Settle => self.settle().map(drop)?,
             Op::Keep => self.keep().map(drop)?,
             Op::Acknowledge(part) => {
                 let next = number(self.marks.written) * u64::from(part) / 255 + 1;
@@ -199,6 +205,7 @@ impl World {
             self.append(0, 0)?;
         }
         ensure!(self.pending.is_empty(), "the disk works, but the batch does not go through");
+        ensure!(self.settle()?, "the disk works, but what began does not end");
         let flushed = self.call(|journal| journal.flush().is_ok())?;
         ensure!(flushed, "the disk works, but the flush fails");
         if self.policy != Fsync::Never {
@@ -230,9 +237,19 @@ impl World {
         }
         let Some(last) = self.pending.last().map(|record| record.sequence) else { return Ok(()) };
         let batch = std::mem::take(&mut self.pending);
+        let staged = self.staged || self.rng.one_in(2);
+        let begins = staged && self.rng.one_in(2);
+        let stages = staged && !std::mem::replace(&mut self.staged, staged);
         let mut hopeless = None;
         let done = self.call(|journal| {
-            let appended = journal.append(&batch);
+            for Record { sequence, event } in batch.iter().filter(|_| stages) {
+                journal.stage(*sequence, event).expect("it is short");
+            }
+            let appended = match (staged, begins) {
+                (false, _) => journal.append(&batch),
+                (true, false) => journal.append_staged(),
+                (true, true) => journal.begin_staged(),
+            };
             hopeless = appended.as_ref().err().filter(|error| !error.is_transient()).cloned();
             appended.is_ok()
         })?;
@@ -243,7 +260,27 @@ impl World {
             }
             return Ok(());
         }
+        self.staged = false;
+        if begins { Ok(()) } else { self.is_stored(last) }
+    }
+
+    /// Waits for what began; whether it did not fail.
+    fn settle(&mut self) -> Result<bool, String> {
+        // One sync may be running, and another one is then to cover the rest.
+        let advance = |journal: &mut Journal| journal.advance_staged().is_ok();
+        let done = self.call(advance)? && self.call(advance)?;
+        let handed_in = self.known.len() - self.pending.len();
+        if done && handed_in > 0 {
+            self.is_stored(Sequence::new(handed_in as u64))?;
+        }
+        Ok(done)
+    }
+
+    /// What the policy says of a record that is stored is true of all up to this one.
+    fn is_stored(&self, last: Sequence) -> Verdict {
         let Watermarks { written, durable } = self.marks;
+        let stored = self.journal.as_ref().and_then(Journal::stored_to);
+        ensure!(stored >= Some(last), "all up to {last} ended, but stored up to {stored:?}");
         ensure!(written >= Some(last), "appended {last}, but written up to {written:?}");
         if matches!(self.policy, Fsync::Batch | Fsync::Always) {
             ensure!(durable >= Some(last), "appended {last}, but durable up to {durable:?}");
@@ -269,6 +306,10 @@ impl World {
             self.marks
         );
         ensure!(marks.durable <= marks.written, "durable but not written: {marks:?}");
+        let at_once = matches!(self.policy, Fsync::Batch | Fsync::Always);
+        let (stored, most) =
+            (journal.stored_to(), if at_once { marks.durable } else { marks.written });
+        ensure!(stored <= most, "stored up to {stored:?}, but {marks:?}");
         ensure!(
             self.policy != Fsync::Never || marks.durable.is_none(),
             "durable without a sync: {marks:?}"
@@ -341,6 +382,7 @@ impl World {
             self.power_was_cut = true;
         }
         self.pending.clear();
+        self.staged = false;
         self.compare(end == End::PowerCut)?;
         self.doubtful = self.disk.ground().failed_sync;
         self.open(policy, segment_bytes)
@@ -452,6 +494,7 @@ fn any_op(rng: &mut Rng, looks_after: bool) -> Op {
         25 => Op::Acknowledge(byte(rng, 255)),
         0..=8 => Op::Append { records: byte(rng, 5) + 1, bytes: byte(rng, 120) },
         9 | 10 => Op::Flush,
+        11 if rng.one_in(2) => Op::Settle,
         11 => Op::Tend,
         12 | 13 => Op::WriteBack,
         14 | 15 => any_fault(rng, looks_after),

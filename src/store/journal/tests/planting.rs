@@ -49,6 +49,8 @@ finds! { false:
     a_failed_sync_taken_for_a_good_one_is_found: FailedSyncIsGood,
     a_sync_tried_again_on_the_same_file_is_found: SyncTriedAgain,
     a_running_sync_believed_before_it_ended_is_found: BelievedWhileRunning,
+    a_batch_that_began_and_is_never_synced_is_found: BegunIsNotEnded,
+    a_batch_that_counts_as_stored_when_it_began_is_found: BegunIsStored,
     a_failed_running_sync_taken_for_a_good_one_is_found: FailedRunningSyncIsGood,
     lines_written_beside_a_sync_and_taken_for_covered_are_found: RunningSyncCoversLater,
     a_running_sync_that_nobody_asks_how_it_ended_is_found: RunningSyncIgnored,

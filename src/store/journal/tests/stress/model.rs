@@ -30,6 +30,7 @@ fn op() -> impl Strategy<Value = Op> {
         8 => (1..6_u8, 0..120_u8).prop_map(|(records, bytes)| Op::Append { records, bytes }),
         2 => Just(Op::Flush),
         1 => Just(Op::Tend),
+        1 => Just(Op::Settle),
         2 => Just(Op::Keep),
         1 => any::<u8>().prop_map(Op::Acknowledge),
         2 => Just(Op::WriteBack),
