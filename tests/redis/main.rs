@@ -2,8 +2,10 @@
 
 mod crashes;
 mod promises;
+mod proxy;
 mod reading;
 #[path = "../redis_server/mod.rs"]
 mod redis_server;
+mod silence;
 mod support;
 mod trouble;
