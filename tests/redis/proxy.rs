@@ -88,6 +88,11 @@ impl Proxy {
         self.shared.plan().at = Some((words.as_bytes(), fault, true));
     }
 
+    /// Not any more.
+    pub(crate) fn never(&self) {
+        self.shared.plan().at = None;
+    }
+
     pub(crate) fn trickle(&self) {
         self.shared.plan().trickles = true;
     }
