@@ -46,7 +46,8 @@ impl Server {
         let directory = TempDir::new_in(place).expect("a directory");
         // That it is there is for no server to see to.
         File::open(place).and_then(|place| place.sync_all()).expect("synced");
-        Self::start_at(directory, sync, &[])
+        // What it writes anew would stay there, half done, each time that its power goes.
+        Self::start_at(directory, sync, &["--auto-aof-rewrite-percentage", "0"])
     }
 
     fn start_at(directory: TempDir, sync: Sync, more: &[&str]) -> Option<Self> {
