@@ -6,15 +6,18 @@ use std::io::{BufRead, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{env, fs, io, process};
 
 use ringpost::event::Event;
 use ringpost::store::journal::{Fsync, Journal, JournalOptions};
-use ringpost::store::{Confirmation, PersistOptions, ReceiptError, ReceiptLevel, Receipts, Store};
+use ringpost::store::{
+    Confirmation, PersistOptions, ReceiptError, ReceiptLevel, Receipts, Store, Trouble,
+};
 use ringpost::{EventBus, Sequence, Shared};
 use tempfile::NamedTempFile;
 
@@ -60,11 +63,14 @@ pub(crate) struct Told {
     pub(crate) published: u64,
     pub(crate) written: u64,
     pub(crate) durable: u64,
+    /// The longest that anybody waited for one receipt.
+    pub(crate) longest: Duration,
 }
 
 /// A running load.
 pub(crate) struct Load {
     child: Child,
+    failed: Arc<AtomicU64>,
     told: Option<JoinHandle<(Told, String)>>,
     /// Where it counts what it publishes; on no disk that is going to fail.
     published: NamedTempFile,
@@ -121,12 +127,14 @@ impl<'p> Plan<'p> {
         let pipe = child.stderr.take().expect("its standard error");
         // Read to the end all the time: it must die by what kills it, not by a closed pipe.
         let (sender, opened) = channel();
-        let told = Some(thread::spawn(move || listen(pipe, &sender)));
-        Load { child, told, published, opened }
+        let failed = Arc::new(AtomicU64::new(0));
+        let counted = failed.clone();
+        let told = Some(thread::spawn(move || listen(pipe, &sender, &counted)));
+        Load { child, failed, told, published, opened }
     }
 }
 
-fn listen(pipe: impl Read, opened: &Sender<()>) -> (Told, String) {
+fn listen(pipe: impl Read, opened: &Sender<()>, failed: &AtomicU64) -> (Told, String) {
     let (mut told, mut rest) = (Told::default(), String::new());
     let mut lines = BufReader::new(pipe);
     let mut line = Vec::new();
@@ -139,6 +147,11 @@ fn listen(pipe: impl Read, opened: &Sender<()>) -> (Told, String) {
             (Some(written), _) if whole => told.written = told.written.max(written),
             (_, Some(durable)) if whole => told.durable = told.durable.max(durable),
             _ if text.ends_with("opened\n") => drop(opened.send(())),
+            _ if text == "failed\n" => drop(failed.fetch_add(1, Ordering::Relaxed)),
+            _ if text.starts_with("longest ") => {
+                let longest = text.strip_prefix("longest ").and_then(number).expect("a number");
+                told.longest = told.longest.max(Duration::from_micros(longest));
+            }
             _ => rest.push_str(&text),
         }
         line.clear();
@@ -147,6 +160,11 @@ fn listen(pipe: impl Read, opened: &Sender<()>) -> (Told, String) {
 }
 
 impl Load {
+    /// How often its journal has failed, as it goes on.
+    pub(crate) fn failures(&self) -> Arc<AtomicU64> {
+        self.failed.clone()
+    }
+
     /// Waits until it has its journal open; false if it ended before.
     pub(crate) fn is_open(&self) -> bool {
         self.opened.recv().is_ok()
@@ -222,6 +240,11 @@ fn child_publishes_until_it_is_ended() {
     let persist = PersistOptions {
         first_pause: Duration::from_millis(1),
         longest_pause: Duration::from_millis(20),
+        observer: Some(Box::new(|trouble| {
+            if let Trouble::Failed { .. } = trouble {
+                io::stderr().write_all(b"failed\n").expect("the parent reads");
+            }
+        })),
         ..PersistOptions::default()
     };
     let persistence = bus.persist(journal, persist).expect("started");
@@ -261,14 +284,17 @@ fn teller<L: ReceiptLevel>(
     let step = if fsync == Fsync::Always { 1 } else { 64 };
     let mut told = latest.load(Ordering::Acquire);
     thread::spawn(move || {
-        let mut line = String::new();
+        let (mut line, mut longest) = (String::new(), Duration::ZERO);
         while Some(told) != ends {
             let newest = latest.load(Ordering::Acquire);
             if newest <= told {
                 thread::yield_now();
                 continue;
             }
-            match ask(&receipts, Sequence::new(newest.min(told + step))).wait(PATIENCE) {
+            let asked = Instant::now();
+            let answer = ask(&receipts, Sequence::new(newest.min(told + step))).wait(PATIENCE);
+            longest = longest.max(asked.elapsed());
+            match answer {
                 Ok(receipt) => {
                     told = receipt.sequence().get();
                     line.clear();
@@ -276,7 +302,7 @@ fn teller<L: ReceiptLevel>(
                     // One write a line, so that a kill cuts none in the middle.
                     io::stderr().write_all(line.as_bytes()).expect("the parent reads");
                 }
-                Err(ReceiptError::NotPromised(_)) => return,
+                Err(ReceiptError::NotPromised(_)) => break,
                 // It is tried again.
                 Err(ReceiptError::Failed(_)) => {}
                 Err(error) => {
@@ -285,5 +311,6 @@ fn teller<L: ReceiptLevel>(
                 }
             }
         }
+        eprintln!("longest {}", longest.as_micros());
     })
 }

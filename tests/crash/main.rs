@@ -15,6 +15,7 @@ mod load;
 #[cfg(feature = "zstd")]
 mod points;
 mod power;
+mod readonly;
 mod rig;
 #[cfg(feature = "zstd")]
 mod rotate;

@@ -6,7 +6,8 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
 
@@ -38,6 +39,17 @@ fn number(name: &str) -> Option<u64> {
 /// How long a campaign is.
 pub(crate) fn rounds() -> u64 {
     number("RINGPOST_ROUNDS").unwrap_or(20)
+}
+
+/// How long anybody may be kept from an answer. Only a campaign holds it to the figure: a machine
+/// that does other things meanwhile may stand still for longer.
+pub(crate) fn patience() -> Duration {
+    Duration::from_secs(number("RINGPOST_PATIENCE").unwrap_or(60))
+}
+
+/// Whether figures that hang on the machine's speed are to be held to.
+pub(crate) fn holds_to_figures() -> bool {
+    number("RINGPOST_PATIENCE").is_some()
 }
 
 /// What is missing is said, and fails where everything must be there.
@@ -111,10 +123,25 @@ impl Mount {
     }
 
     pub(crate) fn unmount(&mut self) -> io::Result<()> {
-        if std::mem::take(&mut self.mounted) {
+        if self.mounted {
             run("umount", &[self.place.to_str().expect("plain")])?;
+            self.mounted = false;
         }
         Ok(())
+    }
+
+    /// Mounts it anew, as after the power came back. Whoever had files open there may live for a
+    /// moment longer, and for as long it would be the dead file system that is mounted.
+    pub(crate) fn revive(&mut self) -> io::Result<()> {
+        loop {
+            while self.unmount().is_err() {
+                thread::yield_now();
+            }
+            self.mount()?;
+            if tempfile::tempfile_in(&self.place).is_ok() {
+                return Ok(());
+            }
+        }
     }
 
     /// From now on nothing reaches the disk, and what has not is gone.

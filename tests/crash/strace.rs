@@ -19,7 +19,13 @@ pub(crate) fn is_there() -> bool {
 /// The words before a command for which each of `faults` (`write:error=EIO:when=3`) happens, in
 /// each of its threads, to calls on these files and no other.
 pub(crate) fn wrapper(files: &[PathBuf], faults: &[String]) -> Vec<String> {
-    let mut words: Vec<String> = ["strace", "-f", "-qq", "-o", "/dev/null"].map(Into::into).into();
+    told_wrapper(files, faults, Path::new("/dev/null"))
+}
+
+/// The same, with a place for what it did.
+pub(crate) fn told_wrapper(files: &[PathBuf], faults: &[String], told: &Path) -> Vec<String> {
+    let told = told.display().to_string();
+    let mut words: Vec<String> = ["strace", "-f", "-qq", "-o", &told].map(Into::into).into();
     for file in files {
         words.extend(["-P".into(), file.display().to_string()]);
     }
@@ -27,6 +33,13 @@ pub(crate) fn wrapper(files: &[PathBuf], faults: &[String]) -> Vec<String> {
         words.extend(["-e".into(), format!("inject={fault}")]);
     }
     words
+}
+
+/// How many faults happened, of what it told.
+#[cfg(feature = "zstd")]
+pub(crate) fn injected(told: &Path) -> usize {
+    let told = std::fs::read_to_string(told).expect("what strace told");
+    told.lines().filter(|line| line.contains("(INJECTED)")).count()
 }
 
 /// More segments of a journal than a short run comes to, each with this ending.

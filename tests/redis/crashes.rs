@@ -17,10 +17,10 @@ fn kills() -> u64 {
 }
 
 /// What is there in the end, and what was told to be lost.
-struct Aftermath {
-    published: u64,
-    stored: Vec<u64>,
-    lost: Vec<u64>,
+pub(crate) struct Aftermath {
+    pub(crate) published: u64,
+    pub(crate) stored: Vec<u64>,
+    pub(crate) lost: Vec<u64>,
 }
 
 /// Publishes as fast as it goes while the server is killed and started again, then waits until
@@ -74,7 +74,7 @@ fn kill_under_load(sync: Sync, wipes: bool) -> Option<Aftermath> {
 }
 
 /// Every event is stored once, or was told to be lost, and never both.
-fn nothing_is_silent(after: &Aftermath) {
+pub(crate) fn nothing_is_silent(after: &Aftermath) {
     let mut all = after.stored.clone();
     assert!(all.is_sorted_by(|one, next| one < next), "a duplicate, or out of order");
     all.extend(&after.lost);

@@ -2,8 +2,10 @@
 //! `RINGPOST_REDIS_SERVER` names another program than `redis-server`.
 #![allow(dead_code, reason = "shared; not every test needs everything")]
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::{env, fs, thread};
 
@@ -36,7 +38,19 @@ impl Server {
 
     /// The same with more settings.
     pub(crate) fn start_with(sync: Sync, more: &[&str]) -> Option<Self> {
-        let directory = TempDir::new().expect("a directory");
+        Self::start_at(TempDir::new().expect("a directory"), sync, more)
+    }
+
+    /// The same in a directory below this one.
+    pub(crate) fn start_in(place: &Path, sync: Sync) -> Option<Self> {
+        let directory = TempDir::new_in(place).expect("a directory");
+        // That it is there is for no server to see to.
+        File::open(place).and_then(|place| place.sync_all()).expect("synced");
+        // What it writes anew would stay there, half done, each time that its power goes.
+        Self::start_at(directory, sync, &["--auto-aof-rewrite-percentage", "0"])
+    }
+
+    fn start_at(directory: TempDir, sync: Sync, more: &[&str]) -> Option<Self> {
         let more: Vec<String> = more.iter().map(|word| (*word).to_owned()).collect();
         for _ in 0..10 {
             let free = TcpListener::bind("127.0.0.1:0").expect("a free port");

@@ -14,7 +14,8 @@
 //! that would mix with somebody else's is not stored: [`StoreErrorKind::Locked`]. Who opens a
 //! stream takes it over; the writer before it finds out with its next batch.
 //!
-//! *Written* means that the server has answered: the record survives the end of this process.
+//! *Written* means that the server has answered, for the batch or for each record of it: the record
+//! survives the end of this process.
 //! What else it survives is for the server's settings to say, which are read at each connection;
 //! [`RedisStore::durable_when`] tells what they come to.
 //!
@@ -46,17 +47,22 @@
 //! One server is spoken to: a cluster's redirections are an error. A stream lives in the server's
 //! memory; `maxlen` bounds it, and a server that is full refuses (`Full`) until there is room.
 //! The user needs `XADD`, `XRANGE`, `XREVRANGE`, `XREAD`, `XINFO`, `XTRIM`, `TYPE`, `MULTI`,
-//! `EXEC`, `WATCH`; `CONFIG GET`, `INFO`, `WAITAOF` and `XSETID` only for what the table says. Replication
-//! is asynchronous: a failover to a replica may lose what was written, and is noticed as above.
+//! `EXEC`, `WATCH`; `CONFIG GET`, `INFO`, `WAITAOF` and `XSETID` only for what the table says;
+//! `CLIENT REPLY`, `XLEN` and `DISCARD` only for speed: with them a batch is answered once, without
+//! them each of its records. Replication is asynchronous: a failover to a replica may lose what was
+//! written, and is noticed as above.
 #![forbid(unsafe_code)]
 
 mod entry;
 mod failure;
 mod link;
 mod options;
+mod pack;
 mod place;
 mod promise;
 mod read;
+mod shape;
+mod silent;
 #[cfg(not(feature = "tls"))]
 #[path = "no_tls.rs"]
 mod tls;

@@ -12,7 +12,7 @@ use ::redis::{Connection, Value, cmd};
 use super::entry::{EntryId, Judged, StreamDamage, StreamEntry, judge};
 use super::failure::{because, failed};
 use super::link::connect;
-use super::transaction::last_id;
+use super::shape::Shape;
 use super::{RedisOptions, RedisUrl};
 use crate::Sequence;
 use crate::store::{StoreError, StoreErrorKind};
@@ -123,7 +123,7 @@ impl RedisReader {
 
     fn last_id_on(&self, connection: &mut Connection) -> Result<EntryId, StoreError> {
         let info = cmd("XINFO").arg("STREAM").arg(self.url.stream()).query(connection);
-        last_id(info).map_err(|error| self.failed(&error))
+        Shape::of(info).map(|shape| shape.last).map_err(|error| self.failed(&error))
     }
 
     fn connect(&self) -> Result<Connection, StoreError> {

@@ -7,13 +7,15 @@
 
 use std::time::{Duration, Instant};
 
-use ::redis::{RedisError, cmd};
+use ::redis::{ErrorKind, RedisError, cmd};
 
 use super::entry::{EntryId, LONGEST};
 use super::failure::because;
 use super::link::Link;
+use super::pack::line;
 use super::read::{Direction, RedisReader};
-use super::transaction::{Outcome, Transaction, line};
+use super::shape::Shape;
+use super::transaction::{Outcome, Transaction};
 use super::{DurableWhen, RedisOptions, RedisUrl};
 use crate::event::json::encode;
 use crate::store::{Level, Record, Scan, Store, StoreError, StoreErrorKind, Watermarks};
@@ -34,7 +36,10 @@ pub struct RedisStore {
     /// What the server should end with.
     expected: EntryId,
     /// What it ended with when it was last asked; nothing unless it watches the stream since.
-    found: Option<EntryId>,
+    found: Option<Shape>,
+    /// Whether the next connection is to be silent if it can. Not after one that broke when it was
+    /// asked, however that came; but again after the one that follows.
+    silent: bool,
     /// Up to here it was told what the server has lost.
     gone: u64,
     /// Nobody knows whether the last batch was stored.
@@ -76,13 +81,14 @@ impl RedisStore {
             durable: 0,
             expected: EntryId::default(),
             found: None,
+            silent: true,
             gone: 0,
             uncertain: false,
             written_here: 0,
             inherited: 0,
             disk_due: None,
         };
-        let found = store.look()?;
+        let found = store.look()?.last;
         let last = store.reader().entries_back()?.next().transpose()?;
         let foreign = |cause| because(&store.link.url, "write to", StoreErrorKind::Refused, cause);
         if let Some(Err(damage)) = last {
@@ -135,21 +141,17 @@ impl RedisStore {
         Ok(batch.last().map(|record| record.sequence.get()))
     }
 
-    /// The last id that the server has, which watches the stream from then on.
-    fn look(&mut self) -> Result<EntryId, StoreError> {
+    /// The stream as the server has it, which watches it from then on.
+    fn look(&mut self) -> Result<Shape, StoreError> {
         if let Some(found) = self.found {
             return Ok(found);
         }
-        let is_new = !self.link.is_up();
+        if !self.link.is_up() {
+            self.meet()?;
+        }
         let connection = self.link.up()?;
-        let durable_when = if is_new { DurableWhen::read(connection).map(Some) } else { Ok(None) };
-        let seen = durable_when.and_then(|when| Ok((when, self.transaction.watch(connection)?)));
-        match seen {
-            Ok((durable_when, found)) => {
-                if let Some(durable_when) = durable_when {
-                    self.durable_when = durable_when;
-                    self.written_here = 0;
-                }
+        match self.transaction.watch(connection) {
+            Ok(found) => {
                 self.link.worked();
                 self.found = Some(found);
                 Ok(found)
@@ -158,11 +160,34 @@ impl RedisStore {
         }
     }
 
+    /// Connects, and learns what the server promises and whether it can keep silent.
+    fn meet(&mut self) -> Result<(), StoreError> {
+        let mut connection = self.link.up()?;
+        let silent = std::mem::replace(&mut self.silent, true);
+        let mut met = self.transaction.meet(connection, silent);
+        if met.is_err() && silent {
+            self.silent = false;
+            self.link.down();
+            connection = self.link.up()?;
+            met = self.transaction.meet(connection, false);
+            self.silent = true;
+        }
+        match met.and_then(|()| DurableWhen::read(connection)) {
+            Ok(durable_when) => {
+                self.durable_when = durable_when;
+                self.written_here = 0;
+                Ok(())
+            }
+            Err(error) => Err(self.broken("look at", &error)),
+        }
+    }
+
     /// Makes sure that the server still has what it should; tells it once if it has not.
-    fn stand(&mut self) -> Result<EntryId, StoreError> {
-        let found = self.look()?;
+    fn stand(&mut self) -> Result<Shape, StoreError> {
+        let shape = self.look()?;
+        let found = shape.last;
         if found >= self.expected {
-            return Ok(found);
+            return Ok(shape);
         }
         let (before, last) = (found.major.max(self.gone), self.expected.major);
         self.gone = last;
@@ -222,14 +247,15 @@ impl RedisStore {
     }
 
     fn store(&mut self, batch: &[Record]) -> Result<(), StoreError> {
+        let mut aloud = false;
         for tried in 1..=TRIES {
             let found = self.stand()?;
-            let rest = batch.get(self.stored_of(batch, found)?..).unwrap_or_default();
+            let rest = batch.get(self.stored_of(batch, found.last)?..).unwrap_or_default();
             let Some(last) = rest.last() else { return Ok(()) };
             self.found = None;
             let was_uncertain = std::mem::replace(&mut self.uncertain, true);
             let connection = self.link.up()?;
-            match self.transaction.run(connection, rest) {
+            match self.transaction.run(connection, rest, found, aloud) {
                 Ok(Outcome::Stored(found)) => {
                     self.expected = EntryId::of(last.sequence);
                     self.found = Some(found);
@@ -238,13 +264,13 @@ impl RedisStore {
                     return Ok(());
                 }
                 // What is uncertain of an earlier try stays so: it may have come through just now.
-                Ok(Outcome::Touched) => self.uncertain = was_uncertain,
+                Ok(Outcome::NotRun) => (self.uncertain, aloud) = (was_uncertain, true),
                 Ok(Outcome::Refused(error)) => {
                     self.uncertain = was_uncertain;
                     return Err(self.broken("append to", &error));
                 }
                 Ok(Outcome::Torn(error)) => return Err(self.broken("append to", &error)),
-                Err(error) if tried < TRIES && error.is_connection_dropped() => {
+                Err(error) if tried < TRIES && passes(&error) => {
                     self.broken("append to", &error);
                 }
                 Err(error) => return Err(self.broken("append to", &error)),
@@ -266,15 +292,18 @@ impl RedisStore {
 
     /// Has the server make durable what is owed, within `patience`; false if it has not yet.
     fn make_durable(&mut self, patience: Duration) -> Result<bool, StoreError> {
+        if self.transaction.is_unseen() {
+            self.found = None;
+        }
         let found = self.stand()?;
         if !self.is_owed() {
             return Ok(true);
         }
-        if found != self.expected {
-            return Err(self.taken_over(found));
+        if found.last != self.expected {
+            return Err(self.taken_over(found.last));
         }
         // What another connection wrote is told of by none, unless this one writes behind it.
-        if self.written_here < self.written && !self.write_behind(found)? {
+        if self.written_here < self.written && !self.write_behind(found.last)? {
             return Ok(false);
         }
         match self.durable_when {
@@ -295,7 +324,7 @@ impl RedisStore {
                 self.written_here = self.written;
                 Ok(true)
             }
-            Ok(Outcome::Touched) => Ok(false),
+            Ok(Outcome::NotRun) => Ok(false),
             // This user may not: then nothing can be promised through this connection.
             Ok(Outcome::Refused(error) | Outcome::Torn(error))
                 if matches!(error.code(), Some("NOPERM" | "ERR")) =>
@@ -330,6 +359,11 @@ impl RedisStore {
             Err(error) => Err(self.broken("flush", &error)),
         }
     }
+}
+
+/// Whether another connection may do better: this one was dead, or its answers made no sense.
+fn passes(error: &RedisError) -> bool {
+    error.is_connection_dropped() || error.kind() == ErrorKind::Parse
 }
 
 impl Store for RedisStore {
