@@ -54,6 +54,7 @@ mod subscription;
 mod table;
 mod tap;
 mod topics;
+mod words;
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, Weak};

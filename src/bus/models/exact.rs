@@ -4,6 +4,11 @@
 
 use super::*;
 
+#[path = "../words.rs"]
+mod words;
+
+use words::{EMPTY, GONE, Tag, Words};
+
 const NOTHING: u64 = 0;
 const FIRST: u64 = 1;
 const SECOND: u64 = 2;
@@ -27,6 +32,10 @@ enum Flaw {
     VersionFirst,
     /// What lies in a place is not checked against the topic.
     NoLookAtTheTopic,
+    /// A topic that goes leaves an empty word.
+    LeavesNothing,
+    /// Fresh words are seen before they are filled.
+    SeenBeforeFilled,
 }
 
 impl Exact {
@@ -134,4 +143,76 @@ fn a_version_that_comes_before_what_changed_hands_is_found() {
 #[should_panic(expected = "the one for the other")]
 fn a_place_that_is_not_checked_against_the_topic_is_found() {
     resolve(Flaw::NoLookAtTheTopic);
+}
+
+// ---- The words.
+
+/// The words that publishers see, first and after they are laid out anew.
+struct Layouts {
+    /// What `seen` carries is modelled, not who may look at the second one.
+    words: [std::sync::OnceLock<Words>; 2],
+    seen: AtomicUsize,
+}
+
+impl Layouts {
+    fn now(&self) -> &Words {
+        self.words[self.seen.load(Acquire)].get().unwrap()
+    }
+
+    /// Where the one word of this tag is, and its place.
+    fn find(&self, tag: Tag) -> Option<(usize, u32)> {
+        self.now().places(tag).next()
+    }
+}
+
+/// All three lie one behind the other in four words.
+const GOES: Tag = Tag(0);
+const STAYS: Tag = Tag(4);
+const COMES: Tag = Tag(8);
+
+/// A topic goes whose word lies before that of one that stays, another takes that word, the words are
+/// laid out anew, and that one goes as well. Accepted: whoever looks finds the one that stays.
+fn neighbours(flaw: Flaw) {
+    model(move || {
+        let words = [std::sync::OnceLock::new(), std::sync::OnceLock::new()];
+        let layouts = Arc::new(Layouts { words, seen: AtomicUsize::new(0) });
+        let first = layouts.words[0].get_or_init(|| Words::new(4));
+        first.put(GOES, 0);
+        first.put(STAYS, 1);
+        let publisher = {
+            let layouts = Arc::clone(&layouts);
+            thread::spawn(move || {
+                let place = layouts.find(STAYS).map(|(_, place)| place);
+                assert_eq!(place, Some(1), "the one that stays");
+            })
+        };
+        let left = if flaw == Flaw::LeavesNothing { EMPTY } else { GONE };
+        first.set(layouts.find(GOES).unwrap().0, left);
+        assert_eq!(first.put(COMES, 0), left == GONE);
+        let fresh = layouts.words[1].get_or_init(|| Words::new(first.len()));
+        if flaw == Flaw::SeenBeforeFilled {
+            layouts.seen.store(1, Release);
+        }
+        fresh.fill_from(first);
+        layouts.seen.store(1, Release);
+        fresh.set(layouts.find(COMES).unwrap().0, left);
+        publisher.join().unwrap();
+    });
+}
+
+#[test]
+fn a_topic_that_stays_is_found_while_its_neighbours_change_and_the_words_are_laid_out() {
+    neighbours(Flaw::Nothing);
+}
+
+#[test]
+#[should_panic(expected = "the one that stays")]
+fn a_word_that_is_emptied_before_others_is_found() {
+    neighbours(Flaw::LeavesNothing);
+}
+
+#[test]
+#[should_panic(expected = "the one that stays")]
+fn words_that_are_seen_before_they_are_filled_are_found() {
+    neighbours(Flaw::SeenBeforeFilled);
 }
