@@ -55,6 +55,7 @@ mod subscription;
 mod table;
 mod tap;
 mod topics;
+mod words;
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, Weak};

@@ -13,7 +13,7 @@ use crate::mailbox::losses::{Collector, Losses};
 use crate::mailbox::signal::{self, Doorbell};
 use crate::mailbox::space::Space;
 use crate::ring::{Log, Next, Writer};
-use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::*};
+use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::*};
 use crate::sync::{Arc, Condvar, Mutex, thread};
 use crate::{Addr, DropReason, Gap, Mailbox, Overflow};
 

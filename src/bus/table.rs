@@ -1,7 +1,8 @@
-//! Who is subscribed: one table that never changes while somebody looks, replaced as a whole.
+//! Who is subscribed: the first mailboxes of single topics in `exact`, which changes in place, and all
+//! others in a trie that never changes while somebody looks and is replaced as a whole.
 //!
-//! Publishers keep routes and notice by its version that it changed; then they walk it, without a
-//! lock. Changes take a lock among themselves.
+//! Publishers keep routes and notice by the version that either changed; then they look into both,
+//! without a lock. Changes take a lock among themselves.
 #![forbid(unsafe_code)]
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -82,9 +83,9 @@ pub(crate) struct Table<M: Message> {
     trie: ArcSwap<Trie<Member<M>>>,
     /// The bells of everybody who reads the ring: subscriptions, taps and the journal.
     pub(crate) bells: Bells,
-    /// Rises after each change of the trie.
+    /// Rises after each change of `exact` or the trie.
     version: CachePadded<AtomicU64>,
-    /// Held while the trie changes.
+    /// Held while `exact` or the trie changes.
     list: Mutex<List<M>>,
 }
 
@@ -119,8 +120,8 @@ impl<M: Message> Table<M> {
     /// The table's version: a route of an older one must be resolved anew.
     #[inline]
     pub(crate) fn version(&self) -> u64 {
-        // ORDER(table): Acquire; pairs with ORDER(table) in `bump`. Carries the trie. After
-        // a claim it also sees every change whose join point lies before the claim, because
+        // ORDER(table): Acquire; pairs with ORDER(table) in `bump`. Carries the
+        // trie, and the words and places of `exact`. After a claim it also sees every change whose join point lies before the claim, because
         // both are RMWs on the ring's tail (ORDER(join) in `ring/log.rs`).
         self.version.load(Ordering::Acquire)
     }

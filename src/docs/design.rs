@@ -57,9 +57,9 @@
 //! * **One mailbox a topic, in place.** Most subscriptions name one topic, and are the first to do so.
 //!   Such a one is a word in a hash table and a pointer, put there under the eyes of publishers that
 //!   look without a lock (`bus/exact.rs`): what they find is checked against the topic itself, and a
-//!   change counts from the table's next version on. In a trie, as below, making one of 100,000
-//!   was three walks down its four levels, and cancelling it two: 2.3 us for both, now 0.8
-//!   (`benches/compare`, `--only scale`).
+//!   change counts from the table's next version on. In a trie, as below, making one was
+//!   three walks down its four levels, and cancelling it two. Beside 100,000 others, to make one and
+//!   cancel it took 2.3 us, now 0.8 (`ringpost-compare --only scale`).
 //! * **Two route tables by turns**, for all others. Publishers walk a table that never changes, without
 //!   a lock. A subscription is entered in the second one, which takes the first one's place, and the first,
 //!   if nobody is looking at it, is then brought to the same state in place; what is new is shared
@@ -69,10 +69,12 @@
 //! * **Two run loops.** An async loop keeps room for every step that may be under way, 400 bytes an
 //!   idle subscription. A closure that returns nothing to await has a loop of its own, without a
 //!   future (`actor/direct.rs`); batches are handled by the same code.
-//! * **A closure is not run before its first message.** Its waker is left where the maker of its
-//!   mailbox finds it, and no worker hears of it (`worker/task.rs`). Before, a worker took each
-//!   new one from the queue to find that it had nothing: half of what making one cost, and on another
-//!   core. An actor that has hooks runs at once, because `on_start` is to come first.
+//! * **A closure is not run before its first message**, if it returns no future, has a mailbox of its
+//!   own and runs on the workers. Its waker is left where the maker of its mailbox finds it, and no
+//!   worker hears of it (`worker/task.rs`). Before, a worker took each new one from the queue, on
+//!   another core, to find that it had nothing: of the 3.2 us that making one of 100,000 took, 1.1
+//!   (a scratch program; `benches/compare/README.md` has the rest). An actor that has hooks runs
+//!   at once, because `on_start` is to come first.
 //! * **A worker lingers only when it is not wanted.** An actor that runs out of messages pauses for
 //!   0.2 us, so that the next ones come in a batch. With 1,000 subscribers of one message each by
 //!   turns this was 44 % of the worker's time, so it is left out while others are ready.

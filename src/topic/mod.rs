@@ -58,6 +58,7 @@
 //! compiled expression) × (length of the topic).
 #![forbid(unsafe_code)]
 
+pub(crate) mod chunks;
 mod error;
 mod explain;
 pub(crate) mod filter;

@@ -75,12 +75,9 @@ const KINDS: [u8; 256] = {
     let mut kinds = [0; 256];
     let mut byte: u8 = b'!';
     while byte <= b'~' {
-        kinds[byte as usize] = match byte {
-            b'.' | b'/' => GRAPHIC | SEPARATOR,
-            b':' => GRAPHIC | SEPARATOR | SPECIAL,
-            b'*' | b'>' => GRAPHIC | SPECIAL,
-            _ => GRAPHIC,
-        };
+        kinds[byte as usize] = GRAPHIC
+            | if is_separator(byte as char) { SEPARATOR } else { 0 }
+            | if matches!(byte, b'*' | b'>' | b':') { SPECIAL } else { 0 };
         byte += 1;
     }
     kinds
@@ -133,7 +130,7 @@ pub(super) fn check_tokens(text: &str) -> Result<(), TopicError> {
     if token == text.len() { Err(TopicError::EmptyToken { at: token }) } else { Ok(()) }
 }
 
-pub(super) fn is_separator(found: char) -> bool {
+pub(super) const fn is_separator(found: char) -> bool {
     matches!(found, '.' | ':' | '/')
 }
 

@@ -4,34 +4,25 @@
 //! deliveries lend the name back. Looking a number up takes no lock.
 #![forbid(unsafe_code)]
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use dashmap::DashMap;
 
 use super::TopicId;
-
-/// Chunk `c` holds `FIRST << c` names, so that 28 chunks hold any `u32`.
-pub(crate) const FIRST: usize = 32;
-pub(crate) const CHUNKS: usize = 28;
-
-type Chunk = Box<[OnceLock<Arc<str>>]>;
+use super::chunks::Chunks;
 
 /// An append-only table of names, in both directions.
 #[derive(Debug)]
 pub(crate) struct Names {
     ids: DashMap<Arc<str>, TopicId, foldhash::fast::RandomState>,
-    chunks: [OnceLock<Chunk>; CHUNKS],
+    names: Chunks<Arc<str>>,
     /// How many names there are; taken to add one.
     count: Mutex<u32>,
 }
 
 impl Names {
     pub(crate) fn new() -> Self {
-        Self {
-            ids: DashMap::default(),
-            chunks: std::array::from_fn(|_| OnceLock::new()),
-            count: Mutex::new(0),
-        }
+        Self { ids: DashMap::default(), names: Chunks::new(), count: Mutex::new(0) }
     }
 
     /// The number of a name, if it has one.
@@ -50,10 +41,7 @@ impl Names {
         }
         let id = TopicId::new(*count);
         let name: Arc<str> = Arc::from(name);
-        let (chunk, place) = locate(*count as usize);
-        let slots = self.chunks[chunk]
-            .get_or_init(|| (0..FIRST << chunk).map(|_| OnceLock::new()).collect());
-        slots[place].get_or_init(|| Arc::clone(&name));
+        self.names.get_or_make(*count, || Arc::clone(&name));
         self.ids.insert(name, id);
         *count += 1;
         id
@@ -61,18 +49,8 @@ impl Names {
 
     /// The name of a number that [`intern`](Names::intern) gave.
     pub(crate) fn name(&self, id: TopicId) -> &Arc<str> {
-        let (chunk, place) = locate(id.get() as usize);
-        self.chunks[chunk]
-            .get()
-            .and_then(|slots| slots[place].get())
-            .expect("a topic's number is given by its bus")
+        self.names.get(id.get()).expect("a topic's number is given by its bus")
     }
-}
-
-/// The chunk of an index, and the place inside it.
-pub(crate) fn locate(index: usize) -> (usize, usize) {
-    let chunk = (index / FIRST + 1).ilog2() as usize;
-    (chunk, index - FIRST * ((1 << chunk) - 1))
 }
 
 #[cfg(test)]
@@ -90,18 +68,6 @@ mod tests {
         }
         assert_eq!(names.find("topic.none"), None);
         assert_eq!(names.intern("topic.1000").get(), 1000);
-    }
-
-    #[test]
-    fn places_fill_the_chunks_without_a_hole() {
-        let mut expected = (0, 0);
-        for index in 0..FIRST * 20 {
-            assert_eq!(locate(index), expected);
-            expected.1 += 1;
-            if expected.1 == FIRST << expected.0 {
-                expected = (expected.0 + 1, 0);
-            }
-        }
     }
 
     #[test]

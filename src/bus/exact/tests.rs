@@ -70,10 +70,21 @@ fn a_topic_has_one_mailbox_in_here_and_the_others_elsewhere() {
     assert_eq!(reached(&bus, "t"), 0);
 }
 
+/// As where a publisher has a word's number in hand while its place goes to another topic.
 #[test]
-fn what_is_kept_goes_with_the_subscriptions() {
+fn a_word_that_leads_to_another_topic_finds_nothing() {
     let bus = Bus::<u64>::new();
-    let words = || bus.core().table.exact.words.load().0.len();
+    let _kept = subscribe(&bus, "t", Overflow::DropNewest);
+    let exact = &bus.core().table.exact;
+    let words = exact.words.load();
+    assert!(exact.find("t", Tag::of("t"), &words).is_some());
+    assert!(exact.find("other", Tag::of("t"), &words).is_none());
+}
+
+#[test]
+fn words_go_with_their_topics_and_places_to_other_topics() {
+    let bus = Bus::<u64>::new();
+    let words = || bus.core().table.exact.words.load().len();
     let all: Vec<_> =
         (0..1_000).map(|number| subscribe(&bus, &topic(number), Overflow::DropNewest)).collect();
     assert!(words() >= 1_500);
@@ -83,15 +94,12 @@ fn what_is_kept_goes_with_the_subscriptions() {
     assert!(words() <= 4 * LEAST_WORDS, "{} words for one", words());
     assert_eq!(reached(&bus, &topic(0)), 1);
     drop(stays);
-    let places = |bus: &Bus<u64>| {
-        let chunks = bus.core().table.exact.chunks.iter().filter_map(OnceLock::get);
-        chunks.map(|chunk| chunk.len()).sum::<usize>()
-    };
-    let before = places(&bus);
+    let places = || bus.core().table.exact.places.places();
+    let before = places();
     for number in 0..10_000 {
         drop(subscribe(&bus, &topic(number), Overflow::DropNewest));
     }
-    assert_eq!(places(&bus), before, "places are given to others");
+    assert_eq!(places(), before, "places are given to others");
 }
 
 #[test]
@@ -111,23 +119,4 @@ fn a_topic_that_stays_is_found_while_others_come_and_go() {
             assert_eq!(reached(&bus, "stays"), 1);
         }
     });
-}
-
-#[test]
-fn topics_of_one_tag_lie_behind_one_another_also_when_one_goes() {
-    let words = Words::new(8);
-    let tag = Tag(u32::MAX);
-    let found = |words: &Words| {
-        words.probe(tag).filter_map(|(_, word)| place_of(word, tag)).collect::<Vec<_>>()
-    };
-    for place in [0, 7, u32::MAX - FIRST_PLACE as u32] {
-        assert!(!words.put(tag, word(tag, place)));
-    }
-    words.put(Tag(0), word(Tag(0), 3));
-    assert_eq!(found(&words), [0, 7, u32::MAX - FIRST_PLACE as u32]);
-    let (second, _) = words.probe(tag).nth(1).unwrap();
-    second.store(GONE, Ordering::Relaxed);
-    assert_eq!(found(&words), [0, u32::MAX - FIRST_PLACE as u32]);
-    assert!(words.put(tag, word(tag, 9)), "it takes the place of the one that went");
-    assert_eq!(found(&words), [0, 9, u32::MAX - FIRST_PLACE as u32]);
 }

@@ -31,7 +31,7 @@ fn an_idle_closure_is_left_alone_until_its_first_message() {
 }
 
 #[test]
-fn who_has_something_to_do_at_its_start_is_queued_at_once() {
+fn a_closure_that_returns_a_future_is_queued_at_once() {
     let (workers, go) = held();
     let bus = Bus::<u64>::new();
     let builder = bus.subscribe("t").unwrap().executor(Executor::pool(workers.clone()));
