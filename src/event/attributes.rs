@@ -154,15 +154,21 @@ impl Attributes {
     }
 
     /// The texts, to be added to: from now on the event's own, and the attributes alone.
+    #[inline]
     fn own(&mut self) -> &mut String {
         if matches!(self.texts, Texts::Shared(_)) {
-            let members = self.text().get(..self.members as usize).unwrap_or_default().to_owned();
-            (self.texts, self.begin) = (Texts::Own(members), 0);
+            self.part();
         }
         match &mut self.texts {
             Texts::Own(text) => text,
             Texts::Shared(_) => unreachable!("it was just made its own"),
         }
+    }
+
+    #[cold]
+    fn part(&mut self) {
+        let members = self.text().get(..self.members as usize).unwrap_or_default().to_owned();
+        (self.texts, self.begin) = (Texts::Own(members), 0);
     }
 
     /// Asks for what comes first.

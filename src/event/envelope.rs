@@ -304,6 +304,7 @@ impl Event {
     }
 
     /// Takes the payload from among texts that are about to change.
+    #[inline]
     fn part_payload(&mut self) {
         if let Some(Payload::Within(span)) = self.payload {
             self.payload = Some(Payload::Json(self.attributes.slice(span).into()));
