@@ -145,6 +145,20 @@ impl Cursors {
         Some(self.limit()).filter(|&limit| limit < LIFTED)
     }
 
+    /// The first position that some reader has not told that it has read, or an earlier one;
+    /// the largest without a reader that limits anybody.
+    pub(super) fn unread(&self) -> u64 {
+        let unread = |place: &Place| {
+            // ORDER(limit): Acquire; pairs with ORDER(limit) in `Place::set`. Carries the end of the
+            // reader's work on what was read.
+            let limit = place.limit.load(Ordering::Acquire);
+            // ORDER: Relaxed; of a reader that is about to register it is the largest.
+            let window = place.window.load(Ordering::Relaxed);
+            if limit < LIFTED { limit.saturating_sub(window) } else { FREE }
+        };
+        self.places.iter().map(unread).min().unwrap_or(FREE)
+    }
+
     /// Whether every reader allows all positions below `target`.
     pub(super) fn reach(&self, target: u64) -> bool {
         // ORDER: Relaxed; where to look first.

@@ -280,11 +280,23 @@ impl<T: Send + Sync + 'static> Log<T> {
         asked.clamp(1, self.capacity()) as u64
     }
 
+    /// The first position whose block stays when so many more blocks are installed.
+    fn oldest_after(&self, blocks: u64) -> u64 {
+        let last = self.tail().saturating_sub(1) >> self.shift;
+        let block = (last + 1 + blocks).saturating_sub(self.shape.blocks as u64);
+        (block << self.shift).max(self.start)
+    }
+
     /// The first position whose block stays when the next block is installed.
     pub(super) fn oldest_safe(&self) -> u64 {
-        let last = self.tail().saturating_sub(1) >> self.shift;
-        let block = (last + 2).saturating_sub(self.shape.blocks as u64);
-        (block << self.shift).max(self.start)
+        self.oldest_after(1)
+    }
+
+    /// Where a reader goes on that was overrun: at the same, or sooner, if a required reader has not
+    /// read that far. The block where that one is stays until it has. So all that is passed over was
+    /// read by the required readers, and whoever keeps it, as a journal does, has it.
+    pub(super) fn oldest_unread(&self) -> u64 {
+        self.oldest_safe().min(self.cursors.unread()).max(self.oldest_after(0))
     }
 
     /// Whether a required reader that has registered at `tail` finds `from` for sure.

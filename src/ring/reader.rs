@@ -378,7 +378,7 @@ impl<T: Send + Sync + 'static> Reader<T> {
 
     fn overrun(&mut self) -> Next<'_, T> {
         debug_assert!(!self.limits(), "a required reader is never overrun");
-        let target = self.log.oldest_safe();
+        let target = self.log.oldest_unread();
         let (from, to) = self.skip_to(target).expect("what overran the reader was claimed");
         self.release();
         Next::Gap { from, to }

@@ -70,6 +70,30 @@ fn measures_follow_from_the_slots() {
 }
 
 #[test]
+fn who_is_overrun_passes_over_nothing_that_a_required_reader_has_not_read() {
+    for behind in 0..12 {
+        let log = tiny(4, 4, 1);
+        let mut writer = Log::writer(&log);
+        let (mut lossy, mut required) = (Log::reader(&log, 1), Log::required(&log, log.capacity()));
+        for lap in 1..200 {
+            publish(&mut writer, lap);
+            while required.position() + behind < log.tail() {
+                assert!(matches!(required.next(), Next::Item(..)));
+                required.advance();
+            }
+            required.publish();
+            if lap % 23 == 0 {
+                let (items, gaps) = read(&mut lossy);
+                let lost: u64 = gaps.iter().map(|(from, to)| to - from + 1).sum();
+                assert!(lost > 0 && items.len() as u64 + lost == 23, "{behind} {gaps:?}");
+                let unread = required.position();
+                assert!(gaps.iter().all(|&(_, to)| to < unread), "{gaps:?} before {unread}");
+            }
+        }
+    }
+}
+
+#[test]
 fn messages_are_read_in_the_order_of_their_claims() {
     for start in [1, 2, 3, 6, 1 << 40, (1 << 50) - 1] {
         let log = tiny(4, 4, start);
