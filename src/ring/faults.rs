@@ -19,6 +19,8 @@ pub(super) enum Fault {
     LimitWithoutBatch,
     /// A publisher trusts the limit that it remembers, whoever has registered since.
     OldLimit,
+    /// A reader that was overrun goes on where it is safest, whatever others have not read.
+    PastUnread,
     /// A reader that counted itself in does not look at the directory again.
     EnterWithoutLook,
 }

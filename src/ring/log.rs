@@ -296,6 +296,9 @@ impl<T: Send + Sync + 'static> Log<T> {
     /// read that far. The block where that one is stays until it has. So all that is passed over was
     /// read by the required readers, and whoever keeps it, as a journal does, has it.
     pub(super) fn oldest_unread(&self) -> u64 {
+        if planted(Fault::PastUnread) {
+            return self.oldest_safe();
+        }
         self.oldest_safe().min(self.cursors.unread()).max(self.oldest_after(0))
     }
 

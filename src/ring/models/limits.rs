@@ -42,6 +42,51 @@ fn a_limit_without_the_batch_is_found() {
     batch_and_required_reader();
 }
 
+fn overrun_beside_a_required_reader() {
+    loom::model(|| {
+        let model = Model::new(2, 4, 2);
+        let (mut lossy, mut required) = (Log::reader(&model.log, 2), Log::required(&model.log, 6));
+        let mut writer = Log::writer(&model.log);
+        let mut read = move |required: &mut Reader<Watched>| {
+            assert!(matches!(required.next(), Next::Item(..)));
+            required.advance();
+            required.publish();
+            required.position()
+        };
+        (0..6).for_each(|_| model.publish(&mut writer));
+        (0..3).for_each(|_| {
+            read(&mut required);
+        });
+        (0..2).for_each(|_| model.publish(&mut writer));
+        // The next one evicts the block where the lossy reader is.
+        let publisher = model.spawn(move |model| {
+            let _ = model.publish_batch(&mut writer, 1);
+            let _ = model.publish_batch(&mut writer, 1);
+        });
+        let told = required.position();
+        if let Next::Gap { to, .. } = lossy.next() {
+            assert!(to < told, "past what is unread");
+        }
+        read(&mut required);
+        publisher.join().unwrap();
+    });
+}
+
+/// A reader that was overrun goes on no later than where a required reader is, whatever is claimed
+/// meanwhile.
+#[test]
+fn who_is_overrun_passes_over_nothing_that_is_unread() {
+    overrun_beside_a_required_reader();
+}
+
+/// The same, going on where the next block that is installed leaves everything.
+#[test]
+#[should_panic(expected = "past what is unread")]
+fn going_on_past_what_is_unread_is_found() {
+    plant(Fault::PastUnread);
+    overrun_beside_a_required_reader();
+}
+
 /// A publisher that found the ring full goes on when the required reader has left.
 #[test]
 fn a_required_reader_that_leaves_lets_publishers_on() {

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod beside;
+mod chance;
 mod checkpoints;
 mod consumers;
 mod history;

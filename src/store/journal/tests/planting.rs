@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::sim::SimFs;
-use super::{history, on, records};
+use super::{chance, on, records};
 use crate::event::Event;
 use crate::store::journal::planted::{Bug, plant};
 use crate::store::journal::{Fsync, Journal, JournalOptions, JournalReader};
@@ -20,7 +20,7 @@ fn search(bug: Option<Bug>, looks_after: bool) -> Option<(u64, String)> {
     plant(bug);
     let found = (1..=SEARCH).find_map(|seed| {
         // A debug assertion finds a bug as well as a comparison does.
-        match catch_unwind(AssertUnwindSafe(|| history::run(seed, looks_after))) {
+        match catch_unwind(AssertUnwindSafe(|| chance::run(seed, looks_after))) {
             Ok(verdict) => verdict.err().map(|broken| (seed, broken)),
             Err(_) => Some((seed, "a panic".to_owned())),
         }

@@ -4,7 +4,7 @@
 mod damage;
 mod model;
 
-use super::{checkpoints, history};
+use super::{chance, checkpoints};
 
 /// `RINGPOST_HISTORIES` and `RINGPOST_SEED` choose others (`ci/crash.sh`).
 fn setting(name: &str, otherwise: u64) -> u64 {
@@ -16,7 +16,7 @@ fn no_history_of_faults_deaths_and_power_cuts_breaks_a_promise() {
     let (count, first) = (setting("RINGPOST_HISTORIES", 100_000), setting("RINGPOST_SEED", 1));
     println!("{count} histories from seed {first} on");
     for seed in first..first + count {
-        if let Err(broken) = history::run(seed, seed.is_multiple_of(2)) {
+        if let Err(broken) = chance::run(seed, seed.is_multiple_of(2)) {
             panic!("{broken}\nrepeat it: RINGPOST_SEED={seed} RINGPOST_HISTORIES=1 ci/crash.sh");
         }
     }
