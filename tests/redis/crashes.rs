@@ -23,6 +23,24 @@ pub(crate) struct Aftermath {
     pub(crate) lost: Vec<u64>,
 }
 
+/// Publishes until it is `done`, and says how many. `before` is called before each, with its number.
+pub(crate) fn publish_until(
+    done: &AtomicBool,
+    bus: &Bus<Shared<Event>>,
+    before: impl Fn(u64),
+) -> u64 {
+    let mut published = 0;
+    while !done.load(Ordering::Relaxed) {
+        before(published + 1);
+        match bus.publish(Shared::new(event(published + 1))) {
+            Ok(_) => published += 1,
+            Err(PublishError::Full(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    published
+}
+
 /// Publishes as fast as it goes while the server is killed and started again, then waits until
 /// everything is stored.
 fn kill_under_load(sync: Sync, wipes: bool) -> Option<Aftermath> {
@@ -33,17 +51,7 @@ fn kill_under_load(sync: Sync, wipes: bool) -> Option<Aftermath> {
     let persistence = bus.persist(store(&server), told.options()).expect("a thread");
     let done = AtomicBool::new(false);
     let published = thread::scope(|scope| {
-        let load = scope.spawn(|| {
-            let mut published = 0;
-            while !done.load(Ordering::Relaxed) {
-                match bus.publish(Shared::new(event(published + 1))) {
-                    Ok(_) => published += 1,
-                    Err(PublishError::Full(_)) => {}
-                    Err(error) => panic!("{error}"),
-                }
-            }
-            published
-        });
+        let load = scope.spawn(|| publish_until(&done, &bus, |_| {}));
         let mut reached = 0;
         for round in 0..kills() {
             // Some more each time than the ring holds, so that batches are under way.

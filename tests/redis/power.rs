@@ -7,12 +7,12 @@ use std::{env, thread};
 
 use ringpost::event::Event;
 use ringpost::store::Trouble;
-use ringpost::{Bus, PublishError, Sequence, Shared};
+use ringpost::{Bus, Sequence, Shared};
 
-use crate::crashes::{Aftermath, nothing_is_silent};
+use crate::crashes::{Aftermath, nothing_is_silent, publish_until};
 use crate::redis_server::{Server, Sync};
 use crate::rig::{Chance, Mount};
-use crate::support::{Told, event, store, stored};
+use crate::support::{Told, store, stored};
 
 fn cuts() -> u64 {
     env::var("RINGPOST_CUTS").map_or(3, |text| text.parse().expect("RINGPOST_CUTS: a number"))
@@ -41,22 +41,14 @@ fn cut_under_load(sync: Sync) -> Option<Aftermath> {
         Bus::builder().ring(1024).recent(0).publish_timeout(Duration::from_millis(20)).build();
     let persistence = bus.persist(store(&server), told.options()).expect("a thread");
     let done = AtomicBool::new(false);
+    // Not as fast as it goes: the file system must hold all of it.
+    let pause = |number: u64| {
+        if !number.is_multiple_of(2) {
+            thread::sleep(Duration::from_millis(1));
+        }
+    };
     let published = thread::scope(|scope| {
-        let load = scope.spawn(|| {
-            let mut published = 0;
-            while !done.load(Ordering::Relaxed) {
-                // Not as fast as it goes: the file system must hold all of it.
-                if published % 2 == 0 {
-                    thread::sleep(Duration::from_millis(1));
-                }
-                match bus.publish(Shared::new(event(published + 1))) {
-                    Ok(_) => published += 1,
-                    Err(PublishError::Full(_)) => {}
-                    Err(error) => panic!("{error}"),
-                }
-            }
-            published
-        });
+        let load = scope.spawn(|| publish_until(&done, &bus, pause));
         let ends = Ends(&done);
         for _ in 0..cuts() {
             let target = persistence.stats().journaled + BETWEEN;
