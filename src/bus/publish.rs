@@ -116,7 +116,7 @@ pub(crate) trait RingEnd<M: Message> {
 }
 
 impl<M: Message> RingEnd<M> for Writer<Entry<M>> {
-    #[inline(always)]
+    #[inline]
     fn with<R>(&mut self, f: impl FnOnce(&mut Pen<'_, Entry<M>>) -> R) -> R {
         f(&mut self.pen())
     }
