@@ -75,9 +75,12 @@
 //!   another core, to find that it had nothing: of the 3.2 us that making one of 100,000 took, 1.1
 //!   (a scratch program; `benches/compare/README.md` has the rest). An actor that has hooks runs
 //!   at once, because `on_start` is to come first.
-//! * **A worker lingers only when it is not wanted.** An actor that runs out of messages pauses for
-//!   0.2 us, so that the next ones come in a batch. With 1,000 subscribers of one message each by
-//!   turns this was 44 % of the worker's time, so it is left out while others are ready.
+//! * **A worker that is wanted lingers only after several messages.** An actor that runs out of
+//!   messages pauses for 0.2 us, so that the next ones come in a batch. With 1,000 subscribers of one
+//!   message each by turns this was 44 % of the worker's time, so an actor that found one message
+//!   leaves it out while others are ready. One that found several runs after its publisher, and with
+//!   few actors the others do too: left out there as well, four mailboxes took 3 to 4.5 M messages a
+//!   second, or 9 in a run that happened to lag; with it 6.
 //! * **A worker searches where its last actor waits.** A worker without work looks for more for up to
 //!   15 us before it sleeps. It does so inside the actor that has just run out of messages, if no
 //!   other is ready, and looks at that actor's source and at the queue alike: so the publisher finds

@@ -17,7 +17,8 @@ use crate::sync::hint;
 /// Sleeping and being woken costs tens of microseconds and the sender about ten; not sleeping
 /// costs a core. All of them linger after a batch that came out short, so that messages come in
 /// batches: some 0.2 µs, and up to 2 µs where that keeps bringing only a few. A message that comes
-/// meanwhile waits for the rest of it. A worker that has other actors to run does not linger.
+/// meanwhile waits for the rest of it. A worker that has other actors to run lingers only inside
+/// one that has just found several messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Wait {
@@ -119,10 +120,11 @@ impl Idle {
 
     /// Ready when `ready` says so; until then yields, and at last sleeps on `bell`. To be called
     /// after every take that did not fill a batch. `position` counts what the receiver got. Where
-    /// others wait for the thread, messages pile up by themselves; where nobody does, it looks in here
-    /// for as long as the thread would elsewhere. `coming` says whether somebody
-    /// has claimed a place that is not readable yet: who claims first and looks at the bell later
-    /// may have looked already, so nobody sleeps then (see `signal`).
+    /// others wait for the thread, one who found a single message lets go of it at once; one who
+    /// found several runs after its sender, and so may the others, so it lingers all the same. Where
+    /// nobody waits, it looks in here for as long as the thread would elsewhere. `coming` says
+    /// whether somebody has claimed a place that is not readable yet: who claims first and looks at
+    /// the bell later may have looked already, so nobody sleeps then (see `signal`).
     pub(crate) fn poll(
         &mut self,
         bell: &impl Doorbell,
@@ -133,8 +135,8 @@ impl Idle {
         coming: impl Fn() -> bool,
     ) -> Poll<()> {
         let others = around.is_wanted();
-        let lingers = self.round == 0 && !others;
         let found = position.wrapping_sub(std::mem::replace(&mut self.dry_at, position));
+        let lingers = self.round == 0 && (!others || found > 1);
         if lingers {
             for _ in 0..self.linger {
                 hint::spin_loop();
@@ -272,6 +274,18 @@ mod tests {
         assert!(poll(5).is_pending());
         assert!(poll(5).is_pending());
         assert_eq!((idle.round, idle.linger), (1, 8));
+    }
+
+    #[test]
+    fn where_others_wait_too_one_who_found_several_lingers_and_one_who_found_one_does_not() {
+        let linger_after = |found| {
+            let mut idle = Idle::new(Wait::Park, 1024);
+            let task = &mut Context::from_waker(std::task::Waker::noop());
+            let polled = idle.poll(&Bed, task, found, &Thread::Wanted, || true, || false);
+            assert!(polled.is_ready());
+            idle.linger
+        };
+        assert_eq!([1, 2, 15, 16].map(linger_after), [8, 16, 16, 8], "longer, if it lingers");
     }
 
     #[test]
