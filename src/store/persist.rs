@@ -100,7 +100,7 @@ pub enum Trouble {
         /// How often it failed so far.
         times: u64,
     },
-    /// The actor stopped with records in hand that the store did not take.
+    /// The actor stopped with records in hand of which the store had not said that they are stored.
     GaveUp {
         /// How many.
         unwritten: u64,
@@ -444,8 +444,7 @@ impl<St: Store, So: Source> Actor<St, So> {
 
     /// Flushes if somebody waits for it or this is the end, else does what is due.
     fn keep_durable(&mut self, last: bool) -> bool {
-        let wanted = self.desk.wanted_flush();
-        if last || wanted.is_some_and(|wanted| Some(wanted) <= self.appended) {
+        if last || self.desk.wants_flush(self.appended) {
             if !self.insist(|store, _| store.flush()) {
                 return false;
             }

@@ -221,6 +221,21 @@ fn a_flush_waits_for_records_that_are_still_to_come() {
 }
 
 #[test]
+fn a_flush_of_what_never_came_does_not_hold_up_others() {
+    let feed = Feed::default();
+    let persistence = Persistence::start(Scripted::new(), feed.clone(), quick()).expect("starts");
+    let in_vain = persistence.flush(Sequence::new(1000), Duration::from_millis(10));
+    assert!(matches!(in_vain, Err(FlushError::Timeout(_))), "{in_vain:?}");
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| persistence.flush(Sequence::new(6), LONG));
+        feed.records(1..=3);
+        persistence.flush(Sequence::new(3), LONG).expect("flushed beside one that waits");
+        feed.records(4..=6);
+        waiting.join().expect("no panic").expect("flushed");
+    });
+}
+
+#[test]
 fn a_flush_that_fails_is_tried_again() {
     let (feed, store) = (Feed::default(), Scripted::new());
     store.script().flushes.extend([StoreErrorKind::Io; 3]);

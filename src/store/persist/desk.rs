@@ -48,7 +48,7 @@ pub struct PersistStats {
 pub struct PersistReport {
     /// The last statistics.
     pub stats: PersistStats,
-    /// Records taken from the source that the store did not take.
+    /// Records taken from the source of which the store did not say that they are stored.
     pub unwritten: u64,
     /// Whether everything was stored and flushed and the thread ended before the deadline.
     pub complete: bool,
@@ -108,7 +108,8 @@ struct State {
     listening: bool,
     /// Somebody asked for something since the actor last looked.
     asked: bool,
-    flush_to: Option<Sequence>,
+    /// Up to where those want a flush who wait for one.
+    flushes: Vec<Sequence>,
     flushed_to: Option<Sequence>,
     /// Everything was stored and flushed at the end.
     complete: bool,
@@ -147,7 +148,7 @@ impl Desk {
             rung: false,
             listening: false,
             asked: false,
-            flush_to: None,
+            flushes: Vec::new(),
             flushed_to: None,
             complete: false,
             heard: false,
@@ -196,26 +197,32 @@ impl Desk {
     pub(super) fn flush(&self, upto: Sequence, timeout: Duration) -> Result<(), FlushError> {
         let deadline = Instant::now().checked_add(timeout);
         let mut state = self.state();
-        state.flush_to = state.flush_to.max(Some(upto));
+        state.flushes.push(upto);
         state.asked = true;
         self.actor.notify_one();
-        loop {
+        let flushed = loop {
             if state.flushed_to >= Some(upto) {
-                return Ok(());
+                break Ok(());
             }
             if state.stats.ended {
-                return Err(FlushError::Ended);
+                break Err(FlushError::Ended);
             }
             match self.wait(&self.others, state, deadline) {
                 Ok(woken) => state = woken,
                 Err(late) => {
-                    return Err(match late.stats.degraded.clone() {
+                    state = late;
+                    break Err(match state.stats.degraded.clone() {
                         Some(error) => FlushError::Failed(error),
-                        None => FlushError::Timeout(late.stats.watermarks),
+                        None => FlushError::Timeout(state.stats.watermarks),
                     });
                 }
             }
+        };
+        // Else one that was asked for in vain would hide those that are below it.
+        if let Some(at) = state.flushes.iter().position(|one| *one == upto) {
+            state.flushes.swap_remove(at);
         }
+        flushed
     }
 
     pub(super) fn ask_to_stop(&self, patience: Duration) {
@@ -319,10 +326,11 @@ impl Desk {
         self.state().stop_by
     }
 
-    /// The highest sequence that somebody waits for, unless that flush has been done.
-    pub(super) fn wanted_flush(&self) -> Option<Sequence> {
+    /// Whether somebody waits for a flush of what is `stored` that had none.
+    pub(super) fn wants_flush(&self, stored: Option<Sequence>) -> bool {
         let state = self.state();
-        state.flush_to.filter(|wanted| state.flushed_to < Some(*wanted))
+        let mut wanted = state.flushes.iter().map(|upto| Some(*upto));
+        wanted.any(|upto| upto <= stored && upto > state.flushed_to)
     }
 
     /// Sleeps until the source rings, somebody asks or `due` comes.
