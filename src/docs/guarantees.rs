@@ -221,7 +221,7 @@
 //! | `fsync` | written | durable | lost in a process crash | lost in a power cut |
 //! |---|---|---|---|---|
 //! | `never` | when its batch was appended | never said | what was not yet written | also what the system had not written back by itself |
-//! | `interval(T)`, default 1 s | the same | at the sync that covers it: at most T later, plus the time of the sync | what was not yet written | also what is above the durable watermark |
+//! | `interval(T)`, default 1 s | the same | at the sync that covers it: at most T later, plus the time of that sync, and of the one before it if that goes on when T is over | what was not yet written | also what is above the durable watermark |
 //! | `batch` | with its batch's sync, which may cover a few | the same moment | what was not yet written | what was not yet durable |
 //! | `always` | with its own sync | the same moment | what was not yet written | what was not yet durable |
 //!
@@ -239,7 +239,7 @@
 //!
 //! What earlier processes wrote is made durable when the journal is opened (not with `never`), by
 //! one sync of each segment. One thing no later process can see: a sync that failed in a process
-//! that died before it had written the lines again elsewhere.
+//! that died before it had written the lines again elsewhere and cut them off the file that failed.
 //!
 //! Retention ([`JournalOptions`](crate::store::journal::JournalOptions)`::keep_events`, `keep_age`,
 //! `keep_bytes`) removes whole segments, the oldest first, each removal durable before the next: a

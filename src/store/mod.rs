@@ -67,7 +67,8 @@ pub type Scan<'s> = Box<dyn Iterator<Item = Result<Record, StoreError>> + Send +
 /// How far a store is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Watermarks {
-    /// Every record up to here was written.
+    /// Every record up to here was written; where a store's settings say that each batch is to be
+    /// durable, it counts as written once it is.
     pub written: Option<Sequence>,
     /// Every record up to here is durable. `None` before the first, and always with a store that
     /// never promises it.
@@ -137,7 +138,7 @@ pub trait Store: Send {
     ///
     /// # Errors
     ///
-    /// As [`begin_staged`](Self::begin_staged).
+    /// As [`begin_staged`](Self::begin_staged); it may also be called again itself.
     fn advance_staged(&mut self) -> Result<(), StoreError> {
         Ok(())
     }

@@ -14,6 +14,7 @@
 //! find.
 #![forbid(unsafe_code)]
 
+mod active;
 mod checkpoint;
 mod compress;
 mod consumers;
@@ -85,15 +86,17 @@ use crate::ring::Shared;
 
 /// When a journal syncs what it wrote to the disk.
 ///
-/// Whatever the setting, an event is written, and survives the death of the process, as soon as
-/// its batch was appended. The setting decides what survives a power cut.
+/// Whatever the setting, an event survives the death of the process as soon as its batch was
+/// appended. It is called written then, or with `Batch` and `Always` once it is durable as well. The
+/// setting decides what survives a power cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fsync {
     /// Never: the system writes back when it likes, and nothing is ever called durable.
     Never,
     /// At the latest this long after the first record that is not durable yet; the default, with
-    /// 1 s. A power cut costs at most that and the time of one sync.
+    /// 1 s. A power cut costs at most that and the time of one sync, or of two where a sync takes
+    /// longer than this.
     ///
     /// What is not durable is held in memory, to be written again should the sync fail: at most
     /// 32 MiB. A sync begins early when 2 MiB are, on a thread of its own, and appending goes on
@@ -324,8 +327,8 @@ impl Journal {
 
     /// Tells whoever looks after sealed segments that there are more.
     fn tell_sealed(&mut self) {
-        let written = self.writer.watermarks().written;
-        self.kept_by.tell(self.writer.sealed_below(), written.map_or(0, Sequence::get));
+        let last = self.writer.last().map_or(0, Sequence::get);
+        self.kept_by.tell(self.writer.sealed_below(), last);
     }
 
     /// What was found and mended when it was opened.
@@ -382,10 +385,6 @@ impl Store for Journal {
         advanced
     }
 
-    fn stored_to(&self) -> Option<Sequence> {
-        self.writer.stored()
-    }
-
     fn flush(&mut self) -> Result<(), StoreError> {
         let flushed = self.writer.flush();
         self.tell_sealed();
@@ -394,6 +393,10 @@ impl Store for Journal {
 
     fn watermarks(&self) -> Watermarks {
         self.writer.watermarks()
+    }
+
+    fn last_sequence(&self) -> Option<Sequence> {
+        self.writer.last()
     }
 
     fn promises(&self) -> Level {

@@ -33,6 +33,8 @@ pub(super) enum Bug {
     RunningSyncCoversLater,
     /// A file is synced without a look at how its running sync ended.
     RunningSyncIgnored,
+    /// A sync is believed before what an earlier one lost is durable elsewhere.
+    SyncWithoutLanding,
     /// What a failed sync left in its file stays there.
     StrandedStays,
     /// A segment is left without a sync.

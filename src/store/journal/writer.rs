@@ -24,6 +24,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::active::{Active, create, sync_all, sync_name};
 use super::encoded::Lines;
 use super::planted::{Bug, planted};
 use super::segment::SegmentNumber;
@@ -32,18 +33,6 @@ use super::undurable::Undurable;
 use super::{Fsync, JournalOptions, io_failed};
 use crate::Sequence;
 use crate::store::{Level, StoreError, StoreErrorKind, Watermarks};
-
-#[derive(Debug)]
-struct Active {
-    number: SegmentNumber,
-    file: Box<dyn StoredFile>,
-    /// Bytes of whole lines; the file holds nothing else between calls.
-    length: u64,
-    /// Bytes of it that a sync covered.
-    durable: u64,
-    /// When it was made, or gone on with.
-    since: Instant,
-}
 
 /// A sync of the active segment that goes on beside the appending.
 #[derive(Debug)]
@@ -125,11 +114,23 @@ impl Writer {
         self.name_synced = true;
     }
 
-    /// How far things are. What an earlier process wrote counts as written, and as durable
-    /// unless this writer never syncs.
+    /// How far things are. Where every batch is synced, it counts as written with its sync: after
+    /// one that fails, its pages may be gone. What an earlier process wrote counts as written, and
+    /// as durable unless this writer never syncs.
     pub(super) fn watermarks(&self) -> Watermarks {
-        let mark = |number: u64| (number > 0).then(|| Sequence::new(number));
-        Watermarks { written: mark(self.written), durable: mark(self.durable) }
+        let durable = mark(self.durable);
+        let with_sync = self.syncs_each() && !planted(Bug::BegunIsStored);
+        Watermarks { written: if with_sync { durable } else { mark(self.written) }, durable }
+    }
+
+    /// The last sequence that stands in a segment, whatever becomes of it: no other record gets it.
+    pub(super) fn last(&self) -> Option<Sequence> {
+        mark(self.written)
+    }
+
+    /// Whether nothing is stored before its sync.
+    fn syncs_each(&self) -> bool {
+        matches!(self.options.fsync, Fsync::Batch | Fsync::Always)
     }
 
     /// Segments below this number are sealed: the writer will never touch them again.
@@ -180,14 +181,9 @@ impl Writer {
     }
 
     /// As [`append`](Self::append), but what is to be durable at once becomes so beside what is
-    /// appended next: see [`stored`](Self::stored).
+    /// appended next: see [`watermarks`](Self::watermarks).
     pub(super) fn begin(&mut self, lines: Lines<'_>) -> Result<(), StoreError> {
-        let begun = self.append_as(lines, true);
-        if begun.is_err() && self.options.fsync == Fsync::Batch {
-            // What began before has not failed with it. If it has, the next call says so.
-            let _ = self.settle(true);
-        }
-        begun
+        self.append_as(lines, true)
     }
 
     /// Sees to it that all that began is as if it had been appended.
@@ -205,14 +201,16 @@ impl Writer {
         self.sync_as_due(true)
     }
 
-    /// Up to here everything is as [`append`](Self::append) leaves it.
-    pub(super) fn stored(&self) -> Option<Sequence> {
-        let marks = self.watermarks();
-        let at_once = matches!(self.options.fsync, Fsync::Batch | Fsync::Always);
-        if at_once && !planted(Bug::BegunIsStored) { marks.durable } else { marks.written }
+    fn append_as(&mut self, lines: Lines<'_>, beside: bool) -> Result<(), StoreError> {
+        let appended = self.append_all_of(lines, beside);
+        if appended.is_err() && self.syncs_each() && self.finished.is_empty() {
+            // What was written before has not failed with it. If it does, the next call says so.
+            let _ = self.sync();
+        }
+        appended
     }
 
-    fn append_as(&mut self, lines: Lines<'_>, beside: bool) -> Result<(), StoreError> {
+    fn append_all_of(&mut self, lines: Lines<'_>, beside: bool) -> Result<(), StoreError> {
         let Some(&(_, last)) = lines.ends.last() else { return Ok(()) };
         let mut before = self.accepted;
         for &(_, sequence) in lines.ends {
@@ -258,8 +256,6 @@ impl Writer {
 
     /// Makes everything written durable, unless the policy is never to.
     pub(super) fn flush(&mut self) -> Result<(), StoreError> {
-        self.land()?;
-        self.cut_finished()?;
         if self.options.fsync == Fsync::Never { Ok(()) } else { self.sync() }
     }
 
@@ -341,8 +337,9 @@ impl Writer {
         } else if too_large {
             // A limit on the size of one file: the next one has room.
             self.begin_new_segment()?;
+            return Ok(whole);
         }
-        if too_large { Ok(whole) } else { Err(self.failed("append to", error)) }
+        Err(self.failed("append to", error))
     }
 
     /// Begins a new segment where `bytes` more would make the active one too large.
@@ -406,8 +403,13 @@ impl Writer {
             self.running = None;
         }
         self.settle(true)?;
+        // What is stranded is not in the segment that is synced here, and what stands in two places
+        // is not durable yet.
+        if !planted(Bug::SyncWithoutLanding) {
+            self.land()?;
+        }
         if self.undurable.is_empty() {
-            return self.cut_finished();
+            return Ok(());
         }
         let Some(active) = self.active.as_mut() else { return self.land() };
         if sync_all(&*self.storage, active, &mut self.name_synced).is_err() {
@@ -474,6 +476,7 @@ impl Writer {
 
     fn write_again(&mut self) -> Result<(), StoreError> {
         // An active segment is one that an earlier try left empty.
+        debug_assert!(self.active.as_ref().is_none_or(|active| active.length == 0));
         let mut active = match self.active.take() {
             Some(active) => active,
             None => {
@@ -551,33 +554,6 @@ impl Writer {
     }
 }
 
-/// Makes a new segment under a number that is used up even if this fails.
-fn create(storage: &dyn Storage, next: &mut u64) -> Result<Active, StoreError> {
-    let number = SegmentNumber(*next);
-    *next += 1;
-    match storage.create(&number.file_name()) {
-        Ok(file) => Ok(Active { number, file, length: 0, durable: 0, since: Instant::now() }),
-        Err(error) => Err(io_failed(storage.place(), "make", Some(number), error)),
-    }
-}
-
-/// The segment's bytes, and once its name: only both together survive a power cut.
-fn sync_all(storage: &dyn Storage, active: &mut Active, name_synced: &mut bool) -> io::Result<()> {
-    if planted(Bug::DurableWithoutSync) {
-        return Ok(());
-    }
-    match active.file.sync() {
-        Err(_) if planted(Bug::FailedSyncIsGood) => {}
-        Err(_) if planted(Bug::SyncTriedAgain) => active.file.sync()?,
-        synced => synced?,
-    }
-    sync_name(storage, name_synced)
-}
-
-fn sync_name(storage: &dyn Storage, name_synced: &mut bool) -> io::Result<()> {
-    if !*name_synced && !planted(Bug::NoDirectorySync) {
-        storage.sync_directory()?;
-        *name_synced = true;
-    }
-    Ok(())
+fn mark(number: u64) -> Option<Sequence> {
+    (number > 0).then(|| Sequence::new(number))
 }

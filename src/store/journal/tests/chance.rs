@@ -25,14 +25,17 @@ fn any_op(rng: &mut Rng, looks_after: bool) -> Op {
 }
 
 fn any_fault(rng: &mut Rng, looks_after: bool) -> Op {
-    use Kind::{Any, Append, Create, Cut, Remove, Rename, Sync, SyncDirectory};
+    use Kind::{
+        Any, Append, Create, Cut, Remove, Rename, Sync, SyncAndAppend, SyncAndCut, SyncDirectory,
+    };
     let way = match rng.below(4) {
         0 => Way::Short(byte(rng, 255)),
         1 => Way::Dies { torn: byte(rng, 255), power: rng.one_in(2) },
         _ => Way::Error(rng.among(&ERRORS)),
     };
-    let kinds = [Any, Append, Create, Sync, SyncDirectory, Cut, Remove, Rename];
-    let kind = rng.among(&kinds[..if looks_after { 8 } else { 6 }]);
+    let kinds =
+        [Any, Append, Create, Sync, SyncDirectory, Cut, SyncAndAppend, SyncAndCut, Remove, Rename];
+    let kind = rng.among(&kinds[..if looks_after { 10 } else { 8 }]);
     Op::Fault { after: byte(rng, 8), calls: byte(rng, 6) + 1, kind, way }
 }
 

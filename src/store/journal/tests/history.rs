@@ -65,6 +65,10 @@ pub(super) enum Kind {
     Cut,
     Remove,
     Rename,
+    /// The disk is full, and what was written is lost as well.
+    SyncAndAppend,
+    /// What a failed sync left cannot be cut off.
+    SyncAndCut,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,6 +215,8 @@ impl World {
         if self.policy != Fsync::Never {
             let Watermarks { written, durable } = self.marks;
             ensure!(durable == written, "flushed, but durable up to {durable:?} of {written:?}");
+            let last = self.last();
+            ensure!(durable == last, "flushed, but durable up to {durable:?} of {last:?}");
         }
         // What a sync lost that failed in a life before, a power cut may have taken from the plain
         // one of two forms: then they differ, which is told.
@@ -266,9 +272,15 @@ impl World {
 
     /// Waits for what began; whether it did not fail.
     fn settle(&mut self) -> Result<bool, String> {
-        // One sync may be running, and another one is then to cover the rest.
-        let advance = |journal: &mut Journal| journal.advance_staged().is_ok();
-        let done = self.call(advance)? && self.call(advance)?;
+        // One sync may be running, and another one is then to cover the rest. What fails is asked
+        // for again, as the persistence actor does.
+        let (mut in_a_row, mut tries) = (0, 0);
+        while in_a_row < 2 && tries < 5 {
+            let advanced = self.call(|journal| journal.advance_staged().is_ok())?;
+            in_a_row = if advanced { in_a_row + 1 } else { 0 };
+            tries += 1;
+        }
+        let done = in_a_row == 2;
         let handed_in = self.known.len() - self.pending.len();
         if done && handed_in > 0 {
             self.is_stored(Sequence::new(handed_in as u64))?;
@@ -290,9 +302,9 @@ impl World {
 
     /// What fails in looking after sealed segments.
     fn keep(&mut self) -> Result<Option<StoreError>, String> {
-        let (kept, written) = (&mut self.kept, number(self.marks.written));
+        let (last, kept) = (self.last(), &mut self.kept);
         let journal = self.journal.as_ref().expect("a life has a journal");
-        Ok(kept.work(journal, written))
+        Ok(kept.work(journal, number(last)))
     }
 
     /// Calls the journal and believes its marks.
@@ -321,7 +333,10 @@ impl World {
 
     /// Notes what the marks say.
     fn believe(&mut self) -> Verdict {
-        let (written, durable) = (number(self.marks.written), number(self.marks.durable));
+        // What stands in a segment outlives its process, also before it is called written.
+        let last = self.last();
+        let (written, durable) = (number(last), number(self.marks.durable));
+        ensure!(self.marks.written <= last, "{:?}, but the last is {last:?}", self.marks);
         ensure!(written <= self.known.len() as u64, "{written} was never handed in");
         for (known, sequence) in self.known.iter_mut().zip(1..) {
             let Some(known) = known else { continue };
@@ -331,6 +346,11 @@ impl World {
             known.durable |= sequence <= durable && sure;
         }
         Ok(())
+    }
+
+    /// The last sequence that stands in a segment.
+    fn last(&self) -> Option<Sequence> {
+        self.journal.as_ref().and_then(Journal::last_sequence)
     }
 
     fn plan(&mut self, after: u8, calls: u8, kind: Kind, way: Way) {
@@ -346,6 +366,8 @@ impl World {
                 Kind::Cut => call == Call::Cut,
                 Kind::Remove => call == Call::Remove,
                 Kind::Rename => call == Call::Rename,
+                Kind::SyncAndAppend => matches!(call, Call::Sync | Call::Append),
+                Kind::SyncAndCut => matches!(call, Call::Sync | Call::Cut),
             };
             if !wanted || faults == 0 {
                 return Fault::None;
@@ -361,7 +383,8 @@ impl World {
                     Fault::None
                 }
                 Way::Error(code) => Fault::Error(code),
-                Way::Short(most) => Fault::Short(usize::from(most)),
+                Way::Short(most) if most % 4 == 0 => Fault::Short(most.into(), libc::EFBIG),
+                Way::Short(most) => Fault::Short(most.into(), libc::ENOSPC),
                 Way::Dies { torn, .. } => Fault::Dies(usize::from(torn)),
             }
         });

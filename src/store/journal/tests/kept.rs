@@ -62,9 +62,9 @@ impl Kept {
     }
 
     /// What the keeper's thread does, with records written up to a sequence; what fails.
-    pub(super) fn work(&mut self, journal: &Journal, written: u64) -> Option<StoreError> {
-        let by_number = self.keeps.events.map_or(0, |most| written.saturating_sub(most));
-        let by_bytes = self.keeps.bytes.map_or(0, |_| written);
+    pub(super) fn work(&mut self, journal: &Journal, last: u64) -> Option<StoreError> {
+        let by_number = self.keeps.events.map_or(0, |most| last.saturating_sub(most));
+        let by_bytes = self.keeps.bytes.map_or(0, |_| last);
         let held = self.needed.map_or(u64::MAX, |needed| needed - 1);
         self.removable = self.removable.max(by_number.max(by_bytes).min(held));
         if let Some(keeper) = &mut self.keeper {

@@ -66,6 +66,7 @@ mod stress {
         a_batch_that_began_and_is_never_synced_is_found: BegunIsNotEnded,
         a_running_sync_that_nobody_asks_how_it_ended_is_found: RunningSyncIgnored,
         lines_left_in_the_file_of_a_failed_sync_are_found: StrandedStays,
+        a_sync_believed_before_what_another_one_lost_is_saved_is_found: SyncWithoutLanding,
     }
 }
 

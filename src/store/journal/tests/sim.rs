@@ -41,8 +41,8 @@ pub(super) enum Fault {
     Fails,
     /// This error of the system.
     Error(i32),
-    /// An append takes this many bytes, and the one after it fails.
-    Short(usize),
+    /// An append takes this many bytes, and the one after it fails with this error.
+    Short(usize, i32),
     /// The process dies: a write takes this many bytes, any other call nothing, and no later
     /// call does anything.
     Dies(usize),
@@ -68,7 +68,7 @@ pub(super) struct Ground {
     dead: bool,
     calls: usize,
     plan: Option<Plan>,
-    fail_next_append: bool,
+    fail_next_append: Option<i32>,
     /// Whether a sync or a cut ever failed here.
     pub(super) failed_sync: bool,
     chance: Option<Rng>,
@@ -111,7 +111,7 @@ impl SimFs {
     pub(super) fn heal(&self) {
         let mut ground = self.ground();
         ground.plan = None;
-        ground.fail_next_append = false;
+        ground.fail_next_append = None;
     }
 
     pub(super) fn is_dead(&self) -> bool {
@@ -123,7 +123,7 @@ impl SimFs {
         let mut ground = self.ground();
         ground.dead = false;
         ground.locked.clear();
-        ground.fail_next_append = false;
+        ground.fail_next_append = None;
     }
 
     /// The system writes back some pages by itself.
@@ -146,16 +146,18 @@ impl SimFs {
         }
         ground.calls += 1;
         let number = ground.calls;
-        if call == Call::Append && std::mem::take(&mut ground.fail_next_append) {
-            return Err(io::ErrorKind::StorageFull.into());
+        if call == Call::Append
+            && let Some(code) = ground.fail_next_append.take()
+        {
+            return Err(io::Error::from_raw_os_error(code));
         }
         let fault = ground.plan.as_mut().map_or(Fault::None, |plan| plan(number, call));
         let failed = match fault {
             Fault::Fails if call == Call::Append => Err(io::ErrorKind::StorageFull.into()),
             Fault::Fails => Err(io::Error::from_raw_os_error(libc::EIO)),
             Fault::Error(code) => Err(io::Error::from_raw_os_error(code)),
-            Fault::Short(_) if call == Call::Append => {
-                ground.fail_next_append = true;
+            Fault::Short(_, code) if call == Call::Append => {
+                ground.fail_next_append = Some(code);
                 Ok(fault)
             }
             Fault::Dies(_) => {
@@ -372,7 +374,7 @@ impl StoredFile for SimFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let fault = self.disk.ask(Call::Append)?;
         let taken = match fault {
-            Fault::Short(most) | Fault::Dies(most) => most.min(bytes.len()),
+            Fault::Short(most, _) | Fault::Dies(most) => most.min(bytes.len()),
             _ => bytes.len(),
         };
         self.inode().append(&bytes[..taken]);

@@ -19,6 +19,8 @@ fn op() -> impl Strategy<Value = Op> {
         Kind::Cut,
         Kind::Remove,
         Kind::Rename,
+        Kind::SyncAndAppend,
+        Kind::SyncAndCut,
     ]);
     let way = prop_oneof![
         2 => select(ERRORS.to_vec()).prop_map(Way::Error),
