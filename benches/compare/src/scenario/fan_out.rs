@@ -52,9 +52,7 @@ fn enter_ours<'a>(contest: &mut Contest<'a>, stage: &'a Stage, load: Load) {
     let runtime = &stage.runtime;
     if load.receivers > 1 {
         let name = bus::name(Way::Apart, Place::Workers);
-        contest.enter(name, move |m| {
-            bus::run(runtime, &of(load, m), Way::Apart, Place::Workers)
-        });
+        contest.enter(name, move |m| bus::run(runtime, &of(load, m), Way::Apart, Place::Workers));
     }
     for way in [Way::Mailbox, Way::Ring] {
         for place in Place::ALL {
