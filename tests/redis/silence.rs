@@ -4,7 +4,7 @@
 use std::thread;
 
 use ringpost::store::redis::{RedisOptions, RedisStore, RedisUrl};
-use ringpost::store::{Record, Store as _, StoreErrorKind};
+use ringpost::store::{Record, Store as _, StoreError, StoreErrorKind};
 use ringpost::{Sequence, Shared};
 
 use crate::proxy::{Fault, Proxy};
@@ -34,6 +34,16 @@ fn answers_to_a_batch(server: &Server, store: &mut RedisStore) -> u64 {
 fn others(sequences: impl IntoIterator<Item = u64>) -> Vec<Record> {
     let other = |n| Record { sequence: Sequence::new(n), event: Shared::new(event(n + 1000)) };
     sequences.into_iter().map(other).collect()
+}
+
+/// Appends, again and again while the store waits before it connects again.
+fn insist(store: &mut RedisStore, batch: &[Record]) -> Result<(), StoreError> {
+    loop {
+        match store.append(batch) {
+            Err(error) if error.kind() == StoreErrorKind::Io => thread::yield_now(),
+            other => return other,
+        }
+    }
 }
 
 #[test]
@@ -250,5 +260,53 @@ fn a_length_that_bounds_the_stream_does_not_hide_what_was_added() {
         }
         assert!(sent < 9000 * 8, "{parameters}: {sent} bytes for 9,000 records");
         assert_eq!(stored(&server).last(), Some(&9000), "{parameters}");
+    }
+}
+
+#[test]
+fn a_batch_whose_proof_is_lost_is_found_although_a_bound_has_trimmed_its_beginning() {
+    let Some(server) = Server::start(Sync::Nothing) else { return };
+    for (bound, last) in [("5", 23), ("~5", 503)] {
+        server.tell(&["DEL", "s"]);
+        let proxy = Proxy::to(&server);
+        let url = proxy.url_with(&format!("stream=s&maxlen={bound}"));
+        let mut store = RedisStore::open(url, options()).expect("a stream");
+        store.append(&records(1..=3)).expect("appended");
+        proxy.once("EXEC\r\n", Fault::Cut);
+        store.append(&records(4..=last)).expect(bound);
+        assert_eq!(proxy.met(), 1);
+        let kept = stored(&server);
+        assert!(kept[0] > 4, "{bound}: the batch itself was trimmed");
+        assert!(kept.iter().copied().eq(kept[0]..=last), "{bound}: {kept:?}");
+        store.append(&records([last + 1])).expect(bound);
+        assert_eq!(store.last_sequence(), Some(Sequence::new(last + 1)));
+        assert_eq!(stored(&server).last(), Some(&(last + 1)));
+    }
+}
+
+#[test]
+fn a_hole_that_a_bound_does_not_explain_is_no_proof_of_a_batch() {
+    let Some(server) = Server::start(Sync::Nothing) else { return };
+    let meddlings: [(&str, &[&str]); 3] = [
+        // Without a bound nothing is trimmed.
+        ("", &["XTRIM", "s", "MAXLEN", "5"]),
+        // Fewer than the bound keeps.
+        ("&maxlen=5", &["XTRIM", "s", "MAXLEN", "4"]),
+        // A hole in the midst.
+        ("&maxlen=5", &["XDEL", "s", "21-0"]),
+    ];
+    for (bound, meddling) in meddlings {
+        server.tell(&["DEL", "s"]);
+        let proxy = Proxy::to(&server);
+        let url = proxy.url_with(&format!("stream=s{bound}"));
+        let mut store = RedisStore::open(url, options()).expect("a stream");
+        store.append(&records(1..=3)).expect("appended");
+        proxy.once("EXEC\r\n", Fault::Away);
+        let error = store.append(&records(4..=23)).expect_err("no answer");
+        assert_eq!(error.kind(), StoreErrorKind::Io, "{bound}: {error}");
+        server.tell(meddling);
+        proxy.admit();
+        let error = insist(&mut store, &records(4..=23)).expect_err("somebody was here");
+        assert_eq!(error.kind(), StoreErrorKind::Locked, "{bound}: {error}");
     }
 }

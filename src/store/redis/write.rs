@@ -16,7 +16,7 @@ use super::pack::line;
 use super::read::{Direction, RedisReader};
 use super::shape::Shape;
 use super::transaction::{Outcome, Transaction};
-use super::{DurableWhen, RedisOptions, RedisUrl};
+use super::{DurableWhen, Keep, RedisOptions, RedisUrl};
 use crate::event::json::encode;
 use crate::store::{Level, Record, Scan, Store, StoreError, StoreErrorKind, Watermarks};
 use crate::{DropReason, Gap, Sequence};
@@ -208,24 +208,10 @@ impl RedisStore {
         if found == self.expected {
             return Ok(0);
         }
-        let mut stored = 0;
-        if self.uncertain {
-            let from = self.expected.next();
-            for entry in self.reader().page_through(Direction::Forward, Some(from))? {
-                let entry = entry?;
-                let ours = batch.get(stored).is_some_and(|record| {
-                    line(record, &mut self.line);
-                    entry.is_ok_and(|entry| entry.line == self.line)
-                });
-                if !ours {
-                    return Err(self.taken_over(found));
-                }
-                stored += 1;
-            }
-        }
-        let last = stored.checked_sub(1).and_then(|last| batch.get(last));
-        match last.map(|record| EntryId::of(record.sequence)) {
-            Some(last) if last >= found => {
+        let stored = if self.uncertain { self.read_back(batch)? } else { None };
+        let last = stored.and_then(|stored| batch.get(stored.checked_sub(1)?));
+        match (stored, last.map(|record| EntryId::of(record.sequence))) {
+            (Some(stored), Some(last)) if last >= found => {
                 self.expected = last;
                 self.written = last.major;
                 self.uncertain = false;
@@ -233,6 +219,33 @@ impl RedisStore {
             }
             _ => Err(self.taken_over(found)),
         }
+    }
+
+    /// How many of the batch's records the stream has had, if it has nothing else behind what was
+    /// expected.
+    ///
+    /// A bound trims the stream in the transaction that a batch comes in, and with it the beginning of
+    /// a batch that is longer. As many as the bound keeps have to lie behind such a hole: then nothing
+    /// is missing that should be there, however the hole came about.
+    fn read_back(&mut self, batch: &[Record]) -> Result<Option<usize>, StoreError> {
+        let bound = self.link.url.keep().map(Keep::count);
+        let (mut trimmed, mut stored) = (0, 0);
+        for entry in self.reader().page_through(Direction::Forward, Some(self.expected.next()))? {
+            let Ok(entry) = entry? else { return Ok(None) };
+            if stored == 0 && bound.is_some() {
+                trimmed = batch.partition_point(|record| record.sequence < entry.sequence);
+                stored = trimmed;
+            }
+            let Some(record) = batch.get(stored) else { return Ok(None) };
+            line(record, &mut self.line);
+            if entry.line != self.line {
+                return Ok(None);
+            }
+            stored += 1;
+        }
+        let explained =
+            trimmed == 0 || bound.is_some_and(|bound| (stored - trimmed) as u64 >= bound);
+        Ok(explained.then_some(stored))
     }
 
     fn taken_over(&mut self, found: EntryId) -> StoreError {
