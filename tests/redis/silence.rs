@@ -302,11 +302,30 @@ fn a_hole_that_a_bound_does_not_explain_is_no_proof_of_a_batch() {
         let mut store = RedisStore::open(url, options()).expect("a stream");
         store.append(&records(1..=3)).expect("appended");
         proxy.once("EXEC\r\n", Fault::Away);
-        let error = store.append(&records(4..=23)).expect_err("no answer");
+        let batch = records(4..=23);
+        let error = store.append(&batch).expect_err("no answer");
         assert_eq!(error.kind(), StoreErrorKind::Io, "{bound}: {error}");
         server.tell(meddling);
         proxy.admit();
-        let error = insist(&mut store, &records(4..=23)).expect_err("somebody was here");
+        let error = insist(&mut store, &batch).expect_err("somebody was here");
         assert_eq!(error.kind(), StoreErrorKind::Locked, "{bound}: {error}");
     }
+}
+
+#[test]
+fn a_batch_that_has_grown_since_its_proof_was_lost_goes_on_behind_what_is_there() {
+    let Some(server) = Server::start(Sync::Nothing) else { return };
+    let proxy = Proxy::to(&server);
+    let mut store = through(&proxy);
+    store.append(&records(1..=3)).expect("appended");
+    proxy.once("EXEC\r\n", Fault::Away);
+    let batch = records(4..=10);
+    store.append(&batch[..3]).expect_err("no answer");
+    proxy.admit();
+    // The rest of it is lost on its way, once.
+    proxy.once("10-0\r\n", Fault::Cut);
+    insist(&mut store, &batch).expect("three are there");
+    assert_eq!(proxy.met(), 2);
+    store.append(&records(11..=12)).expect("appended");
+    assert_eq!(stored(&server), (1..=12).collect::<Vec<_>>());
 }

@@ -206,7 +206,7 @@ impl RedisStore {
     /// end nobody knows; whatever else is there is somebody else's.
     fn stored_of(&mut self, batch: &[Record], found: EntryId) -> Result<usize, StoreError> {
         if found == self.expected {
-            return Ok(0);
+            return Ok(self.known_of(batch));
         }
         let stored = if self.uncertain { self.read_back(batch)? } else { None };
         let last = stored.and_then(|stored| batch.get(stored.checked_sub(1)?));
@@ -229,23 +229,29 @@ impl RedisStore {
     /// is missing that should be there, however the hole came about.
     fn read_back(&mut self, batch: &[Record]) -> Result<Option<usize>, StoreError> {
         let bound = self.link.url.keep().map(Keep::count);
-        let (mut trimmed, mut stored) = (0, 0);
+        let known = self.known_of(batch);
+        let rest = batch.get(known..).unwrap_or_default();
+        let (mut hole, mut seen) = (0, 0);
         for entry in self.reader().page_through(Direction::Forward, Some(self.expected.next()))? {
             let Ok(entry) = entry? else { return Ok(None) };
-            if stored == 0 && bound.is_some() {
-                trimmed = batch.partition_point(|record| record.sequence < entry.sequence);
-                stored = trimmed;
+            if seen == 0 && bound.is_some() {
+                hole = rest.partition_point(|record| record.sequence < entry.sequence);
             }
-            let Some(record) = batch.get(stored) else { return Ok(None) };
+            let Some(record) = rest.get(hole + seen) else { return Ok(None) };
             line(record, &mut self.line);
             if entry.line != self.line {
                 return Ok(None);
             }
-            stored += 1;
+            seen += 1;
         }
-        let explained =
-            trimmed == 0 || bound.is_some_and(|bound| (stored - trimmed) as u64 >= bound);
-        Ok(explained.then_some(stored))
+        let explained = hole == 0 || bound.is_some_and(|bound| seen as u64 >= bound);
+        Ok(explained.then_some(known + hole + seen))
+    }
+
+    /// How many of the batch's records were found to be there by an earlier try, whose batch ended
+    /// before this one.
+    fn known_of(&self, batch: &[Record]) -> usize {
+        batch.partition_point(|record| EntryId::of(record.sequence) <= self.expected)
     }
 
     fn taken_over(&mut self, found: EntryId) -> StoreError {
