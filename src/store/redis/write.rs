@@ -11,6 +11,7 @@ use ::redis::{ErrorKind, RedisError, cmd};
 
 use super::entry::{EntryId, LONGEST};
 use super::failure::because;
+use super::held::Held;
 use super::link::Link;
 use super::pack::line;
 use super::read::{Direction, RedisReader};
@@ -19,7 +20,7 @@ use super::transaction::{Outcome, Transaction};
 use super::{DurableWhen, Keep, RedisOptions, RedisUrl};
 use crate::event::json::encode;
 use crate::store::{Level, Record, Scan, Store, StoreError, StoreErrorKind, Watermarks};
-use crate::{DropReason, Gap, Sequence};
+use crate::{Gap, Sequence};
 
 /// A Redis stream opened for writing. See the [module](super) for what it promises.
 #[derive(Debug)]
@@ -40,8 +41,8 @@ pub struct RedisStore {
     /// Whether the next connection is to be silent if it can. Not after one that broke when it was
     /// asked, however that came; but again after the one that follows.
     silent: bool,
-    /// Up to here it was told what the server has lost.
-    gone: u64,
+    /// What the server has acknowledged and should still have.
+    held: Held,
     /// Nobody knows whether the last batch was stored.
     uncertain: bool,
     /// The last record that was written through this connection.
@@ -82,7 +83,7 @@ impl RedisStore {
             expected: EntryId::default(),
             found: None,
             silent: true,
-            gone: 0,
+            held: Held::default(),
             uncertain: false,
             written_here: 0,
             inherited: 0,
@@ -102,6 +103,7 @@ impl RedisStore {
         store.expected = found;
         (store.accepted, store.written) = (found.major, found.major);
         store.inherited = found.major;
+        store.held = Held::up_to(found.major);
         Ok(store)
     }
 
@@ -182,24 +184,22 @@ impl RedisStore {
         }
     }
 
-    /// Makes sure that the server still has what it should; tells it once if it has not.
+    /// Makes sure that the server still has what it should; tells once what it has not.
     fn stand(&mut self) -> Result<Shape, StoreError> {
         let shape = self.look()?;
         let found = shape.last;
-        if found >= self.expected {
-            return Ok(shape);
+        if found < self.expected {
+            self.held.cut(found.major);
+            self.expected = found;
         }
-        let (before, last) = (found.major.max(self.gone), self.expected.major);
-        self.gone = last;
-        let (from, to) = (Sequence::new(before + 1), Sequence::new(last));
-        self.expected = found;
-        let count = to.get() - from.get() + 1;
+        let Some(gap) = self.held.next_lost() else { return Ok(shape) };
+        let Gap { from, to, count, .. } = gap;
         let cause = format!(
-            "it had acknowledged sequences up to {to} and now ends at {found}: \
-             {count} records from {from} on are gone from it"
+            "{count} records that it had acknowledged, from {from} to {to}, are gone from it, \
+             which ends at {found}"
         );
         let error = because(&self.link.url, "write to", StoreErrorKind::Lost, cause);
-        Err(error.with_lost(Gap { from, to, count, reason: DropReason::Store }))
+        Err(error.with_lost(gap))
     }
 
     /// How many of the batch's records are there already. They can be only after an append whose
@@ -389,6 +389,7 @@ impl Store for RedisStore {
     fn append(&mut self, batch: &[Record]) -> Result<(), StoreError> {
         let Some(last) = self.admitted(batch)? else { return Ok(()) };
         self.store(batch)?;
+        self.held.take(batch);
         (self.accepted, self.written) = (last, last);
         if self.durable_when == DurableWhen::Appended {
             // Not what a broken connection left behind: the next sync covers that.
