@@ -174,6 +174,35 @@ fn ranges_that_were_lost_at_once_are_told_one_by_one_before_the_next_batch() {
 }
 
 #[test]
+fn what_a_bound_had_trimmed_is_not_told_as_lost() {
+    let Some(server) = Server::start(Sync::Nothing) else { return };
+    for (bound, opened_again) in [("10", false), ("10", true), ("~10", false), ("~10", true)] {
+        let url = RedisUrl::parse(&server.url(&format!("stream=s&maxlen={bound}")));
+        let url = url.expect("a URL");
+        let open = || RedisStore::open(url.clone(), options()).expect("a stream");
+        let mut store = open();
+        store.append(&records(1..=4)).expect("appended");
+        // Not each sequence is stored; of those that are, none but the last are there.
+        store.append(&records((6..=500).filter(|n| n % 100 != 97))).expect("appended");
+        let kept = stored(&server);
+        if opened_again {
+            store = open();
+        }
+        server.tell(&["FLUSHALL"]);
+        let told = lost_until_flushed(&mut store);
+        let told_count: u64 = told.iter().map(|(_, _, count)| count).sum();
+        assert_eq!(told_count, kept.len() as u64, "{bound}: {told:?}, {kept:?}");
+        assert_eq!(told.last().map(|(from, ..)| *from), kept.first().copied(), "{bound}");
+        if !opened_again {
+            let told = told.iter().rev().flat_map(|(from, to, _)| *from..=*to);
+            assert!(told.eq(kept.iter().copied()), "{bound}: {kept:?}");
+        }
+        store.append(&records([501])).expect("it goes on");
+        server.tell(&["FLUSHALL"]);
+    }
+}
+
+#[test]
 fn two_writers_never_mix_and_the_first_one_is_told() {
     let Some(server) = Server::start(Sync::Nothing) else { return };
     let (mut first, mut second) = (store(&server), store(&server));

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 
+use super::shape::Shape;
 use crate::store::Record;
 use crate::{DropReason, Gap, Sequence};
 
@@ -39,11 +40,13 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Of a stream that ended there when it was opened.
-    pub(super) fn up_to(last: u64) -> Self {
+    /// What is in a stream that was opened.
+    pub(super) fn of(shape: Shape) -> Self {
+        let (from, to) = (shape.first.major, shape.last.major);
         let mut held = Self::default();
-        if last > 0 {
-            held.runs.push_back(Run { from: 1, to: last, count: last });
+        if shape.length > 0 && from <= to {
+            let count = shape.length.min((to - from).saturating_add(1));
+            held.runs.push_back(Run { from, to, count });
         }
         held
     }
@@ -70,6 +73,26 @@ impl Held {
         {
             next.from = lowest.from;
             next.count += lowest.count;
+        }
+    }
+
+    /// The stream's bound leaves so many of them: the others were trimmed, the lowest first.
+    pub(super) fn keep(&mut self, length: u64) {
+        let held: u64 = self.runs.iter().map(|run| run.count).sum();
+        let mut trimmed = held.saturating_sub(length);
+        while trimmed > 0
+            && let Some(run) = self.runs.front_mut()
+        {
+            let count = trimmed.min(run.count);
+            // Where a run with holes begins by now, nobody knows.
+            if run.is_whole() {
+                run.from += count;
+            }
+            run.count -= count;
+            trimmed -= count;
+            if run.count == 0 {
+                self.runs.pop_front();
+            }
         }
     }
 
@@ -104,6 +127,7 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::entry::EntryId;
     use super::*;
     use crate::event::Event;
     use crate::ring::Shared;
@@ -121,9 +145,14 @@ mod tests {
             .collect()
     }
 
+    fn opened(first: u64, last: u64, length: u64) -> Held {
+        let [first, last] = [first, last].map(|major| EntryId { major, minor: 0 });
+        Held::of(Shape { first, last, length })
+    }
+
     #[test]
     fn each_run_is_told_by_itself_the_highest_first() {
-        let mut held = Held::up_to(3);
+        let mut held = opened(1, 3, 3);
         take(&mut held, [4, 5, 8, 9]);
         held.cut(4);
         assert_eq!(told(&mut held), [(8, 9, 2), (5, 5, 1)]);
@@ -132,6 +161,18 @@ mod tests {
         assert_eq!(told(&mut held), [(10, 10, 1), (1, 4, 4)]);
         held.cut(0);
         assert_eq!(told(&mut held), []);
+    }
+
+    #[test]
+    fn what_was_opened_with_holes_is_told_with_the_right_number() {
+        let mut held = opened(41, 60, 10);
+        take(&mut held, [61, 62]);
+        held.keep(8);
+        held.cut(0);
+        assert_eq!(told(&mut held), [(61, 62, 2), (41, 60, 6)]);
+        let mut nothing = opened(0, 60, 0);
+        nothing.cut(0);
+        assert_eq!(told(&mut nothing), []);
     }
 
     #[test]
@@ -149,6 +190,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_told_is_what_was_held_and_is_no_longer(
+            bound in 1_u64..50,
             steps in prop::collection::vec((1_u64..4, 1_u64..20, prop::option::of(0_u64..60)), 1..7),
         ) {
             let (mut held, mut model, mut last) = (Held::default(), BTreeSet::new(), 0);
@@ -157,6 +199,10 @@ mod tests {
                 last = from + count - 1;
                 take(&mut held, from..=last);
                 model.extend(from..=last);
+                held.keep(bound);
+                while model.len() as u64 > bound {
+                    model.pop_first();
+                }
                 if let Some(cut) = cut {
                     held.cut(cut);
                     let told = told(&mut held);

@@ -41,7 +41,7 @@
 //! store connects again, and at each batch and flush: the call fails with
 //! [`StoreErrorKind::Lost`] and the range of sequences, once for each range, the highest first; the call
 //! after them goes on behind what is there. Nothing is sent again that was acknowledged: it is gone
-//! from here too.
+//! from here too. What `maxlen` had trimmed before is not told.
 //!
 //! # Limits
 //!

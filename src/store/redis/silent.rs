@@ -72,7 +72,7 @@ impl Silent {
     ) -> RedisResult<Outcome> {
         packer.begin(connection, &self.first, records)?;
         // A refusal in the midst of a transaction: where it ends, nobody looks for.
-        if self.owed.take().is_some() && looked(connection).map_err(baffling)? != before {
+        if self.owed.take().is_some() && !looked(connection).map_err(baffling)?.is_still(&before) {
             packer.end(connection, &self.instead)?;
             on_again(connection)?;
             return Ok(Outcome::NotRun);
@@ -82,7 +82,7 @@ impl Silent {
         let trimmed = if self.trims { number(connection.recv_response()?)? } else { 0 };
         on_again(connection)?;
         let last = records.last().map_or(before.last, |record| EntryId::of(record.sequence));
-        let shape = Shape { last, length: length.saturating_sub(trimmed) };
+        let shape = Shape { last, length: length.saturating_sub(trimmed), ..before };
         self.owed = Some(shape);
         Ok(match length.checked_sub(before.length) {
             Some(added) if added == records.len() as u64 => Outcome::Stored(shape),

@@ -89,7 +89,8 @@ impl RedisStore {
             inherited: 0,
             disk_due: None,
         };
-        let found = store.look()?.last;
+        let shape = store.look()?;
+        let found = shape.last;
         let last = store.reader().entries_back()?.next().transpose()?;
         let foreign = |cause| because(&store.link.url, "write to", StoreErrorKind::Refused, cause);
         if let Some(Err(damage)) = last {
@@ -103,7 +104,7 @@ impl RedisStore {
         store.expected = found;
         (store.accepted, store.written) = (found.major, found.major);
         store.inherited = found.major;
-        store.held = Held::up_to(found.major);
+        store.held = Held::of(shape);
         Ok(store)
     }
 
@@ -390,6 +391,9 @@ impl Store for RedisStore {
         let Some(last) = self.admitted(batch)? else { return Ok(()) };
         self.store(batch)?;
         self.held.take(batch);
+        if let (Some(_), Some(shape)) = (self.link.url.keep(), self.found) {
+            self.held.keep(shape.length);
+        }
         (self.accepted, self.written) = (last, last);
         if self.durable_when == DurableWhen::Appended {
             // Not what a broken connection left behind: the next sync covers that.
