@@ -329,3 +329,36 @@ fn a_batch_that_has_grown_since_its_proof_was_lost_goes_on_behind_what_is_there(
     store.append(&records(11..=12)).expect("appended");
     assert_eq!(stored(&server), (1..=12).collect::<Vec<_>>());
 }
+
+#[test]
+fn a_flush_behind_a_batch_of_unknown_end_asks_for_the_batch_and_names_no_other_writer() {
+    let Some(server) = Server::start(Sync::Always) else { return };
+    let proxy = Proxy::to(&server);
+    let mut store = through(&proxy);
+    // Whose answer was lost, and so is still to be made durable.
+    proxy.once("EXEC\r\n", Fault::Cut);
+    store.append(&records(1..=3)).expect("looked up");
+    let batch = records(4..=6);
+    proxy.once("EXEC\r\n", Fault::Away);
+    store.append(&batch).expect_err("no answer");
+    proxy.admit();
+    let asks = |error: &StoreError| format!("{error:?}").contains("handed in again");
+    for tends in [false, true] {
+        let error = loop {
+            let done = if tends { store.tend() } else { store.flush() };
+            match done {
+                // Before it connects again, or is due.
+                Err(error) if error.kind() == StoreErrorKind::Io && !asks(&error) => {}
+                Err(error) => break error,
+                Ok(()) => assert!(tends && store.due().is_some()),
+            }
+            thread::yield_now();
+        };
+        assert_eq!(error.kind(), StoreErrorKind::Io, "{error:?}");
+        assert!(error.is_transient());
+    }
+    store.append(&batch).expect("it is there");
+    store.flush().expect("flushed");
+    assert_eq!(store.watermarks().durable, Some(Sequence::new(6)));
+    assert_eq!(stored(&server), (1..=6).collect::<Vec<_>>());
+}

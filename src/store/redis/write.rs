@@ -320,6 +320,13 @@ impl RedisStore {
             return Ok(true);
         }
         if found.last != self.expected {
+            if self.uncertain {
+                // Only the batch can tell whose that is.
+                self.found = None;
+                let cause = "nobody knows whether the last batch is stored: it is to be handed in \
+                             again first";
+                return Err(because(&self.link.url, "flush", StoreErrorKind::Io, cause));
+            }
             return Err(self.taken_over(found.last));
         }
         // What another connection wrote is told of by none, unless this one writes behind it.
