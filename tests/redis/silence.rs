@@ -59,7 +59,7 @@ fn a_server_answers_a_batch_once_and_not_each_of_its_records() {
 
 #[test]
 fn who_may_not_silence_the_server_is_answered_for_each_record() {
-    for right in ["-client", "-client|reply", "-xlen"] {
+    for right in ["-client", "-client|reply", "-xlen", "-discard"] {
         let Some(server) = Server::start(Sync::Always) else { return };
         server.tell(&["ACL", "SETUSER", "default", right]);
         let mut store = store(&server);
