@@ -348,3 +348,25 @@ proptest! {
         let _ = decode(&framed(&body));
     }
 }
+
+#[test]
+fn nesting_in_a_frame_counts_the_event_and_goes_128_deep() {
+    // Of the same length, so that the frame around it stays right.
+    let frame_with = |depth: usize| {
+        let text = format!("\"{}\"", "x".repeat(2 * depth - 2));
+        let nested = "[".repeat(depth) + &"]".repeat(depth);
+        let event = Event::builder("t").source("s").raw_json(&text).build().unwrap();
+        let mut body = frame(&event)[14..].to_vec();
+        let at = body.windows(text.len()).position(|some| some == text.as_bytes()).unwrap();
+        body[at..at + text.len()].copy_from_slice(nested.as_bytes());
+        framed(&body)
+    };
+    for most in [128, 129, u32::MAX] {
+        let limits = Limits::default().with_max_depth(most);
+        assert!(binary::decode(&frame_with(127), &limits).is_ok(), "{most}");
+        match binary::decode(&frame_with(128), &limits) {
+            Err(FrameError::Event(error)) => assert_eq!(error.reason, Reason::TooDeep),
+            other => panic!("{most}: {other:?}"),
+        }
+    }
+}

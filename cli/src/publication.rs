@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use ringpost::event::Event;
-use ringpost::{EventBus, Pattern, PublishError, Shared};
+use ringpost::{EventBus, Pattern, PublishError, Shared, Topic, TopicError};
 use serde::Serialize;
 
 use crate::console::{Console, grouped, per_second};
@@ -139,8 +139,13 @@ impl Publication {
 
     /// Publishes an event; waits as long as taps and journal need.
     pub(crate) fn publish(&mut self, event: Shared<Event>) -> anyhow::Result<Sent> {
-        if self.repetitions.as_mut().is_some_and(|repetitions| !repetitions.admits(&event)) {
-            return Ok(Sent::Repeated);
+        if let Some(repetitions) = &mut self.repetitions {
+            if let Err(error) = publishable(&event) {
+                return Ok(Sent::Rejected(error.to_string()));
+            }
+            if !repetitions.admits(&event) {
+                return Ok(Sent::Repeated);
+            }
         }
         // Counted before it is given away: the bus stamps it in place only while nobody shares it.
         self.count(event.kind());
@@ -177,9 +182,24 @@ impl Publication {
         mut events: Vec<Shared<Event>>,
         mut reject: impl FnMut(String),
     ) -> anyhow::Result<()> {
+        let mut repeated = Vec::new();
         if let Some(repetitions) = &mut self.repetitions {
-            events.retain(|event| repetitions.admits(event));
+            let mut admitted = 0;
+            events.retain(|event| {
+                if let Err(error) = publishable(event) {
+                    reject(error.to_string());
+                    return false;
+                }
+                let admits = repetitions.admits(event);
+                if admits {
+                    admitted += 1
+                } else {
+                    repeated.push(admitted)
+                }
+                admits
+            });
         }
+        let admitted = events.len();
         // Counted before they are given away: the bus stamps what nobody shares in place.
         events.iter().for_each(|event| self.count(event.kind()));
         let mut failing: Option<Instant> = None;
@@ -206,6 +226,12 @@ impl Publication {
                 error => Some(Err(anyhow!("cannot publish: {error}"))),
             };
             if let Some(ended) = ended {
+                // As one by one: what lies in the list behind the first of these was not come to.
+                let done = admitted - events.len();
+                let behind = repeated.len() - repeated.partition_point(|before| *before <= done);
+                if let Some(repetitions) = &mut self.repetitions {
+                    repetitions.uncount(behind as u64);
+                }
                 self.take_back(events.drain(..));
                 return ended;
             }
@@ -308,6 +334,14 @@ impl Publication {
     }
 }
 
+/// Why the bus would refuse the event for its topic. Asked before it can be taken for seen: what is
+/// refused must not stand for a sound one with the same id.
+fn publishable(event: &Event) -> Result<(), TopicError> {
+    let topic = event.topic();
+    Topic::check(topic)?;
+    if topic.starts_with('$') { Err(TopicError::Reserved) } else { Ok(()) }
+}
+
 impl Summary {
     /// Tells it to people.
     pub(crate) fn tell(&self, console: &Console) {
@@ -335,5 +369,47 @@ impl Summary {
                 "latency in µs: {p50:.0} (p50), {p99:.0} (p99), {p999:.0} (p99.9), {max:.0} (max)"
             ));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringpost::Tapped;
+
+    use super::*;
+    use crate::repetition::By;
+
+    #[test]
+    fn repetitions_behind_what_could_not_be_published_are_not_counted() {
+        let interrupt = Interrupt::default();
+        let plan = Plan {
+            journal: None,
+            taps: Vec::new(),
+            prints: false,
+            patience: STOP,
+            repetitions: Some(Repetitions::new("100".parse().unwrap(), By::Arrival)),
+        };
+        let console = Console::new();
+        let mut publication = Publication::start(plan, interrupt.clone(), &console).unwrap();
+        // Room for three.
+        let mut tap = publication.bus.tap_required("**", 3).unwrap();
+        interrupt.set();
+        let list = |ids: &[&str]| {
+            let event = |id: &&str| Event::builder("t").source("s").id(*id).build().unwrap();
+            ids.iter().map(|id| Shared::new(event(id))).collect()
+        };
+        let reject = |reason| panic!("{reason}");
+        let ids = ["1", "2", "1", "3", "3", "4", "5", "2", "4", "6"];
+        publication.publish_all(list(&ids), reject).unwrap();
+        let taken = std::iter::from_fn(|| match tap.try_next() {
+            Ok(Tapped::Delivery(event)) => Some(event.id().to_owned()),
+            _ => None,
+        });
+        assert_eq!(taken.collect::<Vec<_>>(), ["1", "2", "3"]);
+        drop(tap);
+        // What was not published was not seen.
+        publication.publish_all(list(&["4", "3"]), reject).unwrap();
+        let summary = publication.finish(0).unwrap().summary;
+        assert_eq!((summary.published, summary.deduplicated, summary.read), (4, Some(3), 7));
     }
 }

@@ -59,13 +59,14 @@ pub(crate) struct Repetitions {
     dedup: Dedup,
     window: DedupWindow,
     by: By,
-    /// Repetitions that were in the journal already, which this run did not leave out.
-    before: u64,
+    /// Repetitions that this run did not leave out: they were in the journal already, or it was ended
+    /// before it came to them.
+    uncounted: u64,
 }
 
 impl Repetitions {
     pub(crate) fn new(Window(window): Window, by: By) -> Self {
-        Self { dedup: Dedup::new(window), window, by, before: 0 }
+        Self { dedup: Dedup::new(window), window, by, uncounted: 0 }
     }
 
     /// Remembers what a store's end holds of the window.
@@ -77,7 +78,7 @@ impl Repetitions {
             let event = record?.event;
             self.dedup.admits(&event, event.recorded_at().unwrap_or(now));
         }
-        self.before = self.dedup.repeated();
+        self.uncounted = self.dedup.repeated();
         Ok(())
     }
 
@@ -128,9 +129,14 @@ impl Repetitions {
         self.dedup.forget(event);
     }
 
+    /// So many of the last that were left out came behind one that was not published after all.
+    pub(crate) fn uncount(&mut self, count: u64) {
+        self.uncounted += count;
+    }
+
     /// How many events were left out.
     pub(crate) fn count(&self) -> u64 {
-        self.dedup.repeated() - self.before
+        self.dedup.repeated() - self.uncounted
     }
 
     /// Tells if some may have been missed.

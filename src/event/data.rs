@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::attributes::Span;
 use super::error::Reason;
+use super::json::Limits;
 use super::json::scan::{Fault, FaultKind, Scanner};
 
 /// An event's payload, as its content type says to see it.
@@ -57,9 +58,8 @@ impl Payload {
     /// One JSON value, checked here.
     pub(crate) fn from_json(text: &str, max_depth: u32) -> Result<Option<Self>, Reason> {
         let mut scanner = Scanner::new(text);
-        // The event around it is the first level.
         let raw =
-            scanner.lone_value(max_depth.saturating_sub(1)).map_err(|fault| reason(&fault))?;
+            scanner.lone_value(Limits::below_event(max_depth)).map_err(|fault| reason(&fault))?;
         Ok(Self::from_scanned(raw))
     }
 }

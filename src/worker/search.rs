@@ -26,7 +26,7 @@ pub(super) struct Search {
     searchers: u64,
     /// How long the next one is.
     length: AtomicU64,
-    /// Whether the task that has just run has searched in vain.
+    /// Whether the last task that searched, since the worker itself last did, has searched in vain.
     spent: AtomicBool,
 }
 
@@ -83,6 +83,9 @@ impl Search {
         if !self.begin(ready) {
             return false;
         }
+        // Also where nothing was found, or `came` panics: the worker goes on, and a push from here on
+        // calls again.
+        let _ends = Ends(ready);
         let mut here = false;
         let found = self.look(|| {
             here = came();
@@ -90,12 +93,11 @@ impl Search {
         });
         // ORDER: Relaxed; the worker's own.
         self.spent.store(!found, Relaxed);
-        // Also where nothing was found: the worker goes on, and a push from here on calls again.
-        ready.found();
         here
     }
 
-    /// Whether the task that has just run has searched in vain: then its worker need not.
+    /// Whether a task has just searched in vain: then its worker need not. Mostly the task that ran last;
+    /// one that is wanted elsewhere does not search, and then it is an earlier one.
     pub(super) fn take_spent(&self) -> bool {
         // ORDER: Relaxed; the worker's own.
         let spent = self.spent.load(Relaxed);
@@ -104,5 +106,31 @@ impl Search {
             self.spent.store(false, Relaxed);
         }
         spent
+    }
+}
+
+/// Ends a search, however it ends.
+struct Ends<'a>(&'a Ready);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.found();
+    }
+}
+
+#[cfg(all(test, not(ringpost_loom)))]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    #[test]
+    fn a_search_that_panics_is_over_for_the_pool_too() {
+        let (ready, search) = (Ready::new(), Search::new(Duration::from_secs(60), 1));
+        let looked = catch_unwind(AssertUnwindSafe(|| search.inside(&ready, || panic!("foreign"))));
+        assert!(looked.is_err());
+        assert_eq!(ready.lot.counts().searching, 0);
+        assert!(search.inside(&ready, || true), "the only place to search is free");
+        assert_eq!((ready.lot.counts().searching, ready.searches()), (0, 2));
     }
 }

@@ -16,6 +16,8 @@ pub(crate) enum Fault {
     Hold,
     /// They reach the server; no answer to them comes back, because the connection ends.
     Cut,
+    /// The same, and who connects again is turned away until [`Proxy::admit`].
+    Away,
     /// They and all that follows reach nobody, and no answer comes back. The connection stays.
     Deaf,
     /// The server gets these, which are as many bytes, instead.
@@ -28,6 +30,8 @@ struct Plan {
     at: Option<(&'static [u8], Fault, bool)>,
     met: u32,
     held: bool,
+    /// Nobody gets through.
+    away: bool,
     connections: u32,
     /// Each byte is sent by itself.
     trickles: bool,
@@ -60,6 +64,9 @@ impl Proxy {
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 all.plan().connections += 1;
+                if all.plan().away {
+                    continue;
+                }
                 let Ok(server) = TcpStream::connect(("127.0.0.1", target)) else { continue };
                 let both = [&client, &server].map(|one| one.set_nodelay(true));
                 assert!(both.iter().all(Result::is_ok));
@@ -75,7 +82,12 @@ impl Proxy {
     }
 
     pub(crate) fn url(&self) -> RedisUrl {
-        RedisUrl::parse(&format!("redis://127.0.0.1:{}?stream=s", self.port)).expect("a URL")
+        self.url_with("stream=s")
+    }
+
+    pub(crate) fn url_with(&self, parameters: &str) -> RedisUrl {
+        let url = format!("redis://127.0.0.1:{}?{parameters}", self.port);
+        RedisUrl::parse(&url).expect("a URL")
     }
 
     /// Behind the next time that the client sends these words, this happens.
@@ -91,6 +103,11 @@ impl Proxy {
     /// Not any more.
     pub(crate) fn never(&self) {
         self.shared.plan().at = None;
+    }
+
+    /// Who connects gets through again.
+    pub(crate) fn admit(&self) {
+        self.shared.plan().away = false;
     }
 
     pub(crate) fn trickle(&self) {
@@ -141,6 +158,7 @@ fn forward(mut client: TcpStream, mut server: TcpStream, shared: &Shared) {
             plan.met += 1;
             plan.at = at.filter(|_| again);
             plan.held = fault == Fault::Hold;
+            plan.away |= fault == Fault::Away;
             drop(plan);
             if fault == Fault::Deaf {
                 // Held open, and nobody reads on.
@@ -149,7 +167,9 @@ fn forward(mut client: TcpStream, mut server: TcpStream, shared: &Shared) {
             if let (Fault::Instead(others), Some((words, ..))) = (fault, at) {
                 kept.splice(until - words.len()..until, others.iter().copied());
             }
-            if !send(&mut server, &kept[..until], shared) || fault == Fault::Cut {
+            if !send(&mut server, &kept[..until], shared)
+                || matches!(fault, Fault::Cut | Fault::Away)
+            {
                 return end(&server, &client);
             }
             kept.drain(..until);

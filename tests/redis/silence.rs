@@ -4,7 +4,7 @@
 use std::thread;
 
 use ringpost::store::redis::{RedisOptions, RedisStore, RedisUrl};
-use ringpost::store::{Record, Store as _, StoreErrorKind};
+use ringpost::store::{Record, Store as _, StoreError, StoreErrorKind};
 use ringpost::{Sequence, Shared};
 
 use crate::proxy::{Fault, Proxy};
@@ -36,6 +36,16 @@ fn others(sequences: impl IntoIterator<Item = u64>) -> Vec<Record> {
     sequences.into_iter().map(other).collect()
 }
 
+/// Appends, again and again while the store waits before it connects again.
+fn insist(store: &mut RedisStore, batch: &[Record]) -> Result<(), StoreError> {
+    loop {
+        match store.append(batch) {
+            Err(error) if error.kind() == StoreErrorKind::Io => thread::yield_now(),
+            other => return other,
+        }
+    }
+}
+
 #[test]
 fn a_server_answers_a_batch_once_and_not_each_of_its_records() {
     let Some(server) = Server::start(Sync::Nothing) else { return };
@@ -49,7 +59,7 @@ fn a_server_answers_a_batch_once_and_not_each_of_its_records() {
 
 #[test]
 fn who_may_not_silence_the_server_is_answered_for_each_record() {
-    for right in ["-client", "-client|reply", "-xlen"] {
+    for right in ["-client", "-client|reply", "-xlen", "-discard"] {
         let Some(server) = Server::start(Sync::Always) else { return };
         server.tell(&["ACL", "SETUSER", "default", right]);
         let mut store = store(&server);
@@ -251,4 +261,104 @@ fn a_length_that_bounds_the_stream_does_not_hide_what_was_added() {
         assert!(sent < 9000 * 8, "{parameters}: {sent} bytes for 9,000 records");
         assert_eq!(stored(&server).last(), Some(&9000), "{parameters}");
     }
+}
+
+#[test]
+fn a_batch_whose_proof_is_lost_is_found_although_a_bound_has_trimmed_its_beginning() {
+    let Some(server) = Server::start(Sync::Nothing) else { return };
+    for (bound, last) in [("5", 23), ("~5", 503)] {
+        server.tell(&["DEL", "s"]);
+        let proxy = Proxy::to(&server);
+        let url = proxy.url_with(&format!("stream=s&maxlen={bound}"));
+        let mut store = RedisStore::open(url, options()).expect("a stream");
+        store.append(&records(1..=3)).expect("appended");
+        proxy.once("EXEC\r\n", Fault::Cut);
+        store.append(&records(4..=last)).expect(bound);
+        assert_eq!(proxy.met(), 1);
+        let kept = stored(&server);
+        assert!(kept[0] > 4, "{bound}: the batch itself was trimmed");
+        assert!(kept.iter().copied().eq(kept[0]..=last), "{bound}: {kept:?}");
+        store.append(&records([last + 1])).expect(bound);
+        assert_eq!(store.last_sequence(), Some(Sequence::new(last + 1)));
+        assert_eq!(stored(&server).last(), Some(&(last + 1)));
+    }
+}
+
+#[test]
+fn a_hole_that_a_bound_does_not_explain_is_no_proof_of_a_batch() {
+    let Some(server) = Server::start(Sync::Nothing) else { return };
+    let meddlings: [(&str, &[&str]); 3] = [
+        // Without a bound nothing is trimmed.
+        ("", &["XTRIM", "s", "MAXLEN", "5"]),
+        // Fewer than the bound keeps.
+        ("&maxlen=5", &["XTRIM", "s", "MAXLEN", "4"]),
+        // A hole in the midst.
+        ("&maxlen=5", &["XDEL", "s", "21-0"]),
+    ];
+    for (bound, meddling) in meddlings {
+        server.tell(&["DEL", "s"]);
+        let proxy = Proxy::to(&server);
+        let url = proxy.url_with(&format!("stream=s{bound}"));
+        let mut store = RedisStore::open(url, options()).expect("a stream");
+        store.append(&records(1..=3)).expect("appended");
+        proxy.once("EXEC\r\n", Fault::Away);
+        let batch = records(4..=23);
+        let error = store.append(&batch).expect_err("no answer");
+        assert_eq!(error.kind(), StoreErrorKind::Io, "{bound}: {error}");
+        server.tell(meddling);
+        proxy.admit();
+        let error = insist(&mut store, &batch).expect_err("somebody was here");
+        assert_eq!(error.kind(), StoreErrorKind::Locked, "{bound}: {error}");
+    }
+}
+
+#[test]
+fn a_batch_that_has_grown_since_its_proof_was_lost_goes_on_behind_what_is_there() {
+    let Some(server) = Server::start(Sync::Nothing) else { return };
+    let proxy = Proxy::to(&server);
+    let mut store = through(&proxy);
+    store.append(&records(1..=3)).expect("appended");
+    proxy.once("EXEC\r\n", Fault::Away);
+    let batch = records(4..=10);
+    store.append(&batch[..3]).expect_err("no answer");
+    proxy.admit();
+    // The rest of it is lost on its way, once.
+    proxy.once("10-0\r\n", Fault::Cut);
+    insist(&mut store, &batch).expect("three are there");
+    assert_eq!(proxy.met(), 2);
+    store.append(&records(11..=12)).expect("appended");
+    assert_eq!(stored(&server), (1..=12).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_flush_behind_a_batch_of_unknown_end_asks_for_the_batch_and_names_no_other_writer() {
+    let Some(server) = Server::start(Sync::Always) else { return };
+    let proxy = Proxy::to(&server);
+    let mut store = through(&proxy);
+    // Whose answer was lost, and so is still to be made durable.
+    proxy.once("EXEC\r\n", Fault::Cut);
+    store.append(&records(1..=3)).expect("looked up");
+    let batch = records(4..=6);
+    proxy.once("EXEC\r\n", Fault::Away);
+    store.append(&batch).expect_err("no answer");
+    proxy.admit();
+    let asks = |error: &StoreError| format!("{error:?}").contains("handed in again");
+    for tends in [false, true] {
+        let error = loop {
+            let done = if tends { store.tend() } else { store.flush() };
+            match done {
+                // Before it connects again, or is due.
+                Err(error) if error.kind() == StoreErrorKind::Io && !asks(&error) => {}
+                Err(error) => break error,
+                Ok(()) => assert!(tends && store.due().is_some()),
+            }
+            thread::yield_now();
+        };
+        assert_eq!(error.kind(), StoreErrorKind::Io, "{error:?}");
+        assert!(error.is_transient());
+    }
+    store.append(&batch).expect("it is there");
+    store.flush().expect("flushed");
+    assert_eq!(store.watermarks().durable, Some(Sequence::new(6)));
+    assert_eq!(stored(&server), (1..=6).collect::<Vec<_>>());
 }

@@ -123,6 +123,85 @@ fn a_stream_that_is_deleted_under_its_writer_is_told_as_lost_once() {
     store.flush().expect("told once");
 }
 
+/// What a flush tells as lost, until it succeeds: each range with how many records.
+fn lost_until_flushed(store: &mut RedisStore) -> Vec<(u64, u64, u64)> {
+    let mut told = Vec::new();
+    while let Err(error) = store.flush() {
+        let gap = error.lost().unwrap_or_else(|| panic!("{error}"));
+        assert_eq!(error.kind(), StoreErrorKind::Lost);
+        told.push((gap.from.get(), gap.to.get(), gap.count));
+    }
+    told
+}
+
+#[test]
+fn a_loss_that_goes_below_an_earlier_one_tells_each_record_once() {
+    for appended_between in [false, true] {
+        let Some(server) = Server::start(Sync::Nothing) else { return };
+        let mut store = store(&server);
+        store.append(&records(1..=10)).expect("appended");
+        // As a server that comes back at 5.
+        server.tell(&["DEL", "s"]);
+        server.tell(&["XADD", "s", "5-0", "event", "as it was"]);
+        assert_eq!(lost_until_flushed(&mut store), [(6, 10, 5)]);
+        if appended_between {
+            store.append(&records(11..=12)).expect("it goes on");
+        }
+        server.tell(&["DEL", "s"]);
+        let told = lost_until_flushed(&mut store);
+        let between = [(11, 12, 2)].into_iter().filter(|_| appended_between);
+        assert!(between.chain([(1, 5, 5)]).eq(told.iter().copied()), "{told:?}");
+        // What is still to be told comes before anything else is done.
+        store.append(&records(13..=14)).expect("all was told");
+        assert_eq!(stored(&server), [13, 14]);
+    }
+}
+
+#[test]
+fn ranges_that_were_lost_at_once_are_told_one_by_one_before_the_next_batch() {
+    let Some(server) = Server::start(Sync::Nothing) else { return };
+    let mut store = store(&server);
+    store.append(&records([1, 2, 5, 6, 9])).expect("appended");
+    server.tell(&["FLUSHALL"]);
+    let batch = records(10..=11);
+    for range in [(9, 9, 1), (5, 6, 2), (1, 2, 2)] {
+        let error = store.append(&batch).expect_err("more are gone");
+        let gap = error.lost().expect("which");
+        assert_eq!((gap.from.get(), gap.to.get(), gap.count), range);
+    }
+    store.append(&batch).expect("all was told");
+    assert_eq!(stored(&server), [10, 11]);
+}
+
+#[test]
+fn what_a_bound_had_trimmed_is_not_told_as_lost() {
+    let Some(server) = Server::start(Sync::Nothing) else { return };
+    for (bound, opened_again) in [("10", false), ("10", true), ("~10", false), ("~10", true)] {
+        let url = RedisUrl::parse(&server.url(&format!("stream=s&maxlen={bound}")));
+        let url = url.expect("a URL");
+        let open = || RedisStore::open(url.clone(), options()).expect("a stream");
+        let mut store = open();
+        store.append(&records(1..=4)).expect("appended");
+        // Not each sequence is stored; of those that are, none but the last are there.
+        store.append(&records((6..=500).filter(|n| n % 100 != 97))).expect("appended");
+        let kept = stored(&server);
+        if opened_again {
+            store = open();
+        }
+        server.tell(&["FLUSHALL"]);
+        let told = lost_until_flushed(&mut store);
+        let told_count: u64 = told.iter().map(|(_, _, count)| count).sum();
+        assert_eq!(told_count, kept.len() as u64, "{bound}: {told:?}, {kept:?}");
+        assert_eq!(told.last().map(|(from, ..)| *from), kept.first().copied(), "{bound}");
+        if !opened_again {
+            let told = told.iter().rev().flat_map(|(from, to, _)| *from..=*to);
+            assert!(told.eq(kept.iter().copied()), "{bound}: {kept:?}");
+        }
+        store.append(&records([501])).expect("it goes on");
+        server.tell(&["FLUSHALL"]);
+    }
+}
+
 #[test]
 fn two_writers_never_mix_and_the_first_one_is_told() {
     let Some(server) = Server::start(Sync::Nothing) else { return };

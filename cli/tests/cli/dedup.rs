@@ -102,11 +102,36 @@ fn what_the_bus_refuses_is_not_taken_for_seen() {
     let place = Place::new();
     let refused = r#"{"specversion":"1.0","id":"1","source":"test","type":"a.b","topic":"$no"}"#;
     let text = format!("{refused}\n{}\n", event(1, "a.b"));
-    let ended = place.feed(&["pub", "--journal", "j", "--dedup", "10", "--json"], &text);
-    assert_eq!(ended.code, Some(4), "{ended:?}");
-    let summary = ended.json();
-    assert_eq!((summary["rejected"].as_u64(), summary["published"].as_u64()), (Some(1), Some(1)));
-    assert_eq!(summary["deduplicated"], 0);
+    place.write("f.jsonl", &text);
+    let same = ["--dedup", "10", "--json", "--journal"];
+    for (verb, journal) in [
+        (&["pub"][..], "a"),
+        (&["replay", "f.jsonl", "--speed", "max"], "b"),
+        (&["replay", "f.jsonl", "--speed", "100"], "c"),
+    ] {
+        let ended = place.feed(&[verb, &same, &[journal]].concat(), &text);
+        assert_eq!(ended.code, Some(4), "{verb:?}: {ended:?}");
+        let summary = ended.json();
+        let figure = |name: &str| summary[name].as_u64().unwrap();
+        assert_eq!((figure("read"), figure("rejected")), (2, 1), "{verb:?}");
+        assert_eq!((figure("published"), figure("deduplicated")), (1, 0), "{verb:?}");
+        assert_eq!(ids(&place, journal), ["1"], "{verb:?}");
+    }
+}
+
+#[test]
+fn what_the_bus_refuses_is_rejected_also_where_it_repeats_what_was_taken() {
+    let place = Place::new();
+    let refused = r#"{"specversion":"1.0","id":"1","source":"test","type":"a.b","topic":"$no"}"#;
+    let text = format!("{}\n{refused}\n", event(1, "a.b"));
+    place.write("f.jsonl", &text);
+    for verb in [&["pub"][..], &["replay", "f.jsonl", "--speed", "max"]] {
+        let ended = place.feed(&[verb, &["--dedup", "10", "--json"]].concat(), &text);
+        assert_eq!(ended.code, Some(4), "{verb:?}: {ended:?}");
+        let summary = ended.json();
+        assert_eq!((&summary["rejected"], &summary["published"]), (&1.into(), &1.into()));
+        assert_eq!(summary["deduplicated"], 0, "{verb:?}");
+    }
 }
 
 #[test]

@@ -115,7 +115,7 @@ pub(super) fn read(
     home: Option<Home<'_>>,
     event: &mut Event,
 ) -> Result<Marks, DecodeError> {
-    let max_depth = max_depth.saturating_sub(1);
+    let max_depth = Limits::below_event(max_depth);
     match glance(text, max_depth, home, event) {
         Some(marks) => Ok(marks),
         None => {

@@ -65,6 +65,12 @@ impl Limits {
     pub const fn with_max_depth(self, max_depth: u32) -> Self {
         Self { max_depth, ..self }
     }
+
+    /// How deep a member's value may nest in an event of at most `max_depth` levels, of which the event
+    /// is the first. What goes beyond the most could be read, but not again from where it was stored.
+    pub(crate) fn below_event(max_depth: u32) -> u32 {
+        max_depth.min(scan::MAX_DEPTH).saturating_sub(1)
+    }
 }
 
 impl Default for Limits {

@@ -38,9 +38,10 @@
 //! that the system trusts, or of one in the file that `SSL_CERT_FILE` names.
 //!
 //! A server that comes back with less than it had acknowledged, or empty, is noticed when the
-//! store connects again, and at each batch and flush: the call fails once with
-//! [`StoreErrorKind::Lost`] and the range of sequences, and the next one goes on behind what is
-//! there. Nothing is sent again that was acknowledged: it is gone from here too.
+//! store connects again, and at each batch and flush: the call fails with
+//! [`StoreErrorKind::Lost`] and the range of sequences, once for each range, the highest first; the call
+//! after them goes on behind what is there. Nothing is sent again that was acknowledged: it is gone
+//! from here too. What `maxlen` had trimmed before is not told.
 //!
 //! # Limits
 //!
@@ -55,6 +56,7 @@
 
 mod entry;
 mod failure;
+mod held;
 mod link;
 mod options;
 mod pack;

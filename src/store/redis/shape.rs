@@ -11,8 +11,10 @@ use super::pack::command;
 const WORDS: &str = "the server describes the stream in unknown words";
 
 /// What `XINFO STREAM` says; of a stream that is not there, the lowest of all ids and no entries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Shape {
+    /// The first entry in it, or one that it has had and that has been trimmed since.
+    pub(super) first: EntryId,
     /// The last id that the stream ever had.
     pub(super) last: EntryId,
     /// How many entries are in it.
@@ -30,7 +32,7 @@ impl Shape {
             Err(error) => return Err(error),
             Ok(_) => return Err(strange(WORDS)),
         };
-        let (mut last, mut length) = (None, None);
+        let (mut first, mut last, mut length) = (EntryId::default(), None, None);
         for pair in fields.chunks_exact(2) {
             match pair {
                 [Value::BulkString(name), Value::BulkString(id)]
@@ -41,11 +43,21 @@ impl Shape {
                 [Value::BulkString(name), Value::Int(number)] if name == b"length" => {
                     length = u64::try_from(*number).ok();
                 }
+                [Value::BulkString(name), Value::Array(entry)] if name == b"first-entry" => {
+                    if let Some(Value::BulkString(id)) = entry.first() {
+                        first = EntryId::parse(id).unwrap_or_default();
+                    }
+                }
                 _ => {}
             }
         }
-        let shape = last.zip(length).map(|(last, length)| Self { last, length });
+        let shape = last.zip(length).map(|(last, length)| Self { first, last, length });
         shape.ok_or_else(|| strange(WORDS))
+    }
+
+    /// Whether the stream is still what it was `before`, as far as can be told without asking.
+    pub(super) fn is_still(&self, before: &Self) -> bool {
+        (self.last, self.length) == (before.last, before.length)
     }
 }
 

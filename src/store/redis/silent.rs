@@ -14,7 +14,7 @@
 //! That a batch was not run is as sure, but not why: it is tried again aloud. Whatever else a
 //! server answers is no proof of anything; the connection is given up and the stream read back.
 //! Whether a server knows all this, and lets this user do it, is tried on each new connection with a
-//! transaction that changes nothing.
+//! transaction that is forgotten and one that changes nothing.
 //!
 //! The look at the stream behind a batch is asked for with it, but its answer is read only when the next
 //! batch is on its way, and before the server is told to run that: what it should say is known.
@@ -72,7 +72,7 @@ impl Silent {
     ) -> RedisResult<Outcome> {
         packer.begin(connection, &self.first, records)?;
         // A refusal in the midst of a transaction: where it ends, nobody looks for.
-        if self.owed.take().is_some() && looked(connection).map_err(baffling)? != before {
+        if self.owed.take().is_some() && !looked(connection).map_err(baffling)?.is_still(&before) {
             packer.end(connection, &self.instead)?;
             on_again(connection)?;
             return Ok(Outcome::NotRun);
@@ -82,7 +82,7 @@ impl Silent {
         let trimmed = if self.trims { number(connection.recv_response()?)? } else { 0 };
         on_again(connection)?;
         let last = records.last().map_or(before.last, |record| EntryId::of(record.sequence));
-        let shape = Shape { last, length: length.saturating_sub(trimmed) };
+        let shape = Shape { last, length: length.saturating_sub(trimmed), ..before };
         self.owed = Some(shape);
         Ok(match length.checked_sub(before.length) {
             Some(added) if added == records.len() as u64 => Outcome::Stored(shape),
@@ -90,11 +90,14 @@ impl Silent {
         })
     }
 
-    /// Whether the server keeps silent and tells the end of a transaction.
+    /// Whether the server keeps silent, forgets a transaction when it is told to, and tells the end of
+    /// the next one. Where it does not forget, that one is within the first, and neither is run.
     ///
     /// An error means that nobody knows what this connection would answer next.
     pub(super) fn rehearse(connection: &mut Connection, stream: &str) -> RedisResult<bool> {
-        let Self { first, last, .. } = Self::new(stream, &[]);
+        let Self { mut first, last, .. } = Self::new(stream, &[]);
+        command(&mut first, &["DISCARD"]);
+        command(&mut first, &["MULTI"]);
         connection.send_packed_command(&[first, last].concat())?;
         if length(connection)?.is_none() {
             return Ok(false);

@@ -11,15 +11,16 @@ use ::redis::{ErrorKind, RedisError, cmd};
 
 use super::entry::{EntryId, LONGEST};
 use super::failure::because;
+use super::held::Held;
 use super::link::Link;
 use super::pack::line;
 use super::read::{Direction, RedisReader};
 use super::shape::Shape;
 use super::transaction::{Outcome, Transaction};
-use super::{DurableWhen, RedisOptions, RedisUrl};
+use super::{DurableWhen, Keep, RedisOptions, RedisUrl};
 use crate::event::json::encode;
 use crate::store::{Level, Record, Scan, Store, StoreError, StoreErrorKind, Watermarks};
-use crate::{DropReason, Gap, Sequence};
+use crate::{Gap, Sequence};
 
 /// A Redis stream opened for writing. See the [module](super) for what it promises.
 #[derive(Debug)]
@@ -40,8 +41,8 @@ pub struct RedisStore {
     /// Whether the next connection is to be silent if it can. Not after one that broke when it was
     /// asked, however that came; but again after the one that follows.
     silent: bool,
-    /// Up to here it was told what the server has lost.
-    gone: u64,
+    /// What the server has acknowledged and should still have.
+    held: Held,
     /// Nobody knows whether the last batch was stored.
     uncertain: bool,
     /// The last record that was written through this connection.
@@ -82,13 +83,14 @@ impl RedisStore {
             expected: EntryId::default(),
             found: None,
             silent: true,
-            gone: 0,
+            held: Held::default(),
             uncertain: false,
             written_here: 0,
             inherited: 0,
             disk_due: None,
         };
-        let found = store.look()?.last;
+        let shape = store.look()?;
+        let found = shape.last;
         let last = store.reader().entries_back()?.next().transpose()?;
         let foreign = |cause| because(&store.link.url, "write to", StoreErrorKind::Refused, cause);
         if let Some(Err(damage)) = last {
@@ -102,6 +104,7 @@ impl RedisStore {
         store.expected = found;
         (store.accepted, store.written) = (found.major, found.major);
         store.inherited = found.major;
+        store.held = Held::of(shape);
         Ok(store)
     }
 
@@ -182,50 +185,34 @@ impl RedisStore {
         }
     }
 
-    /// Makes sure that the server still has what it should; tells it once if it has not.
+    /// Makes sure that the server still has what it should; tells once what it has not.
     fn stand(&mut self) -> Result<Shape, StoreError> {
         let shape = self.look()?;
         let found = shape.last;
-        if found >= self.expected {
-            return Ok(shape);
+        if found < self.expected {
+            self.held.cut(found.major);
+            self.expected = found;
         }
-        let (before, last) = (found.major.max(self.gone), self.expected.major);
-        self.gone = last;
-        let (from, to) = (Sequence::new(before + 1), Sequence::new(last));
-        self.expected = found;
-        let count = to.get() - from.get() + 1;
+        let Some(gap) = self.held.next_lost() else { return Ok(shape) };
+        let Gap { from, to, count, .. } = gap;
         let cause = format!(
-            "it had acknowledged sequences up to {to} and now ends at {found}: \
-             {count} records from {from} on are gone from it"
+            "{count} records that it had acknowledged, from {from} to {to}, are gone from it, \
+             which ends at {found}"
         );
         let error = because(&self.link.url, "write to", StoreErrorKind::Lost, cause);
-        Err(error.with_lost(Gap { from, to, count, reason: DropReason::Store }))
+        Err(error.with_lost(gap))
     }
 
     /// How many of the batch's records are there already. They can be only after an append whose
     /// end nobody knows; whatever else is there is somebody else's.
     fn stored_of(&mut self, batch: &[Record], found: EntryId) -> Result<usize, StoreError> {
         if found == self.expected {
-            return Ok(0);
+            return Ok(self.known_of(batch));
         }
-        let mut stored = 0;
-        if self.uncertain {
-            let from = self.expected.next();
-            for entry in self.reader().page_through(Direction::Forward, Some(from))? {
-                let entry = entry?;
-                let ours = batch.get(stored).is_some_and(|record| {
-                    line(record, &mut self.line);
-                    entry.is_ok_and(|entry| entry.line == self.line)
-                });
-                if !ours {
-                    return Err(self.taken_over(found));
-                }
-                stored += 1;
-            }
-        }
-        let last = stored.checked_sub(1).and_then(|last| batch.get(last));
-        match last.map(|record| EntryId::of(record.sequence)) {
-            Some(last) if last >= found => {
+        let stored = if self.uncertain { self.read_back(batch)? } else { None };
+        let last = stored.and_then(|stored| batch.get(stored.checked_sub(1)?));
+        match (stored, last.map(|record| EntryId::of(record.sequence))) {
+            (Some(stored), Some(last)) if last >= found => {
                 self.expected = last;
                 self.written = last.major;
                 self.uncertain = false;
@@ -233,6 +220,39 @@ impl RedisStore {
             }
             _ => Err(self.taken_over(found)),
         }
+    }
+
+    /// How many of the batch's records the stream has had, if it has nothing else behind what was
+    /// expected.
+    ///
+    /// A bound trims the stream in the transaction that a batch comes in, and with it the beginning of
+    /// a batch that is longer. As many as the bound keeps have to lie behind such a hole: then nothing
+    /// is missing that should be there, however the hole came about.
+    fn read_back(&mut self, batch: &[Record]) -> Result<Option<usize>, StoreError> {
+        let bound = self.link.url.keep().map(Keep::count);
+        let known = self.known_of(batch);
+        let rest = batch.get(known..).unwrap_or_default();
+        let (mut hole, mut seen) = (0, 0);
+        for entry in self.reader().page_through(Direction::Forward, Some(self.expected.next()))? {
+            let Ok(entry) = entry? else { return Ok(None) };
+            if seen == 0 && bound.is_some() {
+                hole = rest.partition_point(|record| record.sequence < entry.sequence);
+            }
+            let Some(record) = rest.get(hole + seen) else { return Ok(None) };
+            line(record, &mut self.line);
+            if entry.line != self.line {
+                return Ok(None);
+            }
+            seen += 1;
+        }
+        let explained = hole == 0 || bound.is_some_and(|bound| seen as u64 >= bound);
+        Ok(explained.then_some(known + hole + seen))
+    }
+
+    /// How many of the batch's records were found to be there by an earlier try, whose batch ended
+    /// before this one.
+    fn known_of(&self, batch: &[Record]) -> usize {
+        batch.partition_point(|record| EntryId::of(record.sequence) <= self.expected)
     }
 
     fn taken_over(&mut self, found: EntryId) -> StoreError {
@@ -300,6 +320,13 @@ impl RedisStore {
             return Ok(true);
         }
         if found.last != self.expected {
+            if self.uncertain {
+                // Only the batch can tell whose that is.
+                self.found = None;
+                let cause = "nobody knows whether the last batch is stored: it is to be handed in \
+                             again first";
+                return Err(because(&self.link.url, "flush", StoreErrorKind::Io, cause));
+            }
             return Err(self.taken_over(found.last));
         }
         // What another connection wrote is told of by none, unless this one writes behind it.
@@ -370,6 +397,10 @@ impl Store for RedisStore {
     fn append(&mut self, batch: &[Record]) -> Result<(), StoreError> {
         let Some(last) = self.admitted(batch)? else { return Ok(()) };
         self.store(batch)?;
+        self.held.take(batch);
+        if let (Some(_), Some(shape)) = (self.link.url.keep(), self.found) {
+            self.held.keep(shape.length);
+        }
         (self.accepted, self.written) = (last, last);
         if self.durable_when == DurableWhen::Appended {
             // Not what a broken connection left behind: the next sync covers that.
