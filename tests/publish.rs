@@ -1,11 +1,10 @@
 //! Publishing and subscribing: who gets what, in which order, and what the account says.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use ringpost::{Bus, Delivery, Executor, Message, Overflow, PublishError, Start, Tapped, Wait};
+use ringpost::{Bus, Delivery, Executor, Overflow, PublishError, Start, Tapped, Wait};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -66,112 +65,6 @@ fn a_batch_goes_out_whole_and_empties_the_list() {
     let expected: Vec<u64> = (0..200).collect();
     assert_eq!(*seen_one.lock().unwrap(), expected);
     assert_eq!(*seen_all.lock().unwrap(), expected);
-}
-
-/// A message that knows its topic, unless that is empty.
-#[derive(Clone, Debug, PartialEq)]
-struct Note(&'static str, u64);
-
-impl Message for Note {
-    fn topic(&self) -> Option<&str> {
-        assert_ne!(self.0, "panic");
-        Some(self.0).filter(|topic| !topic.is_empty())
-    }
-}
-
-#[test]
-fn a_list_on_several_topics_goes_out_in_its_order() {
-    let bus = Bus::<Note>::new();
-    let mut tap = bus.tap("**").unwrap();
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let sink = Arc::clone(&seen);
-    let a = bus.subscribe("a").unwrap();
-    let _a = a.spawn(move |d: Delivery<'_, Note>| sink.lock().unwrap().push(d.1)).unwrap();
-    // Runs that are longer than what goes out at once, neighbours, and topics that come again.
-    let topics = ["a", "b", "a", "c"].into_iter().zip([150, 1, 1, 70]);
-    let topics = topics.flat_map(|(topic, count)| std::iter::repeat_n(topic, count));
-    let list: Vec<_> = topics.zip(0..).map(|(topic, n)| Note(topic, n)).collect();
-    let mut left = list.clone();
-    let published = bus.publish_all(&mut left).unwrap();
-    assert!(left.is_empty());
-    assert_eq!((published.count, published.delivered, published.dropped), (222, 151, 0));
-    assert_eq!(published.first.map(u64::from), Some(1));
-    assert_eq!(published.last.map(u64::from), Some(222));
-    for note in &list {
-        match tap.try_next().unwrap() {
-            Tapped::Delivery(d) => assert_eq!((d.topic(), &*d), (note.0, note)),
-            other => panic!("{other:?}"),
-        }
-    }
-    bus.settle(LONG).unwrap();
-    let on_a: Vec<u64> = list.iter().filter(|note| note.0 == "a").map(|note| note.1).collect();
-    assert_eq!(*seen.lock().unwrap(), on_a);
-    let stats = bus.stats();
-    let count = |topic| stats.topics.get(topic).copied();
-    assert_eq!(["a", "b", "c", "d"].map(count), [Some(151), Some(1), Some(70), None]);
-}
-
-#[test]
-fn what_cannot_go_out_stays_in_the_list_with_all_that_follow() {
-    let list = |bad: &'static str| {
-        vec![Note("a", 1), Note("a", 2), Note("b", 3), Note(bad, 4), Note("a", 5), Note(bad, 6)]
-    };
-    for bad in ["", "x..y", "$reserved"] {
-        let bus = Bus::<Note>::new();
-        let mut left = list(bad);
-        let error = bus.publish_all(&mut left).unwrap_err();
-        assert_eq!(error.published.count, 3);
-        assert_eq!(left, list(bad)[3..], "{bad}");
-        match error.cause {
-            PublishError::NoTopic(()) => assert_eq!(bad, ""),
-            PublishError::Topic { .. } => assert_ne!(bad, ""),
-            other => panic!("{other}"),
-        }
-        // Without the one at fault it goes on.
-        left.remove(0);
-        assert_eq!(bus.publish_all(&mut left).unwrap_err().published.count, 1);
-        assert_eq!(left, [Note(bad, 6)]);
-    }
-
-    let bus = Bus::<Note>::new();
-    let mut left = list("panic");
-    let panicked = catch_unwind(AssertUnwindSafe(|| bus.publish_all(&mut left)));
-    assert!(panicked.is_err());
-    // The run that it would have ended is in the list, too.
-    assert_eq!(left, list("panic")[2..]);
-
-    bus.shutdown(LONG);
-    let mut left = list("c");
-    let error = bus.publish_all(&mut left).unwrap_err();
-    assert!(error.cause.is_closed() && error.published.count == 0);
-    assert_eq!(left, list("c"));
-}
-
-#[test]
-fn a_list_waits_for_room_and_no_longer_than_it_may() {
-    let bus = Bus::<Note>::new();
-    let (gate, closed) = mpsc::channel::<()>();
-    let blocking =
-        |timeout| bus.subscribe("t").unwrap().mailbox(4).overflow(Overflow::Block { timeout });
-    let slow = blocking(Duration::from_millis(20))
-        .executor(Executor::thread(Wait::Park))
-        .spawn(move |_: Delivery<'_, Note>| {
-            let _ = closed.recv();
-        })
-        .unwrap();
-    let list: Vec<_> = (0..40).map(|n| Note("t", n)).collect();
-    let mut left = list.clone();
-    let error = bus.publish_all(&mut left).unwrap_err();
-    assert!(error.cause.is_full(), "{error}");
-    let count = error.published.count as usize;
-    assert!((4..40).contains(&count), "{count}");
-    assert_eq!(left, list[count..]);
-    drop(gate);
-    while let Err(error) = bus.publish_all(&mut left) {
-        assert!(error.cause.is_full(), "{error}");
-    }
-    bus.settle(LONG).unwrap();
-    assert_eq!(slow.stats().handled, 40);
 }
 
 #[test]
