@@ -120,6 +120,15 @@ fn notes(count: u64, topics: &[&'static str]) -> Vec<Note> {
 }
 
 #[test]
+fn a_disabled_bus_empties_the_list_and_publishes_nothing() {
+    let bus = Bus::<Note>::builder().enabled(false).build();
+    let mut list = notes(100, &["a", "a", "b"]);
+    let published = bus.publish_all(&mut list).unwrap();
+    assert_eq!((published.count, published.first, list.len()), (0, None, 0));
+    assert_eq!(bus.stats().published, 0);
+}
+
+#[test]
 fn a_list_reaches_subscriptions_that_share_a_log() {
     for policy in [Overflow::DropOldest, Overflow::Block { timeout: LONG }] {
         let bus = Bus::<Note>::new();

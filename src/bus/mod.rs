@@ -186,6 +186,10 @@ impl<M: Message> Bus<M> {
     /// the same topic go out together, in groups of up to 64 as
     /// [`Publisher::publish_batch`] publishes them: for playing back what was recorded.
     ///
+    /// Waits as [`Publisher::publish`] does if a `Block` subscription or a required tap has no room, for
+    /// each group anew, and inside a handler not at all. A bus that is disabled empties the list, too,
+    /// and publishes nothing.
+    ///
     /// # Errors
     ///
     /// [`BatchError`] says how many went out. The rest is left in `messages`; the first of them is

@@ -21,7 +21,8 @@ use crate::ring::prefetch;
 /// [`json::decode()`] or the binary codec.
 ///
 /// Cheap to build (one allocation for all texts, one for the payload). To send one event to many
-/// places, share it: `Shared<Event>` costs one count, while `clone` copies the texts.
+/// places, share it: `Shared<Event>` costs one count, while `clone` copies the texts, unless the
+/// event was read from a journal: then it shares them.
 ///
 /// An event that was read from a journal may lie together with its neighbours in one allocation of
 /// up to 4 KiB, which stays for as long as one of them is kept.

@@ -26,7 +26,7 @@ pub(super) struct Search {
     searchers: u64,
     /// How long the next one is.
     length: AtomicU64,
-    /// Whether the task that has just run has searched in vain.
+    /// Whether the last task that searched, since the worker itself last did, has searched in vain.
     spent: AtomicBool,
 }
 
@@ -96,7 +96,8 @@ impl Search {
         here
     }
 
-    /// Whether the task that has just run has searched in vain: then its worker need not.
+    /// Whether a task has just searched in vain: then its worker need not. Mostly the task that ran last;
+    /// one that is wanted elsewhere does not search, and then it is an earlier one.
     pub(super) fn take_spent(&self) -> bool {
         // ORDER: Relaxed; the worker's own.
         let spent = self.spent.load(Relaxed);
