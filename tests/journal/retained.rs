@@ -1,7 +1,9 @@
 //! Retention and compression on real files, by the thread that does it.
 
+#[cfg(any(feature = "query", feature = "zstd"))]
 use std::collections::BTreeSet;
 use std::fs;
+#[cfg(any(feature = "query", feature = "zstd"))]
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};

@@ -34,6 +34,8 @@ struct Waiter {
 struct Missing {
     from: Sequence,
     to: Sequence,
+    /// How far this one and all before it reach: they may lie within one another.
+    reach: Sequence,
     why: ReceiptError,
 }
 
@@ -47,6 +49,7 @@ pub(super) struct Waiting {
     first: Option<Sequence>,
     /// Every record up to here was stored or refused.
     settled: Option<Sequence>,
+    /// In the order of their beginnings.
     missing: VecDeque<Missing>,
     /// Up to here something missing may have been forgotten.
     forgotten: Option<Sequence>,
@@ -101,11 +104,11 @@ impl Waiting {
         if Some(sequence) <= self.before || self.first.is_some_and(|first| sequence < first) {
             return Some(Err(ReceiptError::NotTaken(sequence)));
         }
-        // Some range that begins at or before it, if any.
+        // The last range that begins at or before it and does not end before it, if any.
         let after = self.missing.partition_point(|missing| missing.from <= sequence);
-        if let Some(missing) = after.checked_sub(1).and_then(|at| self.missing.get(at))
-            && sequence <= missing.to
-        {
+        let reaching = |missing: &&Missing| sequence <= missing.reach;
+        let mut before = self.missing.range(..after).rev().take_while(reaching);
+        if let Some(missing) = before.find(|missing| sequence <= missing.to) {
             return Some(Err(missing.why.clone()));
         }
         if Some(sequence) <= self.forgotten {
@@ -156,7 +159,12 @@ impl Waiting {
     pub(super) fn misses(&mut self, from: Sequence, to: Sequence, why: ReceiptError) {
         // Mostly the newest; a store that lost what it had taken tells of older ones.
         let at = self.missing.partition_point(|missing| missing.from <= from);
-        self.missing.insert(at, Missing { from, to, why });
+        self.missing.insert(at, Missing { from, to, reach: to, why });
+        let mut reach = at.checked_sub(1).and_then(|at| self.missing.get(at)).map(|one| one.reach);
+        for missing in self.missing.range_mut(at..) {
+            reach = reach.max(Some(missing.to));
+            missing.reach = reach.unwrap_or(missing.to);
+        }
         if self.missing.len() > REMEMBERED {
             let oldest = self.missing.pop_front().map(|missing| missing.to);
             self.forgotten = self.forgotten.max(oldest);
@@ -175,7 +183,7 @@ impl Waiting {
 
     /// Who can be told something by now. They are removed: their next poll has its answer.
     pub(super) fn due(&mut self, marks: Watermarks) -> Vec<Waker> {
-        let missing = self.missing.back().map(|missing| missing.to);
+        let missing = self.missing.back().map(|missing| missing.reach);
         let mut woken = Vec::new();
         for (level, mark) in [(Level::Written, marks.written), (Level::Durable, marks.durable)] {
             let Some(upto) = self.settled.min(mark).max(missing) else { continue };
@@ -204,5 +212,29 @@ impl Waiting {
     pub(super) fn end(&mut self) -> Vec<Waker> {
         self.ended = true;
         std::mem::take(&mut self.waiters).into_values().filter_map(|gone| gone.waker).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{StoreError, StoreErrorKind};
+
+    #[test]
+    fn a_range_around_one_that_was_told_before_is_missing_on_both_sides_of_it() {
+        let written = Some(Sequence::new(20));
+        let marks = Watermarks { written, durable: None };
+        let mut waiting = Waiting::new(Level::Written, None);
+        waiting.begins(Sequence::new(1));
+        waiting.settles(written);
+        let error = |text| ReceiptError::Failed(StoreError::new(StoreErrorKind::Io, text));
+        waiting.misses(Sequence::new(7), Sequence::new(7), error("one"));
+        waiting.misses(Sequence::new(15), Sequence::new(15), error("another"));
+        waiting.misses(Sequence::new(3), Sequence::new(10), error("around it"));
+        let judged = |n| waiting.judge(Sequence::new(n), Level::Written, marks);
+        let missing: Vec<_> =
+            (1..=20).filter(|n| judged(*n).is_some_and(|answer| answer.is_err())).collect();
+        assert_eq!(missing, [3, 4, 5, 6, 7, 8, 9, 10, 15]);
+        assert!((1..=20).all(|n| judged(n).is_some()));
     }
 }
