@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::block_on::block_on;
 
+use super::addr::HELD;
 use super::{Addr, Mailbox, OfferError, Offered, RecvError, looks};
 
 impl<T> Mailbox<T> {
@@ -62,8 +63,19 @@ impl<T> Addr<T> {
     /// # Errors
     ///
     /// As [`offer`](Self::offer); with `Block`, [`OfferError::Full`] when the time is over.
+    #[inline]
     pub fn send_blocking(&self, message: T, timeout: Duration) -> Result<Offered, OfferError<T>> {
-        let mut message = match self.offer(message) {
+        let mut held = Some(message);
+        if self.puts_in(&mut held) {
+            return Ok(Offered { dropped: 0 });
+        }
+        self.wait_to_send(held.expect(HELD), timeout)
+    }
+
+    /// The same for a message that found no room.
+    #[cold]
+    fn wait_to_send(&self, message: T, timeout: Duration) -> Result<Offered, OfferError<T>> {
+        let mut message = match self.insist(message) {
             Err(OfferError::Full(message)) if self.overflow().waits() => message,
             done => return done,
         };
