@@ -27,9 +27,22 @@ pub(super) struct Active {
 
 /// Makes a new segment under a number that is used up even if this fails.
 pub(super) fn create(storage: &dyn Storage, next: &mut u64) -> Result<Active, StoreError> {
+    create_as(SegmentNumber::file_name, storage, next)
+}
+
+/// The same under a name that nobody reads: see [`give_name`].
+pub(super) fn create_copy(storage: &dyn Storage, next: &mut u64) -> Result<Active, StoreError> {
+    create_as(SegmentNumber::copy_name, storage, next)
+}
+
+fn create_as(
+    name: impl Fn(SegmentNumber) -> String,
+    storage: &dyn Storage,
+    next: &mut u64,
+) -> Result<Active, StoreError> {
     let number = SegmentNumber(*next);
     *next += 1;
-    match storage.create(&number.file_name()) {
+    match storage.create(&name(number)) {
         Ok(file) => Ok(Active { number, file, length: 0, durable: 0, since: Instant::now() }),
         Err(error) => Err(io_failed(storage.place(), "make", Some(number), error)),
     }
@@ -49,6 +62,21 @@ pub(super) fn sync_all(
         Err(_) if planted(Bug::SyncTriedAgain) => active.file.sync()?,
         synced => synced?,
     }
+    sync_name(storage, name_synced)
+}
+
+/// Makes a segment of a copy that is whole: its bytes are durable before it has the name under which it
+/// is read, and then the name.
+pub(super) fn give_name(
+    storage: &dyn Storage,
+    copy: &mut Active,
+    name_synced: &mut bool,
+) -> io::Result<()> {
+    // The name it has so far need not last.
+    *name_synced = true;
+    sync_all(storage, copy, name_synced)?;
+    storage.rename(&copy.number.copy_name(), &copy.number.file_name())?;
+    *name_synced = false;
     sync_name(storage, name_synced)
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Called under the directory's lock. It looks at the end of the last segment and leaves it
 //! ending in a whole line, whatever a crash left there; it finds the last sequence; it removes
-//! what compressing a segment left unfinished; it changes nothing else. A line is never deleted: a torn tail is copied aside before it is cut off, and
-//! each step is durable before the next, so that a crash in between, and any repetition, ends in
+//! what compressing a segment, or writing one again, left unfinished; it changes nothing else. A
+//! line is never deleted: a torn tail is copied aside before it is cut off, and each step is durable before the next, so that a crash in between, and any repetition, ends in
 //! the same state. Damage elsewhere is left alone: readers step over it.
 #![forbid(unsafe_code)]
 
@@ -74,9 +74,9 @@ pub(super) struct Resume {
 pub(super) fn recover(storage: &dyn Storage, durable: bool) -> Result<Resume, StoreError> {
     let names = storage.names().map_err(|error| io_failed(storage.place(), "list", None, error))?;
     let listing = Listing::of(names.iter().map(String::as_str));
-    for number in &listing.unfinished {
+    for name in &listing.unfinished {
         // It was never read, and is made anew. Where it cannot be removed it harms nobody.
-        let _ = storage.remove(&number.unfinished_name());
+        let _ = storage.remove(name);
     }
     let segments = listing.clone().readable();
     let mut recovery = Recovery {

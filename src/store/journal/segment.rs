@@ -16,6 +16,7 @@ const DIGITS: usize = 20;
 const PLAIN: &str = ".jsonl";
 const PACKED: &str = ".jsonl.zst";
 const UNFINISHED: &str = ".jsonl.zst.tmp";
+const COPY: &str = ".jsonl.tmp";
 const INDEX: &str = ".index";
 
 impl SegmentNumber {
@@ -32,6 +33,11 @@ impl SegmentNumber {
     /// The name that its compressed file has until it is whole.
     pub(crate) fn unfinished_name(self) -> String {
         format!("{self}{UNFINISHED}")
+    }
+
+    /// The name of a segment that is written again from another one, until it is whole.
+    pub(crate) fn copy_name(self) -> String {
+        format!("{self}{COPY}")
     }
 
     /// The file name of its index, which can be made again at any time.
@@ -67,8 +73,8 @@ pub(crate) struct Listing {
     pub(crate) segments: Vec<SegmentNumber>,
     /// Sealed and compressed segments, oldest first.
     pub(crate) packed: Vec<SegmentNumber>,
-    /// Segments whose compression was not finished.
-    pub(crate) unfinished: Vec<SegmentNumber>,
+    /// Files that were not finished: of segments that were compressed, or written again.
+    pub(crate) unfinished: Vec<String>,
     /// A number that no file here has had.
     pub(crate) next: u64,
 }
@@ -82,7 +88,7 @@ impl Listing {
             match &name[DIGITS..] {
                 PLAIN => listing.segments.push(number),
                 PACKED => listing.packed.push(number),
-                UNFINISHED => listing.unfinished.push(number),
+                UNFINISHED | COPY => listing.unfinished.push(name.to_owned()),
                 _ => {}
             }
             listing.next = listing.next.max(number.0.saturating_add(1));
@@ -124,7 +130,8 @@ mod tests {
         let listing = Listing::of(names);
         assert_eq!(listing.segments, [SegmentNumber(9), SegmentNumber(10)]);
         assert_eq!(listing.packed, [SegmentNumber(1)]);
-        assert_eq!(listing.unfinished, [SegmentNumber(10)]);
+        let unfinished = ["00000000000000000003.jsonl.tmp", "00000000000000000010.jsonl.zst.tmp"];
+        assert_eq!(listing.unfinished, unfinished);
         assert_eq!(listing.clone().readable(), [1, 9, 10].map(SegmentNumber));
         assert_eq!(listing.next, 13, "the number of a torn tail is not used again");
         assert_eq!(Listing::of([]).next, 1);

@@ -3,7 +3,7 @@
 //! The writer, recovery and every reader reach files through [`Storage`] only, so that a test can
 //! own the disk: fail the n-th call, forget what was not synced, tear the last write. [`Disk`] is
 //! the real one. A segment's name that exists is never created again, and no segment is renamed:
-//! only a compressed one gets its name once it is whole.
+//! only a compressed one, and one that is written again, get their names once they are whole.
 #![forbid(unsafe_code)]
 
 use std::fmt::Debug;

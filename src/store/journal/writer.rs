@@ -9,7 +9,8 @@
 //! system) and *durable* (a sync that covers it succeeded, and the segment's name is durable
 //! too). Lines that are written but not durable are kept in memory: when a sync fails, the pages
 //! may be gone although the next sync says otherwise (the lesson of PostgreSQL's "fsyncgate",
-//! 2018), so that file is finished and the kept lines are written again into a new segment. Then
+//! 2018), so that file is finished and the kept lines are written again into a new segment, which
+//! gets its name once it holds them all: readers take what it begins with for what it has. Then
 //! they are cut off the finished file: some of its pages may have reached the disk and others
 //! not, and a reader that finds 5 there would take the 4 of the new segment for a repetition.
 //!
@@ -24,7 +25,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::active::{Active, create, sync_all, sync_name};
+use super::active::{Active, create, create_copy, give_name, sync_all, sync_name};
 use super::encoded::Lines;
 use super::planted::{Bug, planted};
 use super::segment::SegmentNumber;
@@ -72,6 +73,8 @@ pub(super) struct Writer {
     name_synced: bool,
     undurable: Undurable,
     running: Option<Running>,
+    /// An empty copy that an earlier try left.
+    copy: Option<Active>,
     finished: Vec<Finished>,
     /// Up to here every append that was handed in succeeded as a whole.
     accepted: u64,
@@ -96,6 +99,7 @@ impl Writer {
             name_synced: false,
             undurable: Undurable::default(),
             running: None,
+            copy: None,
             finished: Vec::new(),
             accepted: last,
             written: last,
@@ -475,35 +479,32 @@ impl Writer {
     }
 
     fn write_again(&mut self) -> Result<(), StoreError> {
-        // An active segment is one that an earlier try left empty.
-        debug_assert!(self.active.as_ref().is_none_or(|active| active.length == 0));
-        let mut active = match self.active.take() {
-            Some(active) => active,
-            None => {
-                self.name_synced = false;
-                create(&*self.storage, &mut self.next)?
-            }
+        let mut copy = match self.copy.take() {
+            Some(copy) => copy,
+            None => create_copy(&*self.storage, &mut self.next)?,
         };
-        let number = active.number;
+        let number = copy.number;
         let refusal =
-            self.undurable.pieces().find_map(|piece| append_all(&mut *active.file, piece).1);
+            self.undurable.pieces().find_map(|piece| append_all(&mut *copy.file, piece).1);
         if let Some(error) = refusal {
             // An empty file is as good as new; another would only be litter.
-            if active.file.cut(0).is_ok() {
-                self.active = Some(active);
+            if copy.file.cut(0).is_ok() {
+                self.copy = Some(copy);
             } else {
-                self.finished.push(Finished { number, durable: 0 });
+                let _ = self.storage.remove(&number.copy_name());
             }
             return Err(io_failed(self.storage.place(), "write again in", Some(number), error));
         }
-        active.length = self.undurable.bytes() as u64;
-        if let Err(error) = sync_all(&*self.storage, &mut active, &mut self.name_synced) {
-            // At once as well as later: a full disk has no room for one copy a try.
-            let _ = active.file.cut(0);
+        copy.length = self.undurable.bytes() as u64;
+        if let Err(error) = give_name(&*self.storage, &mut copy, &mut self.name_synced) {
+            // At once as well as later: a full disk has no room for one copy a try. Whether it has
+            // its name already is not known.
+            let _ = copy.file.cut(0);
+            let _ = self.storage.remove(&number.copy_name());
             self.finished.push(Finished { number, durable: 0 });
             return Err(io_failed(self.storage.place(), "sync", Some(number), error));
         }
-        self.active = Some(active);
+        self.active = Some(copy);
         self.undurable.stranded = false;
         Ok(())
     }

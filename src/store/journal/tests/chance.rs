@@ -34,8 +34,8 @@ fn any_fault(rng: &mut Rng, looks_after: bool) -> Op {
         _ => Way::Error(rng.among(&ERRORS)),
     };
     let kinds =
-        [Any, Append, Create, Sync, SyncDirectory, Cut, SyncAndAppend, SyncAndCut, Remove, Rename];
-    let kind = rng.among(&kinds[..if looks_after { 10 } else { 8 }]);
+        [Any, Append, Create, Sync, SyncDirectory, Cut, SyncAndAppend, SyncAndCut, Rename, Remove];
+    let kind = rng.among(&kinds[..if looks_after { 10 } else { 9 }]);
     Op::Fault { after: byte(rng, 8), calls: byte(rng, 6) + 1, kind, way }
 }
 

@@ -232,3 +232,35 @@ fn lines_of_a_file_that_reached_its_limit_and_cannot_be_cut_are_durable_in_the_n
         }
     }
 }
+
+#[test]
+fn a_death_in_the_midst_of_writing_lines_again_hides_none_of_them() {
+    for bytes in [0, 250, 600] {
+        let disk = SimFs::default();
+        let hour = Fsync::Interval(Duration::from_secs(3600));
+        let mut journal = on(&disk, hour, 1 << 20).expect("opens");
+        journal.append(&records(1..=3)).expect("appended");
+        journal.flush().expect("flushed");
+        journal.append(&records(4..=9)).expect("appended");
+        let mut failed = false;
+        disk.plan(move |_, call| match call {
+            Call::Sync if !std::mem::replace(&mut failed, true) => Fault::Fails,
+            Call::Append if failed => Fault::Dies(bytes),
+            _ => Fault::None,
+        });
+        journal.flush().expect_err("the process is dead");
+        drop(journal);
+        disk.heal();
+        disk.revive();
+        let mut journal = on(&disk, Fsync::Batch, 1 << 20).expect("opens");
+        journal.append(&records([10])).expect("appended");
+        let reader = journal.reader();
+        for from in 1..=10 {
+            let entries = reader.records_from(Sequence::new(from)).expect("readable");
+            let found = entries.map(|entry| number(entry.expect("readable").sequence));
+            assert_eq!(found.collect::<Vec<_>>(), (from..=10).collect::<Vec<_>>());
+            assert_eq!(reader.tail(from as usize).expect("readable").entries.len() as u64, from);
+        }
+        assert!(disk.ground().files.keys().all(|name| !name.ends_with(".tmp")));
+    }
+}
