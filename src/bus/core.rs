@@ -38,7 +38,7 @@ pub(crate) struct Settings {
 }
 
 /// Flushes everything up to this sequence, for at most this long; whether it did.
-pub(crate) type Flusher = Box<dyn Fn(Sequence, Duration) -> bool + Send + Sync>;
+pub(crate) type Flusher = Box<dyn Fn(Option<Sequence>, Duration) -> bool + Send + Sync>;
 
 /// Anybody may publish.
 const OPEN: u64 = 0;

@@ -86,11 +86,10 @@ pub(crate) fn shutdown<M: Message>(core: &Core<M>, deadline: Duration) -> Shutdo
     let last = (end > core.log.start()).then(|| Sequence::new(end - 1));
     let flushers = core.flushers.lock().unwrap_or_else(PoisonError::into_inner);
     let mut flushed = true;
-    if let Some(last) = last {
-        for flush in flushers.iter() {
-            // Each of them is told, whether the others did it or not.
-            flushed &= flush(last, until.saturating_duration_since(Instant::now()));
-        }
+    for flush in flushers.iter() {
+        // Each of them is told, whether the others did it or not: also where nothing was published,
+        // some may be at work on what was stored before.
+        flushed &= flush(last, until.saturating_duration_since(Instant::now()));
     }
     drop(flushers);
     ShutdownReport {

@@ -264,10 +264,14 @@ impl Persistence {
     }
 
     /// As [`flush`](Self::flush), for whoever must not keep it alive; also true if its owner has
-    /// stopped it in order before.
-    pub(crate) fn flusher(&self) -> impl Fn(Sequence, Duration) -> bool + Send + Sync + use<> {
+    /// stopped it in order before, or if there is nothing to flush.
+    pub(crate) fn flusher(
+        &self,
+    ) -> impl Fn(Option<Sequence>, Duration) -> bool + Send + Sync + use<> {
         let desk = Arc::clone(&self.desk);
-        move |upto, timeout| desk.flush(upto, timeout).is_ok() || desk.was_stopped()
+        move |upto, timeout| {
+            upto.is_none_or(|upto| desk.flush(upto, timeout).is_ok() || desk.was_stopped())
+        }
     }
 
     /// Takes what the source has ready, stores and flushes it, and ends; after `timeout` it

@@ -255,6 +255,26 @@ fn what_makes_no_sense_is_refused_with_its_reason() {
 }
 
 #[test]
+fn a_shutdown_waits_for_one_that_is_at_work_on_what_was_stored_before() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let before = Session::open(directory.path());
+    before.publish("invoice.sent", 100);
+    before.settle();
+    drop(before);
+    // Nothing is published in the life of this bus.
+    let session = loop_until_free(directory.path());
+    let closed = session.bus.downgrade();
+    let billing = session.billing().begin(Begin::First);
+    let billing = billing.spawn(move |_: Delivery<'_, Shared<Event>>| {
+        while closed.upgrade().is_some_and(|bus| !bus.is_closed()) {
+            std::thread::yield_now();
+        }
+    });
+    session.end(billing.expect("spawned"));
+    assert_eq!(stored(directory.path()), 101);
+}
+
+#[test]
 fn it_ends_with_its_bus_and_says_so() {
     let directory = tempfile::tempdir().expect("a directory");
     let Session { bus, persistence } = Session::open(directory.path());
