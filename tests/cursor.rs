@@ -171,6 +171,31 @@ impl Archive for Moody {
     }
 }
 
+/// A journal whose first scan ends before its end, as one does whose lines move to another file.
+struct Moving {
+    reader: JournalReader,
+    moves: AtomicBool,
+}
+
+impl Archive for Moving {
+    fn records_from(&self, from: Sequence) -> Result<Scan<'static>, StoreError> {
+        let all = Archive::records_from(&self.reader, from)?;
+        let first = self.moves.swap(false, Ordering::SeqCst);
+        Ok(if first { Box::new(all.take(100)) } else { all })
+    }
+}
+
+#[test]
+fn what_moves_while_it_is_read_is_no_gap() {
+    let directory = directory();
+    let (bus, persistence, reader) = bus(directory.path());
+    publish(&bus, 1..=600);
+    persistence.flush(Sequence::new(600), LONG).expect("flushed");
+    let archive = Moving { reader, moves: AtomicBool::new(true) };
+    let mut cursor = Cursor::new(&bus, archive, "**", Sequence::new(1)).expect("a cursor");
+    assert_eq!(take(&mut cursor, 600), numbers(1..=600));
+}
+
 #[test]
 fn after_a_failure_it_goes_on_at_the_same_place() {
     let directory = directory();

@@ -86,7 +86,7 @@ pub struct Cursor {
 struct Past {
     next: u64,
     to: u64,
-    /// None until it is asked for, and after a failure.
+    /// None until it is asked for, and after a failure or a hole.
     records: Option<Scan<'static>>,
     /// Read already, but something before it is missing and told first.
     held: Option<Record>,
@@ -280,7 +280,21 @@ impl Past {
         Ok(found.map(Step::Record))
     }
 
+    /// The next record of the archive. Only what a scan that was just begun has not is missing: while
+    /// one goes on, lines may come to stand elsewhere.
     fn read(&mut self, archive: &dyn Archive) -> Result<Option<Record>, StoreError> {
+        loop {
+            let is_fresh = self.records.is_none();
+            let found = self.read_on(archive)?;
+            let has_hole = found.as_ref().is_none_or(|found| found.sequence.get() > self.next);
+            if is_fresh || !has_hole {
+                return Ok(found);
+            }
+            self.records = None;
+        }
+    }
+
+    fn read_on(&mut self, archive: &dyn Archive) -> Result<Option<Record>, StoreError> {
         let records = match &mut self.records {
             Some(records) => records,
             none => none.insert(archive.records_from(Sequence::new(self.next))?),

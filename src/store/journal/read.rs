@@ -278,7 +278,8 @@ impl JournalReader {
 
 /// Records of a journal; an [`Iterator`] of [`Entry`].
 ///
-/// It ends with the segments that were there when it was made. Damage is stepped over:
+/// It ends with the segments that were there when it was made, or when it first came to their end: a
+/// sync that failed may have moved records into a new one meanwhile. Damage is stepped over:
 /// [`damaged`](Self::damaged) and [`first_damage`](Self::first_damage) tell of it.
 #[derive(Debug)]
 pub struct Records {
@@ -293,6 +294,8 @@ pub struct Records {
     keeps_lines: bool,
     /// What is missing may have been removed: the beginning, or a segment on the way.
     may_miss: bool,
+    /// Whether it has looked for segments that came meanwhile.
+    looked_again: bool,
 }
 
 impl Records {
@@ -309,6 +312,7 @@ impl Records {
             over: false,
             keeps_lines: true,
             may_miss,
+            looked_again: false,
         }
     }
 
@@ -379,7 +383,7 @@ impl Records {
     /// Makes `event` the next record's.
     fn read(&mut self, event: &mut Event) -> Result<Option<Next>, StoreError> {
         let mut gone = self.walk.gone;
-        while self.walk.advance()? {
+        while self.advance()? {
             self.may_miss |= std::mem::replace(&mut gone, self.walk.gone) < gone;
             let (sequence, checksum) = match self.walk.piece(event) {
                 Some(Ok(marks)) => marks,
@@ -415,6 +419,19 @@ impl Records {
             return Ok(Some(Next { sequence, checksum, missing }));
         }
         Ok(None)
+    }
+
+    /// Goes to the next line; at the end once more to segments that came meanwhile.
+    fn advance(&mut self) -> Result<bool, StoreError> {
+        if self.walk.advance()? {
+            return Ok(true);
+        }
+        if self.looked_again {
+            return Ok(false);
+        }
+        self.looked_again = true;
+        self.walk.look_again()?;
+        self.walk.advance()
     }
 
     fn entry(&mut self) -> Result<Option<Entry>, StoreError> {
@@ -453,6 +470,8 @@ impl Iterator for Records {
 pub(super) struct Walk {
     pub(super) target: Target,
     segments: VecDeque<SegmentNumber>,
+    /// The newest of them.
+    newest: Option<SegmentNumber>,
     /// Where to begin in the first of them.
     begin: u64,
     current: Option<(SegmentNumber, Forward)>,
@@ -470,8 +489,18 @@ enum At {
 
 impl Walk {
     pub(super) fn new(target: Target, segments: Vec<SegmentNumber>) -> Self {
+        let newest = segments.last().copied();
         let segments = segments.into();
-        Self { target, segments, begin: 0, current: None, at: None, gone: 0 }
+        Self { target, segments, newest, begin: 0, current: None, at: None, gone: 0 }
+    }
+
+    /// Adds the segments that are newer than all it had, if it had any.
+    fn look_again(&mut self) -> Result<(), StoreError> {
+        if self.newest.is_some() && self.target.hides_repeats() {
+            let newer = self.target.segments()?.into_iter();
+            self.segments.extend(newer.filter(|number| Some(*number) > self.newest));
+        }
+        Ok(())
     }
 
     /// Goes to the next line that is not blank; false at the end.

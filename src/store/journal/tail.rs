@@ -24,14 +24,20 @@ pub struct Tail {
     pub next: Position,
     /// Damaged lines among them.
     pub damaged: u64,
+    /// The newest record's sequence, also if it is not among the entries.
+    last: Option<Sequence>,
 }
 
 impl Tail {
     /// Where to follow on, so that nothing is missed and nothing comes twice.
     #[must_use]
     pub fn end(&self) -> Start {
-        let last = self.entries.iter().rev().find_map(|entry| entry.sequence);
-        Start::At { position: self.next, last }
+        Start::At { position: self.next, last: self.last }
+    }
+
+    /// Whether it has what it should, and the newest sequence, if there are sequences.
+    fn is_enough(&self, count: usize, target: &Target) -> bool {
+        self.entries.len() == count && (self.last.is_some() || !target.hides_repeats())
     }
 }
 
@@ -78,7 +84,7 @@ impl JournalReader {
             }
             while let Some(line) = lines.next().map_err(failed)? {
                 let unfinished = !line.ended;
-                if !unfinished && tail.entries.len() == count {
+                if !unfinished && tail.is_enough(count, target) {
                     break;
                 }
                 if is_blank(line.bytes) {
@@ -86,6 +92,7 @@ impl JournalReader {
                 }
                 match target.judge(line.bytes) {
                     Ok(record) => {
+                        tail.last = tail.last.max(record.sequence);
                         if tail.entries.len() == count {
                             // The end was asked for alone: a record without its newline counts.
                             break;
@@ -110,7 +117,7 @@ impl JournalReader {
                     Err(_) => tail.damaged += 1,
                 }
             }
-            if tail.entries.len() == count {
+            if tail.is_enough(count, target) {
                 break;
             }
         }
@@ -132,6 +139,7 @@ impl JournalReader {
             from: None,
             since: None,
             doubted: None,
+            given: Position::default(),
             looked_again: false,
             may_miss: false,
             damaged: 0,
@@ -139,7 +147,11 @@ impl JournalReader {
         };
         match start {
             Start::First => {}
-            Start::End => follow.next = self.tail(0)?.next,
+            Start::End => {
+                let tail = self.tail(0)?;
+                // What a failed sync moves into a new segment is not new.
+                (follow.next, follow.last) = (tail.next, tail.last);
+            }
             Start::Sequence(from) => {
                 follow.from = Some(from);
                 follow.may_miss = self.target.hides_repeats();
@@ -191,6 +203,8 @@ pub struct Follow {
     since: Option<Timestamp>,
     /// A line that was no record when it was read first.
     doubted: Option<Position>,
+    /// Where the last record ends that was given out.
+    given: Position,
     /// The present segment was read to its end after a newer one had been seen.
     looked_again: bool,
     /// What is missing before the next record may have been removed.
@@ -224,6 +238,7 @@ impl Follow {
                     Ok(entry) => {
                         self.next = next;
                         if let Some(entry) = entry.and_then(|entry| self.admit(entry)) {
+                            self.given = next;
                             return Ok(Some(entry));
                         }
                     }
@@ -299,12 +314,14 @@ impl Follow {
             let length = lines.length();
             let length =
                 length.map_err(|error| self.target.failed("look at", Some(number), error))?;
-            // Only somebody else than a writer cuts off whole lines.
+            // A writer cuts off whole lines only where they stand elsewhere as well: none that was
+            // given out.
             let cut = self.next.offset.checked_sub(length).filter(|missing| *missing > 0);
             let offset = self.next.offset.min(length);
             lines.read_again_from(offset);
-            if let Some(missing) = cut {
-                self.next.offset = offset;
+            self.next.offset = offset;
+            let was_given = self.given.segment == number.0 && self.given.offset > length;
+            if let Some(missing) = cut.filter(|_| was_given) {
                 let file = self.target.file_path(number);
                 let reason = "cut off after it had been read".into();
                 self.note(Damage { file, offset, length: missing, reason });

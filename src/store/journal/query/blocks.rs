@@ -59,6 +59,11 @@ impl Blocks {
         }
     }
 
+    /// How far the file was read.
+    pub(super) fn reached(&self) -> u64 {
+        self.offset + self.held as u64
+    }
+
     /// The next lines.
     pub(super) fn next(&mut self) -> io::Result<Option<Block<'_>>> {
         let mut searched = 0;

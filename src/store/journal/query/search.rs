@@ -55,7 +55,8 @@ pub(super) struct Findings {
     pub(super) matches: Vec<Hit>,
     pub(super) damaged: u64,
     pub(super) first_damage: Option<Damage>,
-    /// The segment, if it was removed before it was searched.
+    /// The segment, if it was removed before it was searched, or cut off because what stood there
+    /// was written again in another one.
     pub(super) gone: Option<SegmentNumber>,
     /// How many bytes were gone through.
     pub(super) bytes: u64,
@@ -115,6 +116,10 @@ impl Search {
                         return Ok(false);
                     }
                 }
+            }
+            let is_short = range.from < range.to && blocks.reached() < range.to;
+            if is_short && self.target.listed()?.iter().any(|newer| *newer > range.segment) {
+                findings.gone = Some(range.segment);
             }
         } else {
             findings.gone = Some(range.segment);

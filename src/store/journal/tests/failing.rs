@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::sim::{Call, Fault, SimFs};
 use super::{By, POLICIES, WAYS, number, on, records, stored};
 use crate::Sequence;
-use crate::store::journal::{Fsync, Journal};
+use crate::store::journal::{Follow, Fsync, Journal, Start};
 use crate::store::{Store, Watermarks};
 
 #[test]
@@ -263,4 +263,100 @@ fn a_death_in_the_midst_of_writing_lines_again_hides_none_of_them() {
         }
         assert!(disk.ground().files.keys().all(|name| !name.ends_with(".tmp")));
     }
+}
+
+/// A journal of ten, the last five of which are not durable.
+fn half_durable(disk: &SimFs) -> Journal {
+    let hour = Fsync::Interval(Duration::from_secs(3600));
+    let mut journal = on(disk, hour, 1 << 20).expect("opens");
+    journal.append(&records(1..=5)).expect("appended");
+    journal.flush().expect("flushed");
+    journal.append(&records(6..=10)).expect("appended");
+    journal
+}
+
+/// The sync of the last five fails: they move into a new segment.
+fn move_the_last(disk: &SimFs, journal: &mut Journal) {
+    let mut failed = false;
+    disk.plan(move |_, call| match call {
+        Call::Sync if !std::mem::replace(&mut failed, true) => Fault::Fails,
+        _ => Fault::None,
+    });
+    journal.flush().expect("saved in a new segment");
+    disk.heal();
+    assert_eq!(disk.ground().files.keys().filter(|name| name.ends_with(".jsonl")).count(), 2);
+}
+
+#[test]
+fn who_reads_while_lines_move_into_a_new_segment_misses_none() {
+    for seen in 0..=10_u64 {
+        let disk = SimFs::default();
+        let mut journal = half_durable(&disk);
+        let mut records = journal.reader().records().expect("readable");
+        let mut read =
+            || number(records.next().expect("there is more").expect("a record").sequence);
+        assert!((1..=seen).all(|expected| read() == expected));
+        move_the_last(&disk, &mut journal);
+        let rest: Vec<_> = (seen..10).map(|_| read()).collect();
+        assert_eq!(rest, (seen + 1..=10).collect::<Vec<_>>());
+        assert!(records.next().is_none());
+    }
+}
+
+#[test]
+fn who_follows_from_the_end_does_not_take_moved_lines_for_new_ones() {
+    let disk = SimFs::default();
+    let mut journal = half_durable(&disk);
+    let reader = journal.reader();
+    let starts = [Start::End, reader.tail(0).expect("a tail").end()];
+    let mut follows = starts.map(|start| reader.follow(start).expect("followed"));
+    move_the_last(&disk, &mut journal);
+    journal.append(&records([11])).expect("appended");
+    for follow in &mut follows {
+        let mut poll = || follow.poll().expect("readable").map(|entry| number(entry.sequence));
+        assert_eq!((poll(), poll()), (Some(11), None));
+        assert_eq!(follow.damaged(), 0);
+    }
+}
+
+#[test]
+fn a_copy_that_is_cut_off_after_it_was_read_is_no_damage() {
+    let disk = SimFs::default();
+    let journal = half_durable(&disk);
+    let mut follow = journal.reader().follow(Start::First).expect("followed");
+    let poll = |follow: &mut Follow| {
+        let entry = follow.poll().expect("readable");
+        entry.map(|entry| number(entry.sequence))
+    };
+    assert!((1..=10).all(|expected| poll(&mut follow) == Some(expected)));
+    let (first, copy) = ("00000000000000000001.jsonl", "00000000000000000002.jsonl");
+    let text = disk.contents(first);
+    let half = memchr::memmem::find(&text, b"\"00000000000000000006\"").expect("the sixth");
+    let begin = memchr::memrchr(b'\n', &text[..half]).expect("the end of the fifth") + 1;
+    disk.put(copy, &text[begin..]);
+    assert_eq!(poll(&mut follow), None, "all of it was seen");
+    disk.put(copy, b"");
+    assert_eq!((poll(&mut follow), follow.damaged()), (None, 0));
+    drop(journal);
+    let mut journal = on(&disk, Fsync::Batch, 1 << 20).expect("opens");
+    journal.append(&records([11])).expect("appended");
+    assert_eq!((poll(&mut follow), poll(&mut follow)), (Some(11), None));
+    // What it gave out is not cut off by a writer.
+    disk.put(copy, b"");
+    assert_eq!((poll(&mut follow), follow.damaged()), (None, 1));
+}
+
+#[cfg(feature = "query")]
+#[test]
+fn a_query_that_comes_too_late_for_moved_lines_says_so() {
+    use crate::store::journal::query::{Query, Selection};
+    let disk = SimFs::default();
+    let mut journal = half_durable(&disk);
+    let mut matches = journal.reader().query(Query::new(Selection::default())).expect("a query");
+    move_the_last(&disk, &mut journal);
+    let mut found = Vec::new();
+    while let Some(one) = matches.next().expect("readable") {
+        found.push(number(one.sequence));
+    }
+    assert!(found.len() == 10 || matches.gone() == 1, "{found:?} and {} gone", matches.gone());
 }
