@@ -233,9 +233,10 @@
 //! over, counted and told with its place. On opening, an unfinished last line is copied to a
 //! `.torn` file and cut off; nothing else that was found is ever changed, nor deleted unless
 //! retention or compression is asked for. A file whose
-//! sync failed is never written again: what was not durable goes into a new segment, and once it
-//! is durable there, it is cut off the file that failed; only then it is called durable. Readers
-//! hide what stands there twice until then.
+//! sync failed is never written again: what was not durable goes into a new segment, which has its
+//! name once it holds all of it (before, it is `N.jsonl.tmp`), and once it is durable there, it is cut
+//! off the file that failed; only then it is called durable. Readers hide what stands there twice
+//! until then.
 //!
 //! What earlier processes wrote is made durable when the journal is opened (not with `never`), by
 //! one sync of each segment. One thing no later process can see: a sync that failed in a process

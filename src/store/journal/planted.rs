@@ -33,7 +33,7 @@ pub(super) enum Bug {
     RunningSyncCoversLater,
     /// A file is synced without a look at how its running sync ended.
     RunningSyncIgnored,
-    /// A sync is believed before what an earlier one lost is durable elsewhere.
+    /// A sync is believed before what an earlier one lost is durable in one place alone.
     SyncWithoutLanding,
     /// What a failed sync left in its file stays there.
     StrandedStays,

@@ -115,7 +115,7 @@ fn nothing_is_appended_behind_a_piece_that_could_not_be_cut_off() {
 }
 
 /// Two batches of three that began, the second one beside the sync of the first.
-fn two_begun(disk: &SimFs) -> Journal {
+pub(super) fn two_begun(disk: &SimFs) -> Journal {
     let mut journal = on(disk, Fsync::Batch, 1 << 20).expect("opens");
     for first in [1, 4] {
         By::Begin.hand_in(&mut journal, &records(first..first + 3), false).expect("begun");

@@ -1,7 +1,8 @@
 //! Every planted bug is found: a suite that does not find it proves nothing about its absence.
 #![forbid(unsafe_code)]
 
-use super::sim::SimFs;
+use super::failing::two_begun;
+use super::sim::{Call, Fault, SimFs};
 use super::{chance, on, records};
 use crate::event::Event;
 use crate::store::journal::planted::{Bug, plant};
@@ -66,7 +67,6 @@ mod stress {
         a_batch_that_began_and_is_never_synced_is_found: BegunIsNotEnded,
         a_running_sync_that_nobody_asks_how_it_ended_is_found: RunningSyncIgnored,
         lines_left_in_the_file_of_a_failed_sync_are_found: StrandedStays,
-        a_sync_believed_before_what_another_one_lost_is_saved_is_found: SyncWithoutLanding,
     }
 }
 
@@ -134,6 +134,21 @@ fn a_lock_that_keeps_nobody_out_is_found() {
         let _first = Journal::open(&directory, JournalOptions::default()).expect("opens");
         let second = Journal::open(&directory, JournalOptions::default());
         matches!(second, Err(error) if error.kind() == StoreErrorKind::Locked)
+    }));
+}
+
+#[test]
+fn a_sync_believed_while_lines_stand_in_two_places_is_found() {
+    assert!(shows(Bug::SyncWithoutLanding, || {
+        let disk = SimFs::default();
+        let mut journal = two_begun(&disk);
+        let mut failed = false;
+        disk.plan(move |_, call| match call {
+            Call::Sync if !std::mem::replace(&mut failed, true) => Fault::Fails,
+            Call::Cut => Fault::Fails,
+            _ => Fault::None,
+        });
+        (0..2).all(|_| journal.advance_staged().is_err() && journal.watermarks().durable.is_none())
     }));
 }
 
