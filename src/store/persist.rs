@@ -36,8 +36,8 @@ pub trait Source: Send + 'static {
     /// waker is kept and woken when there is.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Taken<'_>>;
 
-    /// Everything given out so far is stored: the source need not hold it any longer. Called
-    /// once a batch, unless more was given out meanwhile.
+    /// Everything given out so far is stored: the source need not hold it any longer. Called after
+    /// each batch while the store is at work on nothing else, also where nothing is new since.
     fn acknowledge(&mut self);
 
     /// The same for what was given out up to `last`: the store is at work on the rest. A source
