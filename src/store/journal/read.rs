@@ -430,7 +430,7 @@ impl Records {
             return Ok(false);
         }
         self.looked_again = true;
-        self.walk.look_again()?;
+        self.may_miss |= self.walk.look_again()?;
         self.walk.advance()
     }
 
@@ -494,13 +494,15 @@ impl Walk {
         Self { target, segments, newest, begin: 0, current: None, at: None, gone: 0 }
     }
 
-    /// Adds the segments that are newer than all it had, if it had any.
-    fn look_again(&mut self) -> Result<(), StoreError> {
-        if self.newest.is_some() && self.target.hides_repeats() {
-            let newer = self.target.segments()?.into_iter();
-            self.segments.extend(newer.filter(|number| Some(*number) > self.newest));
-        }
-        Ok(())
+    /// Adds the segments that are newer than all it had, if it had any; whether there may have been
+    /// others between.
+    fn look_again(&mut self) -> Result<bool, StoreError> {
+        let Some(newest) = self.newest.filter(|_| self.target.hides_repeats()) else {
+            return Ok(false);
+        };
+        let newer = self.target.segments()?.into_iter();
+        self.segments.extend(newer.filter(|number| *number > newest));
+        Ok(self.segments.front().is_some_and(|first| first.0 - newest.0 > 1))
     }
 
     /// Goes to the next line that is not blank; false at the end.
