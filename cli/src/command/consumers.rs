@@ -75,8 +75,9 @@ fn parse_place(text: &str) -> anyhow::Result<Begin> {
         None if text == "first" => Begin::First,
         None if text == "last" => Begin::Now,
         Some(("seq", number)) => {
-            let number: u64 = number.parse().map_err(|_| anyhow!("`{number}` is no sequence"))?;
-            Begin::Sequence(Sequence::new(number))
+            let sequence = number.parse().ok().filter(|number| *number < Sequence::LIMIT);
+            let sequence = sequence.ok_or_else(|| anyhow!("`{number}` is no sequence"))?;
+            Begin::Sequence(Sequence::new(sequence))
         }
         Some(("time", moment)) => Begin::Time(parse_moment(moment, Timestamp::now())?),
         _ => return Err(anyhow!("`{text}` is no place: write first, last, seq:N or time:T")),

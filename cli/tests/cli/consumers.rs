@@ -77,6 +77,21 @@ fn a_consumer_is_moved_to_any_place() {
 }
 
 #[test]
+fn a_number_that_no_sequence_can_have_is_refused_in_one_sentence() {
+    let place = place();
+    for number in ["4611686018427387904", "18446744073709551615", "18446744073709551616", "-1"] {
+        let to = format!("--to=seq:{number}");
+        let told = place.fails(&["consumers", "reset", "billing", &to, "j"], 2);
+        assert!(told.contains(&format!("`{number}` is no sequence")), "{told}");
+        assert!(!told.contains("panicked"), "{told}");
+    }
+    // The highest there is: refused for where the journal ends.
+    let told =
+        place.fails(&["consumers", "reset", "billing", "--to=seq:4611686018427387903", "j"], 2);
+    assert!(told.contains("the journal goes on at 11"), "{told}");
+}
+
+#[test]
 fn an_unknown_name_is_3_and_one_that_is_none_2() {
     let place = place();
     for verb in [&["show", "audit"][..], &["remove", "audit"], &["reset", "audit", "--to", "first"]]
