@@ -15,7 +15,7 @@ use crate::console::{Console, grouped};
 use crate::exit::{Exit, Failure};
 use crate::moment::parse_moment;
 use crate::output::Output;
-use crate::target::{Opened, TargetArgs, told, unreadable};
+use crate::target::{Opened, Target, TargetArgs, told, unreadable};
 use crate::visible::Visible;
 
 /// What to do with them.
@@ -202,7 +202,18 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Fail
 }
 
 fn consumers(target: &TargetArgs) -> Result<Consumers, Failure> {
-    match target.resolve()?.open()? {
+    let target = target.resolve()?;
+    let none = |what: String| Failure::usage(anyhow!("{what}: name a journal's directory"));
+    match &target {
+        // Said before it is read to its end, which may never come.
+        Target::Stdin => return Err(none("standard input has no consumers".into())),
+        Target::Path(path) if path.is_file() => {
+            let path = path.display();
+            return Err(none(format!("cannot look at {path}: a plain file has no consumers")));
+        }
+        _ => {}
+    }
+    match target.open()? {
         Opened::Journal(journal) => journal.reader.consumers().map_err(failed),
         #[cfg(feature = "redis")]
         Opened::Stream(_) => {
@@ -272,7 +283,7 @@ fn failed(error: StoreError) -> Failure {
             error: Some(anyhow!("cannot {}; `ringpost consumers list` names all", told(&error))),
         },
         StoreErrorKind::Locked => {
-            anyhow!("cannot {}, because it runs; stop it first", error_attempt(&error)).into()
+            anyhow!("cannot {}, because it runs; stop it first", error.attempt()).into()
         }
         StoreErrorKind::Refused | StoreErrorKind::Unsupported => {
             Failure::usage(anyhow!("cannot {}", told(&error)))
@@ -283,10 +294,4 @@ fn failed(error: StoreError) -> Failure {
         },
         _ => unreadable(error),
     }
-}
-
-/// What was tried, without the kind's own words.
-fn error_attempt(error: &StoreError) -> String {
-    let text = error.to_string();
-    text.split(": ").next().unwrap_or_default().to_owned()
 }
