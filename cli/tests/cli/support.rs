@@ -190,6 +190,20 @@ impl Running {
         writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
     }
 
+    /// What the system says of the process, or of one of its threads, under this name.
+    fn status(&self, of: &Path, name: &str) -> Option<String> {
+        let place = PathBuf::from(format!("/proc/{}", self.child.id())).join(of).join("status");
+        let status = fs::read_to_string(place).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        Some(line?.trim().to_owned())
+    }
+
+    /// The most memory that it has held so far, in KiB.
+    pub(crate) fn peak(&self) -> u64 {
+        let peak = self.status(Path::new(""), "VmHWM").unwrap();
+        peak.trim_end_matches(" kB").parse().unwrap()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
