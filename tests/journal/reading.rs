@@ -209,6 +209,24 @@ fn verify_counts_what_is_there_and_names_what_is_not() {
 }
 
 #[test]
+fn counting_ends_when_it_is_to_and_tells_what_was_counted() {
+    let directory = quick_dir();
+    written(directory.path(), 1..=5000);
+    let reader = JournalReader::open(directory.path()).expect("a reader");
+    let all = reader.stats().expect("counted");
+    assert_eq!((all.events, all.stopped), (5000, false));
+    let mut asked = 0;
+    let some = reader.stats_until(|| {
+        asked += 1;
+        asked > 2
+    });
+    let some = some.expect("counted");
+    assert_eq!((some.events, some.stopped, asked), (2048, true, 3));
+    assert_eq!(some.last_sequence, Some(Sequence::new(2048)));
+    assert_eq!((some.bytes, some.segments), (all.bytes, all.segments));
+}
+
+#[test]
 fn a_plain_file_of_foreign_events_is_read_and_nothing_in_it_is_hidden() {
     let directory = quick_dir();
     let journal = written(&directory.path().join("journal"), 1..=2);

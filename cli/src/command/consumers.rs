@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::console::{Console, grouped};
 use crate::exit::{Exit, Failure};
+use crate::interrupt::Interrupt;
 use crate::moment::parse_moment;
 use crate::output::Output;
 use crate::target::{Opened, Target, TargetArgs, told, unreadable};
@@ -213,7 +214,7 @@ fn consumers(target: &TargetArgs) -> Result<Consumers, Failure> {
         }
         _ => {}
     }
-    match target.open()? {
+    match target.open(&Interrupt::default())? {
         Opened::Journal(journal) => journal.reader.consumers().map_err(failed),
         #[cfg(feature = "redis")]
         Opened::Stream(_) => {

@@ -105,7 +105,7 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Fail
         Target::Stdin => lines(printer, arguments.from, count, &interrupt, console),
         target => {
             let follows = !arguments.no_follow;
-            match target.open()? {
+            match target.open(&interrupt)? {
                 Opened::Journal(opened) => {
                     journal(printer, &opened, arguments.from, count, follows, &interrupt, console)
                 }
