@@ -43,7 +43,8 @@ impl Window {
             let tail = reader.tail(count)?;
             let end = tail.end();
             let lines = tail.entries.into_iter().map(|entry| entry.line).collect();
-            return Ok(Self { lines, end, damaged: tail.damaged, first_damage: None });
+            let (damaged, first_damage) = (tail.damaged, tail.first_damage);
+            return Ok(Self { lines, end, damaged, first_damage });
         }
         let mut window = Self { end: reader.tail(1)?.end(), ..Self::default() };
         // Memory stays in proportion to what is wanted, not to what is searched.

@@ -194,6 +194,8 @@ fn damage_is_left_out_told_and_ends_with_4() {
         assert_eq!(ended.code, Some(4), "{from}");
         assert_eq!(ended.events("id"), ["1", "2", "3", "5"]);
         assert!(ended.err.contains("damaged"), "{}", ended.err);
+        let place = format!("{}: byte ", segment.file_name().unwrap().to_str().unwrap());
+        assert!(ended.err.contains(&place), "{from}: {}", ended.err);
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Tail {
     pub next: Position,
     /// Damaged lines among them.
     pub damaged: u64,
+    /// The first of these.
+    pub first_damage: Option<Damage>,
 }
 
 impl Tail {
@@ -107,7 +109,13 @@ impl JournalReader {
                             tail.next.offset = line.offset;
                         }
                     }
-                    Err(_) => tail.damaged += 1,
+                    Err(reason) => {
+                        tail.damaged += 1;
+                        // Going backwards, the first comes last.
+                        let (file, length) = (target.file_path(number), line.length);
+                        tail.first_damage =
+                            Some(Damage { file, offset: line.offset, length, reason });
+                    }
                 }
             }
             if tail.entries.len() == count {
