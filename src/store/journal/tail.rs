@@ -151,9 +151,7 @@ impl JournalReader {
             Start::Sequence(from) => {
                 follow.from = Some(from);
                 follow.may_miss = self.target.hides_repeats();
-                if let Some(entry) = self.records_from(from)?.next() {
-                    follow.next = entry?.position;
-                }
+                follow.next = self.place_of_sequence(from)?;
             }
             Start::Time(since) => {
                 follow.since = Some(since);
@@ -165,6 +163,49 @@ impl JournalReader {
             }
         }
         Ok(follow)
+    }
+
+    /// A place before which no record has this sequence or a higher one: that of the first one
+    /// there is, else the end.
+    fn place_of_sequence(&self, from: Sequence) -> Result<Position, StoreError> {
+        // Looked for first: what is written behind it meanwhile is seen by whoever goes on there.
+        let end = self.tail(0)?.next;
+        let in_order = self.target.hides_repeats();
+        if in_order && self.ends_before(from)? {
+            return Ok(end);
+        }
+        let first = self.records_from(from)?.next().transpose()?;
+        // A file of unknown origin was read to its end for that. In a directory something is wrong
+        // with the order, and everything is looked at.
+        let otherwise = if in_order { Position::default() } else { end };
+        Ok(first.map_or(otherwise, |entry| entry.position))
+    }
+
+    /// Whether this sequence is still to come, as the ends of the segments tell. The last one alone
+    /// does not: somebody may have put an old one there.
+    fn ends_before(&self, from: Sequence) -> Result<bool, StoreError> {
+        let target = &self.target;
+        let mut packed = false;
+        for &number in target.segments()?.iter().rev() {
+            let Some(file) = target.open(number)? else { continue };
+            // The older compressed ones are below it, and cost more to look at.
+            if file.is_stream() && packed {
+                continue;
+            }
+            let failed = |error| target.failed("read", Some(number), error);
+            let mut lines = Backward::new(&*file, file.length().map_err(failed)?);
+            let mut last = None;
+            while last.is_none()
+                && let Some(line) = lines.next().map_err(failed)?
+            {
+                last = target.judge(line.bytes).ok().and_then(|record| record.sequence);
+            }
+            if last >= Some(from) {
+                return Ok(false);
+            }
+            packed |= file.is_stream() && last.is_some();
+        }
+        Ok(true)
     }
 
     /// A place before which no record has this time or a later one.
