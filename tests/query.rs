@@ -4,6 +4,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 use ringpost::Pattern;
@@ -66,6 +68,53 @@ fn each_match_comes_with_its_event_once_where_that_is_asked_for() {
     for (with, without) in with.iter().zip(without) {
         assert!(without.line.is_empty() && !with.line.is_empty());
         assert_eq!((&with.event, with.position), (&without.event, without.position));
+    }
+}
+
+#[test]
+fn a_search_that_is_to_stop_ends_soon_and_gives_the_first_of_its_matches() {
+    let directory = directory();
+    let file = directory.path().join("events.jsonl");
+    let line = |id: usize| {
+        let data = "x".repeat(400);
+        format!(r#"{{"specversion":"1.0","id":"{id}","source":"s","type":"t","data":"{data}"}}"#)
+    };
+    const ALL: usize = 40_000;
+    fs::write(&file, (0..ALL).map(|id| line(id) + "\n").collect::<String>()).unwrap();
+    let reader = JournalReader::open(&file).unwrap();
+    for order in [Order::Ascending, Order::Descending] {
+        // Nothing matches, so that the search alone sees that it is to stop.
+        let looked = Arc::new(AtomicUsize::new(0));
+        let (seen, known) = (Arc::clone(&looked), Arc::clone(&looked));
+        let none = Selection::default().predicate(move |_| {
+            seen.fetch_add(1, Ordering::Relaxed);
+            false
+        });
+        let stop = move || known.load(Ordering::Relaxed) >= 10;
+        let query = Query::new(none).with_order(order).with_stop(stop);
+        let mut matches = reader.query(query).unwrap();
+        assert!(matches.next().unwrap().is_none() && matches.stopped());
+        assert!(matches.next().unwrap().is_none(), "nothing follows");
+        drop(matches);
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let looked = looked.load(Ordering::Relaxed);
+        assert!(looked <= 10 + 1024 * threads, "{looked} by {threads} threads");
+
+        // Whoever takes the matches says when it is enough.
+        let enough = Arc::new(AtomicBool::new(false));
+        let asked = Arc::clone(&enough);
+        let query = Query::new(Selection::default()).with_order(order);
+        let query = query.with_stop(move || asked.load(Ordering::Relaxed));
+        let mut matches = reader.query(query).unwrap();
+        let mut count = 0;
+        while let Some(found) = matches.next().unwrap() {
+            let id = if order == Order::Ascending { count } else { ALL - 1 - count };
+            assert_eq!(found.line, line(id).as_bytes(), "none is left out between");
+            count += 1;
+            enough.store(count >= 10, Ordering::Relaxed);
+        }
+        assert!((10..=ALL).contains(&count));
+        assert_eq!(matches.stopped(), count < ALL);
     }
 }
 

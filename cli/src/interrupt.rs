@@ -1,7 +1,8 @@
 //! SIGINT and SIGTERM: the first asks for an orderly end, the second ends at once.
 //!
 //! Installed by the verbs that run for long; they look at it, or wait on it, between two pieces
-//! of work. Other verbs die of a signal as any program does.
+//! of work. Other verbs die of a signal as any program does: a check that was not made to its end
+//! (`verify`), or advice from half of a record (`tune`), must not end as if it had been.
 #![forbid(unsafe_code)]
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};

@@ -5,11 +5,12 @@
 #![forbid(unsafe_code)]
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::anyhow;
 use ringpost::Sequence;
 use ringpost::event::{Event, Timestamp};
-use ringpost::store::{Dedup, DedupWindow, Store, StoreError};
+use ringpost::store::{Dedup, DedupWindow, Record, Store, StoreError};
 
 use crate::console::{Console, grouped};
 use crate::moment::parse_duration;
@@ -73,46 +74,62 @@ impl Repetitions {
     pub(crate) fn remember(&mut self, store: &dyn Store) -> Result<(), StoreError> {
         let Some(last) = store.last_sequence() else { return Ok(()) };
         let now = Timestamp::now();
-        let Some(from) = self.first_of(store, last, now)? else { return Ok(()) };
-        for record in store.scan(from)? {
-            let event = record?.event;
-            self.dedup.admits(&event, event.recorded_at().unwrap_or(now));
+        match self.window {
+            DedupWindow::Last(count) => self.remember_last(count, store, last, now)?,
+            // The times of the two journals have nothing to do with each other.
+            DedupWindow::Within(_) if self.by == By::Recorded => {}
+            DedupWindow::Within(time) => {
+                let from = first_within(time, store, last, now)?;
+                self.remember_all(store.scan(from)?, now)?;
+            }
+            _ => {}
         }
         self.uncounted = self.dedup.repeated();
         Ok(())
     }
 
-    /// From which record on the window reaches; none if it cannot be told.
-    fn first_of(
-        &self,
+    /// Remembers the last `count` different events. Where some were stored more than once they lie
+    /// further back than `count` records; how far, only reading tells.
+    fn remember_last(
+        &mut self,
+        count: usize,
         store: &dyn Store,
         last: Sequence,
         now: Timestamp,
-    ) -> Result<Option<Sequence>, StoreError> {
-        let back = |count: usize| {
-            Sequence::new(last.get().saturating_sub(count as u64 - 1).max(Sequence::FIRST.get()))
-        };
-        let DedupWindow::Within(time) = self.window else {
-            let DedupWindow::Last(count) = self.window else { return Ok(None) };
-            return Ok(Some(back(count)));
-        };
-        if self.by == By::Recorded {
-            // The times of the two journals have nothing to do with each other.
-            return Ok(None);
-        }
-        let nanos = i128::try_from(time.as_nanos()).unwrap_or(i128::MAX);
-        let since = now.unix_nanos().saturating_sub(nanos);
-        let mut count = 1024;
+    ) -> Result<(), StoreError> {
+        let mut reach = count;
+        let mut begun_at = None;
         loop {
-            let from = back(count);
-            let first = store.scan(from)?.next().transpose()?;
-            let time = first.and_then(|record| record.event.recorded_at());
-            let is_before = time.is_some_and(|time| time.unix_nanos() < since);
-            if is_before || from == Sequence::FIRST || count >= Dedup::MOST {
-                return Ok(Some(from));
+            let from = back(last, reach);
+            let mut records = store.scan(from)?.peekable();
+            let first = records.peek().and_then(|record| record.as_ref().ok());
+            let first = first.map(|record| record.sequence);
+            // Otherwise nothing lies between here and where the last reading began: the store may
+            // begin later than with the first sequence.
+            if first.is_none() || first != begun_at {
+                begun_at = first;
+                // Anew, so that each counts by when it was seen last, and memory stays bounded.
+                self.dedup = Dedup::new(self.window);
+                self.remember_all(records, now)?;
             }
-            count *= 16;
+            let is_full = self.dedup.len() >= count || self.dedup.cut_short() > 0;
+            if is_full || from == Sequence::FIRST {
+                return Ok(());
+            }
+            reach = reach.saturating_mul(4);
         }
+    }
+
+    fn remember_all(
+        &mut self,
+        records: impl Iterator<Item = Result<Record, StoreError>>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        for record in records {
+            let event = record?.event;
+            self.dedup.admits(&event, event.recorded_at().unwrap_or(now));
+        }
+        Ok(())
     }
 
     /// Whether the event comes for the first time.
@@ -151,10 +168,36 @@ impl Repetitions {
     }
 }
 
+/// The first of the last `count` sequences.
+fn back(last: Sequence, count: usize) -> Sequence {
+    Sequence::new(last.get().saturating_sub(count as u64 - 1).max(Sequence::FIRST.get()))
+}
+
+/// From which record on a window of time reaches.
+fn first_within(
+    time: Duration,
+    store: &dyn Store,
+    last: Sequence,
+    now: Timestamp,
+) -> Result<Sequence, StoreError> {
+    let nanos = i128::try_from(time.as_nanos()).unwrap_or(i128::MAX);
+    let since = now.unix_nanos().saturating_sub(nanos);
+    let mut count = 1024;
+    loop {
+        let from = back(last, count);
+        let first = store.scan(from)?.next().transpose()?;
+        let time = first.and_then(|record| record.event.recorded_at());
+        let is_before = time.is_some_and(|time| time.unix_nanos() < since);
+        if is_before || from == Sequence::FIRST || count >= Dedup::MOST {
+            return Ok(from);
+        }
+        count *= 16;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn a_window_is_a_count_or_a_time() {

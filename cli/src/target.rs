@@ -4,10 +4,9 @@
 //! Parsed by `tail`, `query`, `replay`, `stats` and `verify`. Opens for reading only.
 #![forbid(unsafe_code)]
 
-use std::fs;
-use std::io;
 #[cfg(feature = "redis")]
-use std::io::{BufWriter, Write as _};
+use std::io::BufWriter;
+use std::io::{self, BufRead as _, Write as _};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
@@ -18,10 +17,13 @@ use ringpost::store::journal::{Damage, JournalReader};
 #[cfg(feature = "redis")]
 use ringpost::store::redis::{RedisOptions, RedisReader, RedisUrl};
 use ringpost::store::{StoreError, StoreErrorKind, StoreUrl};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
 use crate::console::Console;
 use crate::exit::Failure;
+use crate::interrupt::Interrupt;
 use crate::settings::Settings;
 
 /// Where a verb reads.
@@ -92,7 +94,15 @@ pub(crate) fn not_built_in() -> Failure {
 #[derive(Debug)]
 pub(crate) struct OpenedJournal {
     pub(crate) reader: JournalReader,
-    _spooled: Option<NamedTempFile>,
+    spooled: Option<Spooled>,
+}
+
+/// What can be read only once, kept on disk.
+#[derive(Debug)]
+struct Spooled {
+    file: NamedTempFile,
+    /// An interrupt ended the reading of it.
+    cut: bool,
 }
 
 /// A target opened for reading.
@@ -103,48 +113,74 @@ pub(crate) enum Opened {
     Stream(RedisReader),
 }
 
+impl OpenedJournal {
+    /// Whether an interrupt came before all of it was there to be read.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.spooled.as_ref().is_some_and(|spooled| spooled.cut)
+    }
+
+    /// What ends the work on it, for verbs that only look. An interrupt that ended the reading of
+    /// standard input has done its work: what was read until then is worked on. A second one ends the
+    /// program at once in any case.
+    pub(crate) fn interrupt(&self, asked: &Interrupt) -> Interrupt {
+        if self.is_cut() { Interrupt::default() } else { asked.clone() }
+    }
+
+    fn of(spooled: Spooled) -> Result<Self, Failure> {
+        let reader = JournalReader::open(spooled.file.path()).map_err(unreadable)?;
+        Ok(Self { reader, spooled: Some(spooled) })
+    }
+}
+
 impl Target {
-    /// Opens it; standard input is read to its end first.
-    pub(crate) fn open(&self) -> Result<Opened, Failure> {
-        let (path, spooled) = match self {
-            Self::Path(path) => (path.clone(), None),
+    /// Opens it; standard input is read first, to its end or until an interrupt.
+    pub(crate) fn open(&self, interrupt: &Interrupt) -> Result<Opened, Failure> {
+        match self {
+            Self::Path(path) => {
+                let reader = JournalReader::open(path).map_err(unreadable)?;
+                Ok(Opened::Journal(OpenedJournal { reader, spooled: None }))
+            }
             #[cfg(feature = "redis")]
             Self::Stream(url) => {
                 let reader = RedisReader::open(url.clone(), RedisOptions::default());
-                return Ok(Opened::Stream(reader.map_err(unreadable)?));
+                Ok(Opened::Stream(reader.map_err(unreadable)?))
             }
             Self::Stdin => {
-                let file = spool().context("cannot keep standard input in a temporary file")?;
-                (file.path().to_owned(), Some(file))
+                let spooled = spool(interrupt);
+                let spooled = spooled.context("cannot keep standard input in a temporary file")?;
+                Ok(Opened::Journal(OpenedJournal::of(spooled)?))
             }
-        };
-        let reader = JournalReader::open(&path).map_err(unreadable)?;
-        Ok(Opened::Journal(OpenedJournal { reader, _spooled: spooled }))
+        }
     }
 }
 
 impl Opened {
     /// The same as a journal: a stream's records are copied into a temporary file first, as
     /// standard input is, for verbs that look at the record more than once or on all cores.
-    pub(crate) fn into_journal(self) -> Result<OpenedJournal, Failure> {
+    #[cfg_attr(
+        not(feature = "redis"),
+        expect(unused_variables, reason = "only streams are copied")
+    )]
+    pub(crate) fn into_journal(self, interrupt: &Interrupt) -> Result<OpenedJournal, Failure> {
         match self {
             Self::Journal(opened) => Ok(opened),
             #[cfg(feature = "redis")]
-            Self::Stream(reader) => {
-                let file = spool_stream(&reader)?;
-                let reader = JournalReader::open(file.path()).map_err(unreadable)?;
-                Ok(OpenedJournal { reader, _spooled: Some(file) })
-            }
+            Self::Stream(reader) => OpenedJournal::of(spool_stream(&reader, interrupt)?),
         }
     }
 }
 
 #[cfg(feature = "redis")]
-fn spool_stream(reader: &RedisReader) -> Result<NamedTempFile, Failure> {
+fn spool_stream(reader: &RedisReader, interrupt: &Interrupt) -> Result<Spooled, Failure> {
     const TRIED: &str = "cannot keep the stream in a temporary file";
     let mut file = NamedTempFile::with_prefix("ringpost-").context(TRIED)?;
     let mut lines = BufWriter::new(file.as_file_mut());
+    let mut cut = false;
     for entry in reader.entries(Sequence::FIRST).map_err(unreadable)? {
+        cut = interrupt.is_set();
+        if cut {
+            break;
+        }
         match entry.map_err(unreadable)? {
             Ok(entry) => lines.write_all(entry.line.trim_ascii_end()),
             // What is no record there is none here, and is told and counted as one.
@@ -155,14 +191,43 @@ fn spool_stream(reader: &RedisReader) -> Result<NamedTempFile, Failure> {
     }
     lines.flush().context(TRIED)?;
     drop(lines);
-    Ok(file)
+    Ok(Spooled { file, cut })
 }
 
-fn spool() -> io::Result<NamedTempFile> {
+/// How often a wait for standard input looks whether it was asked to end.
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
+fn spool(interrupt: &Interrupt) -> io::Result<Spooled> {
     let mut file = NamedTempFile::with_prefix("ringpost-")?;
-    io::copy(&mut io::stdin().lock(), &mut fs::File::options().append(true).open(file.path())?)?;
+    let mut stdin = io::stdin().lock();
+    let mut cut = false;
+    loop {
+        // What it holds was taken from its buffer, so that this tells whether reading would wait.
+        let ready = poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&LOOK));
+        match ready {
+            Ok(0) | Err(Errno::INTR) => {}
+            // What is no place to wait at (a file, on some systems) is read as it is.
+            _ => {
+                let text = match stdin.fill_buf() {
+                    Ok(text) => text,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) => return Err(error),
+                };
+                let length = text.len();
+                if length == 0 {
+                    break;
+                }
+                file.write_all(text)?;
+                stdin.consume(length);
+            }
+        }
+        cut = interrupt.is_set();
+        if cut {
+            break;
+        }
+    }
     file.as_file_mut().sync_data()?;
-    Ok(file)
+    Ok(Spooled { file, cut })
 }
 
 /// A store's failure while it was read, with what to do about it.
@@ -185,6 +250,11 @@ pub(crate) fn tell_damage(count: u64, first: Option<&Damage>, console: &Console)
         console.warn(format_args!("{count} damaged lines were left out; see `ringpost verify`"));
     }
     count > 0
+}
+
+/// Tells that an interrupt ended the work before its end.
+pub(crate) fn tell_interrupted(console: &Console) {
+    console.warn("interrupted before everything was read: what was found is not all there may be");
 }
 
 /// Tells of segments that were removed while they were to be searched; whether there were any.

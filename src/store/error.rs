@@ -31,7 +31,7 @@ pub enum StoreErrorKind {
     OutOfOrder,
     /// One record is larger than the store takes. The others of its batch are welcome.
     TooLarge,
-    /// This build of ringpost cannot do it.
+    /// This build of ringpost, or what is at the named place, cannot do it.
     Unsupported,
     /// The store lost records that it had acknowledged: a server that came back without them.
     /// Told once, with the range ([`StoreError::lost`]); the same call made again goes on.
@@ -55,7 +55,7 @@ impl StoreErrorKind {
             Self::Refused => "refused",
             Self::OutOfOrder => "the sequence does not rise",
             Self::TooLarge => "the record is too large",
-            Self::Unsupported => "not supported by this build",
+            Self::Unsupported => "not supported",
             Self::Lost => "it lost what it had stored",
             Self::Damaged => "it is damaged",
             Self::Closed => "the store is closed",
@@ -123,6 +123,12 @@ impl StoreError {
         Self::new(kind, attempt).with_source(error)
     }
 
+    /// What was tried, and on what, without why it failed.
+    #[must_use]
+    pub fn attempt(&self) -> &str {
+        &self.attempt
+    }
+
     /// Which kind of failure it was.
     #[must_use]
     pub fn kind(&self) -> StoreErrorKind {
@@ -171,6 +177,7 @@ mod tests {
     fn the_text_says_what_was_tried_and_the_chain_says_why() {
         let error = StoreError::from_io("append to x", io::Error::from_raw_os_error(28));
         assert_eq!(error.to_string(), "append to x: no space left");
+        assert_eq!(error.attempt(), "append to x");
         assert!(error.source().expect("a cause").to_string().contains("28"));
     }
 }

@@ -155,6 +155,52 @@ fn a_follower_begins_where_it_is_told() {
 }
 
 #[test]
+fn a_follower_that_waits_for_a_sequence_to_come_begins_at_the_end() {
+    let directory = quick_dir();
+    let settings = options(Fsync::Never).with_segment_bytes(2000);
+    let mut journal = Journal::open(directory.path(), settings).expect("the journal opens");
+    journal.append(&records(1..=40)).expect("appended");
+    let first = segment(directory.path(), 1);
+    let text = fs::read_to_string(&first).expect("read");
+    fs::write(&first, text.replacen("id-1", "id-7", 1)).expect("written");
+    let reader = journal.reader();
+    let end = reader.tail(0).expect("read").next;
+    assert!(end.segment > 1);
+    let mut followers = [41, 43, 46].map(|from| {
+        let mut follow = reader.follow(Start::Sequence(Sequence::new(from))).expect("followed");
+        assert_eq!(follow.position(), end, "{from}");
+        assert!(follow.poll().expect("readable").is_none());
+        (from, follow)
+    });
+    journal.append(&records(41..=45)).expect("appended");
+    for (from, follow) in &mut followers {
+        let mut all = Vec::new();
+        while let Some(entry) = follow.poll().expect("readable") {
+            assert!(entry.missing.is_none());
+            all.push(entry);
+        }
+        assert_eq!(sequences(&all), (*from..=45).collect::<Vec<_>>());
+        assert_eq!(follow.damaged(), 0, "what lies before is not read");
+    }
+}
+
+#[test]
+fn the_last_line_of_a_plain_file_tells_nothing_of_the_sequences_before_it() {
+    let directory = quick_dir();
+    let file = directory.path().join("events.jsonl");
+    let line = |sequence: u64| {
+        format!(
+            r#"{{"specversion":"1.0","id":"{sequence}","source":"s","type":"t","sequence":"{sequence:020}"}}"#
+        ) + "\n"
+    };
+    fs::write(&file, [9, 3].map(line).concat()).expect("written");
+    let reader = JournalReader::open(&file).expect("a reader");
+    let mut follow = reader.follow(Start::Sequence(Sequence::new(6))).expect("followed");
+    let entry = follow.poll().expect("readable").expect("the first");
+    assert_eq!(entry.sequence, Some(Sequence::new(9)));
+}
+
+#[test]
 fn a_follower_goes_on_when_segments_are_removed_or_cut_under_it() {
     let directory = quick_dir();
     let settings = options(Fsync::Never).with_segment_bytes(1000);
@@ -206,6 +252,24 @@ fn verify_counts_what_is_there_and_names_what_is_not() {
     let files = fs::read_dir(directory.path()).expect("listed").map(|file| file.expect("one"));
     let sizes = files.filter(|file| file.path().extension() == Some("jsonl".as_ref()));
     assert_eq!(stats.bytes, sizes.map(|file| file.metadata().expect("known").len()).sum::<u64>());
+}
+
+#[test]
+fn counting_ends_when_it_is_to_and_tells_what_was_counted() {
+    let directory = quick_dir();
+    written(directory.path(), 1..=5000);
+    let reader = JournalReader::open(directory.path()).expect("a reader");
+    let all = reader.stats().expect("counted");
+    assert_eq!((all.events, all.stopped), (5000, false));
+    let mut asked = 0;
+    let some = reader.stats_until(|| {
+        asked += 1;
+        asked > 2
+    });
+    let some = some.expect("counted");
+    assert_eq!((some.events, some.stopped, asked), (2048, true, 3));
+    assert_eq!(some.last_sequence, Some(Sequence::new(2048)));
+    assert_eq!((some.bytes, some.segments), (all.bytes, all.segments));
 }
 
 #[test]
@@ -363,6 +427,20 @@ fn a_copy_of_an_old_segment_at_the_end_does_not_hide_what_comes() {
     assert_eq!(journal.last_sequence(), Some(Sequence::new(20)));
     journal.append(&records([21])).expect("appended");
     assert_eq!(sequences(&entries(directory.path())), (1..=21).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_copy_of_an_old_segment_at_the_end_does_not_hide_what_a_follower_asks_for() {
+    let directory = quick_dir();
+    let settings = options(Fsync::Never).with_segment_bytes(1000);
+    let mut journal = Journal::open(directory.path(), settings).expect("the journal opens");
+    journal.append(&records(1..=20)).expect("appended");
+    drop(journal);
+    fs::copy(segment(directory.path(), 1), segment(directory.path(), 50)).expect("copied");
+    let reader = JournalReader::open(directory.path()).expect("a reader");
+    let mut follow = reader.follow(Start::Sequence(Sequence::new(15))).expect("followed");
+    let all = std::iter::from_fn(|| follow.poll().expect("readable")).collect::<Vec<_>>();
+    assert_eq!(sequences(&all), (15..=20).collect::<Vec<_>>());
 }
 
 #[test]

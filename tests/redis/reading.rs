@@ -26,6 +26,15 @@ fn a_stream_of_many_pages_is_read_whole_in_both_directions() {
     let from = store.scan(Sequence::new(4321)).expect("a scan");
     let from: Vec<u64> = from.map(|record| record.expect("read").sequence.get()).collect();
     assert_eq!(from, (4321..=5000).collect::<Vec<_>>());
+    let stats = reader(&server).stats().expect("counted");
+    assert_eq!((stats.events, stats.stopped), (5000, false));
+    let mut left = 1234;
+    let some = reader(&server).stats_until(|| {
+        left -= 1;
+        left < 0
+    });
+    let some = some.expect("counted");
+    assert_eq!((some.events, some.stopped), (1234, true));
     let tail = store.tail(1500).expect("a tail");
     assert_eq!(tail.len(), 1500);
     assert_eq!(tail[0].sequence.get(), 3501);

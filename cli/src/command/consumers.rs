@@ -13,9 +13,10 @@ use serde::Serialize;
 
 use crate::console::{Console, grouped};
 use crate::exit::{Exit, Failure};
+use crate::interrupt::Interrupt;
 use crate::moment::parse_moment;
 use crate::output::Output;
-use crate::target::{Opened, TargetArgs, told, unreadable};
+use crate::target::{Opened, Target, TargetArgs, told, unreadable};
 use crate::visible::Visible;
 
 /// What to do with them.
@@ -75,8 +76,9 @@ fn parse_place(text: &str) -> anyhow::Result<Begin> {
         None if text == "first" => Begin::First,
         None if text == "last" => Begin::Now,
         Some(("seq", number)) => {
-            let number: u64 = number.parse().map_err(|_| anyhow!("`{number}` is no sequence"))?;
-            Begin::Sequence(Sequence::new(number))
+            let sequence = number.parse().ok().filter(|number| *number < Sequence::LIMIT);
+            let sequence = sequence.ok_or_else(|| anyhow!("`{number}` is no sequence"))?;
+            Begin::Sequence(Sequence::new(sequence))
         }
         Some(("time", moment)) => Begin::Time(parse_moment(moment, Timestamp::now())?),
         _ => return Err(anyhow!("`{text}` is no place: write first, last, seq:N or time:T")),
@@ -201,7 +203,18 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Fail
 }
 
 fn consumers(target: &TargetArgs) -> Result<Consumers, Failure> {
-    match target.resolve()?.open()? {
+    let target = target.resolve()?;
+    let none = |what: String| Failure::usage(anyhow!("{what}: name a journal's directory"));
+    match &target {
+        // Said before it is read to its end, which may never come.
+        Target::Stdin => return Err(none("standard input has no consumers".into())),
+        Target::Path(path) if path.is_file() => {
+            let path = path.display();
+            return Err(none(format!("cannot look at {path}: a plain file has no consumers")));
+        }
+        _ => {}
+    }
+    match target.open(&Interrupt::default())? {
         Opened::Journal(journal) => journal.reader.consumers().map_err(failed),
         #[cfg(feature = "redis")]
         Opened::Stream(_) => {
@@ -271,7 +284,7 @@ fn failed(error: StoreError) -> Failure {
             error: Some(anyhow!("cannot {}; `ringpost consumers list` names all", told(&error))),
         },
         StoreErrorKind::Locked => {
-            anyhow!("cannot {}, because it runs; stop it first", error_attempt(&error)).into()
+            anyhow!("cannot {}, because it runs; stop it first", error.attempt()).into()
         }
         StoreErrorKind::Refused | StoreErrorKind::Unsupported => {
             Failure::usage(anyhow!("cannot {}", told(&error)))
@@ -282,10 +295,4 @@ fn failed(error: StoreError) -> Failure {
         },
         _ => unreadable(error),
     }
-}
-
-/// What was tried, without the kind's own words.
-fn error_attempt(error: &StoreError) -> String {
-    let text = error.to_string();
-    text.split(": ").next().unwrap_or_default().to_owned()
 }

@@ -12,8 +12,11 @@ use serde_json::value::RawValue;
 use crate::console::{Console, grouped};
 use crate::exit::{Exit, Failure};
 use crate::filter::SearchFilter;
+use crate::interrupt::Interrupt;
 use crate::output::Output;
-use crate::target::{TargetArgs, tell_damage, tell_gone, unreadable};
+use crate::target::{
+    OpenedJournal, TargetArgs, tell_damage, tell_gone, tell_interrupted, unreadable,
+};
 use crate::visible::Visible;
 
 /// Which events to find, and what to print of them.
@@ -67,8 +70,10 @@ struct Group {
 }
 
 pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
-    let opened = arguments.target.resolve()?.open()?.into_journal()?;
-    let mut search = Search::start(arguments, &opened.reader, console)?;
+    let target = arguments.target.resolve()?;
+    let interrupt = Interrupt::install()?;
+    let opened = target.open(&interrupt)?.into_journal(&interrupt)?;
+    let mut search = Search::start(arguments, &opened, &interrupt, console)?;
     let mut output = Output::new();
     let found = match (&arguments.group_by, arguments.count) {
         (Some(_), _) => search.print_groups(arguments, &mut output),
@@ -77,12 +82,16 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Fail
     };
     search.console.finish();
     let found = found?;
+    let cut = search.cut || search.matches.stopped() || opened.is_cut();
+    if cut {
+        tell_interrupted(console);
+    }
     let matches = &search.matches;
     let damaged = tell_damage(matches.damaged(), matches.first_damage(), console)
         | tell_gone(matches.gone(), console);
     Ok(match (damaged, found) {
         (true, _) => Exit::Damage,
-        (false, 0) => Exit::Nothing,
+        (false, 0) if !cut => Exit::Nothing,
         (false, _) => Exit::Done,
     })
 }
@@ -90,16 +99,21 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Fail
 /// A query under way.
 struct Search {
     matches: Matches,
+    interrupt: Interrupt,
     console: Console,
     found: u64,
+    /// An interrupt ended it before all that was found had been taken.
+    cut: bool,
 }
 
 impl Search {
     fn start(
         arguments: &Arguments,
-        reader: &ringpost::store::journal::JournalReader,
+        opened: &OpenedJournal,
+        interrupt: &Interrupt,
         console: &Console,
     ) -> Result<Self, Failure> {
+        let interrupt = opened.interrupt(interrupt);
         let mut query =
             Query::new(arguments.filter.selection()?).with_order(match arguments.order {
                 Sorted::Asc => Order::Ascending,
@@ -114,9 +128,11 @@ impl Search {
         if let Some(path) = &arguments.group_by {
             query = query.with_group(path.clone());
         }
-        let matches = reader.query(query).map_err(unreadable)?;
+        let asked = interrupt.clone();
+        let query = query.with_stop(move || asked.is_set());
+        let matches = opened.reader.query(query).map_err(unreadable)?;
         let console = console.clone().with_progress(Some(matches.progress().1));
-        Ok(Self { matches, console, found: 0 })
+        Ok(Self { matches, interrupt, console, found: 0, cut: false })
     }
 
     /// Goes to the next match.
@@ -125,6 +141,11 @@ impl Search {
         let found = self.found;
         if found.is_multiple_of(1024) {
             self.console.progress(done, || format!("{} found", grouped(found)));
+        }
+        // Matches that were found ahead may be many, and slow to print.
+        self.cut = self.interrupt.is_set();
+        if self.cut {
+            return Ok(None);
         }
         let next = self.matches.next().map_err(unreadable)?;
         self.found += u64::from(next.is_some());

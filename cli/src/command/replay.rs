@@ -38,6 +38,9 @@ What is in the journal when the replay begins is replayed; what comes later is n
 the time that the pace is taken from goes right after the one before it. Damaged lines are left out
 and counted as rejected, and the run exits with 4 at its end; with 3 if no event matches.
 
+Standard input and streams are copied to their end before the first event is published. An interrupt
+before that ends the run with nothing published.
+
 RINGPOST_JOURNAL and ringpost.toml name what is read, never what is written.")]
 pub(crate) struct Arguments {
     /// A journal's directory, one `.jsonl` file, a stream (`redis://HOST/DB?stream=KEY`), or `-`
@@ -93,10 +96,13 @@ pub(crate) fn run(arguments: Arguments, console: &Console) -> Result<Exit, Failu
     if let Some(limit) = arguments.limit {
         query = query.with_limit(limit);
     }
-    // Standard input and streams are copied first; a signal ends that as it ends any program.
-    let opened = target.open()?.into_journal()?;
-    let matches = opened.reader.query(query).map_err(unreadable)?;
     let interrupt = Interrupt::install()?;
+    // Standard input and streams are copied first.
+    let opened = target.open(&interrupt)?.into_journal(&interrupt)?;
+    if opened.is_cut() {
+        console.warn("interrupted before everything was read: nothing is published");
+    }
+    let matches = opened.reader.query(query).map_err(unreadable)?;
     let prints = !json && !arguments.taps.is_empty();
     let repetitions = arguments.dedup.map(|window| Repetitions::new(window, By::Recorded));
     let (taps, patience) = (arguments.taps, arguments.patience);

@@ -12,8 +12,9 @@ use serde::Serialize;
 
 use crate::console::{Console, grouped};
 use crate::exit::{Exit, Failure};
+use crate::interrupt::Interrupt;
 use crate::output::Output;
-use crate::target::{Opened, TargetArgs, unreadable};
+use crate::target::{Opened, TargetArgs, tell_interrupted, unreadable};
 use crate::visible::Visible;
 
 /// Which journal, and how to print it.
@@ -79,23 +80,37 @@ impl<'a> From<&'a StreamStats> for Summary<'a> {
 }
 
 pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
-    let opened = arguments.target.resolve()?.open()?;
+    let target = arguments.target.resolve()?;
+    let interrupt = Interrupt::install()?;
+    let opened = target.open(&interrupt)?;
     let console = console.clone().with_spinner("counting");
     let counted = match opened {
         Opened::Journal(journal) => {
-            journal.reader.stats().map(|stats| tell(&Summary::from(&stats), arguments, &console))
+            let asked = journal.interrupt(&interrupt);
+            journal.reader.stats_until(|| asked.is_set()).map(|stats| {
+                let cut = stats.stopped || journal.is_cut();
+                tell(&Summary::from(&stats), cut, arguments, &console)
+            })
         }
         #[cfg(feature = "redis")]
-        Opened::Stream(reader) => {
-            reader.stats().map(|stats| tell(&Summary::from(&stats), arguments, &console))
-        }
+        Opened::Stream(reader) => reader
+            .stats_until(|| interrupt.is_set())
+            .map(|stats| tell(&Summary::from(&stats), stats.stopped, arguments, &console)),
     };
     console.finish();
     counted.map_err(unreadable)?
 }
 
-fn tell(summary: &Summary<'_>, arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
+fn tell(
+    summary: &Summary<'_>,
+    cut: bool,
+    arguments: &Arguments,
+    console: &Console,
+) -> Result<Exit, Failure> {
     console.finish();
+    if cut {
+        tell_interrupted(console);
+    }
     let mut output = Output::new();
     if arguments.json {
         output.json(summary)?;

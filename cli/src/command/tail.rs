@@ -105,7 +105,7 @@ pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Fail
         Target::Stdin => lines(printer, arguments.from, count, &interrupt, console),
         target => {
             let follows = !arguments.no_follow;
-            match target.open()? {
+            match target.open(&interrupt)? {
                 Opened::Journal(opened) => {
                     journal(printer, &opened, arguments.from, count, follows, &interrupt, console)
                 }
@@ -136,16 +136,17 @@ fn journal(
     console: &Console,
 ) -> Result<Exit, Failure> {
     let reader = &opened.reader;
-    let mut damaged = 0;
+    let (mut damaged, mut first_damage) = (0, None);
     let mut watch = reader.watch();
     let start = match from {
         From::Last => {
-            let window = Window::of(reader, &printer.wanted, count.unwrap_or(COUNT));
+            let count = count.unwrap_or(COUNT);
+            let window = Window::of(reader, &printer.wanted, count, interrupt);
             let window = window.map_err(unreadable)?;
             for line in &window.lines {
                 printer.output.event(line)?;
             }
-            damaged = window.damaged;
+            (damaged, first_damage) = (window.damaged, window.first_damage);
             window.end
         }
         From::First => Start::First,
@@ -164,7 +165,8 @@ fn journal(
         printer.output.check()?;
     }
     damaged += follow.damaged();
-    let is_damaged = tell_damage(damaged, follow.first_damage(), console);
+    let first_damage = first_damage.as_ref().or(follow.first_damage());
+    let is_damaged = tell_damage(damaged, first_damage, console);
     Ok(Exit::damage_if(is_damaged || printer.missed))
 }
 

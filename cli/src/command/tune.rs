@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::console::{Console, grouped};
 use crate::exit::{Exit, Failure};
 use crate::filter::Filter;
+use crate::interrupt::Interrupt;
 use crate::latency::Quantiles;
 use crate::moment::parse_duration;
 use crate::output::Output;
@@ -122,7 +123,7 @@ struct Row {
 
 pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     let service = Service::named(&arguments.service_time)?;
-    let opened = arguments.target.resolve()?.open()?;
+    let opened = arguments.target.resolve()?.open(&Interrupt::default())?;
     let spinner = console.clone().with_spinner("reading");
     let reading = Reading {
         wanted: &arguments.filter.selection(),

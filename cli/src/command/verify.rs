@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::console::{Console, Troubles, grouped};
 use crate::exit::{Exit, Failure};
+use crate::interrupt::Interrupt;
 use crate::journaling::{open_journal, tell_recovery};
 use crate::output::Output;
 use crate::target::{Opened, Target, TargetArgs, unreadable};
@@ -49,7 +50,7 @@ struct Range {
 
 pub(crate) fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     let target = arguments.target.resolve()?;
-    let opened = target.open()?;
+    let opened = target.open(&Interrupt::default())?;
     if arguments.repair {
         repair(&target, console)?;
     }

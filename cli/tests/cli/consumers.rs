@@ -1,6 +1,8 @@
 //! `consumers`: listing, showing, moving and forgetting durable consumers.
 
 use std::fs;
+use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use ringpost::store::journal::{Journal, JournalOptions};
@@ -8,13 +10,13 @@ use ringpost::store::{Begin, Consumer, PersistOptions, Persistence, Store};
 use ringpost::{EventBus, Sequence};
 use serde_json::json;
 
-use crate::support::{Place, events};
+use crate::support::{Place, Running, events};
 
 const LONG: Duration = Duration::from_secs(60);
 
-/// A bus over the place's journal, with the consumer `billing` on it.
-fn consumer(place: &Place) -> (EventBus, Persistence, Consumer) {
-    let journal = Journal::open(place.path("j"), JournalOptions::default()).unwrap();
+/// A bus over a journal, with the consumer `billing` on it.
+fn consumer(journal: &Path) -> (EventBus, Persistence, Consumer) {
+    let journal = Journal::open(journal, JournalOptions::default()).unwrap();
     let next = journal.last_sequence().map_or(1, |last| last.get() + 1);
     let bus = EventBus::builder().start(Sequence::new(next)).build();
     let persistence = bus.persist(journal, PersistOptions::default()).unwrap();
@@ -28,7 +30,7 @@ fn place() -> Place {
     let place = Place::new();
     let ended = place.feed(&["pub", "--journal", "j"], &events(10, "a.b"));
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    let (_bus, persistence, mut consumer) = consumer(&place);
+    let (_bus, persistence, mut consumer) = consumer(&place.path("j"));
     for _ in 0..4 {
         assert!(consumer.next_timeout(LONG).unwrap().is_some());
         consumer.ack();
@@ -77,6 +79,44 @@ fn a_consumer_is_moved_to_any_place() {
 }
 
 #[test]
+fn a_number_that_no_sequence_can_have_is_refused_in_one_sentence() {
+    let place = place();
+    for number in ["4611686018427387904", "18446744073709551615", "18446744073709551616", "-1"] {
+        let to = format!("--to=seq:{number}");
+        let told = place.fails(&["consumers", "reset", "billing", &to, "j"], 2);
+        assert!(told.contains(&format!("`{number}` is no sequence")), "{told}");
+        assert!(!told.contains("panicked"), "{told}");
+    }
+    // The highest there is: refused for where the journal ends.
+    let told =
+        place.fails(&["consumers", "reset", "billing", "--to=seq:4611686018427387903", "j"], 2);
+    assert!(told.contains("the journal goes on at 11"), "{told}");
+}
+
+#[test]
+fn what_has_no_consumers_is_told_as_that() {
+    let place = Place::new();
+    place.write("f.jsonl", events(1, "a.b"));
+    for verb in [&["list"][..], &["show", "billing"], &["remove", "billing"]] {
+        let told = place.fails(&[&["consumers"][..], verb, &["--journal", "f.jsonl"]].concat(), 2);
+        assert!(
+            told.contains("f.jsonl") && told.contains("a plain file has no consumers"),
+            "{told}"
+        );
+        assert!(told.contains("name a journal's directory"), "{told}");
+        assert!(!told.contains("build"), "{told}");
+    }
+    // Standard input stays open: nobody waits for its end to say so.
+    let mut running =
+        Running::start(place.command(&["consumers", "list", "-"]).stdin(Stdio::piped()));
+    let stdin = running.stdin.take();
+    let ended = running.end();
+    drop(stdin);
+    assert_eq!((ended.code, &*ended.out), (Some(2), ""), "{ended:?}");
+    assert!(ended.err.contains("standard input has no consumers"), "{ended:?}");
+}
+
+#[test]
 fn an_unknown_name_is_3_and_one_that_is_none_2() {
     let place = place();
     for verb in [&["show", "audit"][..], &["remove", "audit"], &["reset", "audit", "--to", "first"]]
@@ -93,7 +133,7 @@ fn an_unknown_name_is_3_and_one_that_is_none_2() {
 #[test]
 fn a_consumer_that_runs_is_seen_and_left_alone() {
     let place = place();
-    let (_bus, _persistence, consumer) = consumer(&place);
+    let (_bus, _persistence, consumer) = consumer(&place.path("j"));
     let shown = place.run(&["consumers", "show", "billing", "j", "--json"]);
     assert_eq!(shown.json()["running"], true);
     for verb in [&["remove", "billing"][..], &["reset", "billing", "--to", "first"]] {
@@ -103,6 +143,17 @@ fn a_consumer_that_runs_is_seen_and_left_alone() {
     }
     assert!(consumer.close(LONG).complete);
     assert_eq!(place.run(&["consumers", "remove", "billing", "j"]).code, Some(0));
+}
+
+#[test]
+fn what_is_said_of_one_that_runs_is_whole_whatever_the_journal_is_called() {
+    let place = Place::new();
+    let ended = place.feed(&["pub", "--journal", "a: b"], &events(1, "a.b"));
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let (_bus, _persistence, consumer) = consumer(&place.path("a: b"));
+    let told = place.fails(&["consumers", "remove", "billing", "--journal", "a: b"], 1);
+    assert!(told.contains("a: b") && told.contains("it runs; stop it first"), "{told}");
+    assert!(consumer.close(LONG).complete);
 }
 
 #[test]

@@ -49,6 +49,23 @@ fn a_run_that_is_made_again_goes_on_where_the_one_before_it_ended() {
 }
 
 #[test]
+fn repetitions_at_the_end_of_a_journal_leave_the_window_as_large_as_it_is() {
+    let place = Place::new();
+    let text = event("x", "a.b") + "\n" + &(event("y", "a.b") + "\n").repeat(50);
+    assert_eq!(place.feed(&["pub", "--journal", "j"], &text).code, Some(0));
+    let again =
+        place.feed(&["pub", "--journal", "j", "--dedup", "10", "--json"], &event("x", "a.b"));
+    assert_eq!(again.code, Some(0), "{again:?}");
+    let summary = again.json();
+    assert_eq!((&summary["published"], &summary["deduplicated"]), (&0.into(), &1.into()));
+    // As many different ones as the window holds, and x is out of it.
+    assert_eq!(place.feed(&["pub", "--journal", "j"], &events(10, "a.b")).code, Some(0));
+    let text = event("x", "a.b") + "\n" + &event(10, "a.b");
+    let again = place.feed(&["pub", "--journal", "j", "--dedup", "10", "--json"], &text).json();
+    assert_eq!((&again["published"], &again["deduplicated"]), (&1.into(), &1.into()));
+}
+
+#[test]
 fn a_window_of_a_count_ends_where_it_says() {
     let place = Place::new();
     let text: String = [1, 2, 1, 3, 2, 1].map(|id| event(id, "a.b") + "\n").concat();

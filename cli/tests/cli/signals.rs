@@ -76,6 +76,122 @@ fn a_follower_ends_with_0_when_it_is_interrupted() {
 }
 
 #[test]
+fn an_interrupted_query_ends_with_whole_events() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let place = Place::new();
+        let all = events(100_000, "a");
+        place.write("in.jsonl", &all);
+        for order in ["asc", "desc"] {
+            let arguments = ["query", "in.jsonl", "--order", order];
+            let mut running = Running::start(&mut place.command(&arguments));
+            let first = running.line();
+            // What a pipe holds is far less than all, so that it waits for this to be read.
+            running.interrupt(signal);
+            let ended = running.end();
+            assert_eq!(ended.code, Some(0), "{}", ended.err);
+            assert!(ended.err.contains("interrupted"), "{}", ended.err);
+            let printed = first + &ended.out;
+            let count = printed.lines().count();
+            assert!(printed.ends_with('\n') && count < 100_000, "{count}");
+            let mut lines: Vec<_> = printed.lines().collect();
+            if order == "desc" {
+                lines.reverse();
+                assert!(all.trim_end().ends_with(&lines.join("\n")));
+            } else {
+                assert!(all.starts_with(&lines.join("\n")));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_read_of_standard_input_before_an_interrupt_is_searched_and_counted() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let place = Place::new();
+        for arguments in [
+            &["query", "-", "--count"][..],
+            &["query", "-", "--group-by", "id"],
+            &["query", "-"],
+            &["stats", "-"],
+        ] {
+            let mut running = Running::start(place.command(arguments).stdin(Stdio::piped()));
+            running.await_heeding();
+            // Standard input stays open: without the signal it would be waited for for ever.
+            let stdin = running.stdin.take();
+            running.signal(signal);
+            let ended = running.end();
+            drop(stdin);
+            assert_eq!(ended.code, Some(0), "{arguments:?}: {ended:?}");
+            assert!(ended.err.contains("interrupted"), "{ended:?}");
+        }
+    }
+    let place = Place::new();
+    let mut running =
+        Running::start(place.command(&["stats", "-", "--json"]).stdin(Stdio::piped()));
+    running.await_heeding();
+    running.say(&event(1, "a"));
+    running.say(&event(2, "b"));
+    running.await_reading();
+    let stdin = running.stdin.take();
+    running.signal(Signal::INT);
+    let ended = running.end();
+    drop(stdin);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(ended.json()["types"], json!({"a": 1, "b": 1}));
+}
+
+#[test]
+fn a_replay_that_is_interrupted_before_all_is_read_publishes_nothing_and_says_so() {
+    let place = Place::new();
+    let arguments = ["replay", "-", "--speed", "max", "--journal", "out", "--json"];
+    let mut running = Running::start(place.command(&arguments).stdin(Stdio::piped()));
+    running.await_heeding();
+    running.say(&event(1, "a"));
+    running.await_reading();
+    let stdin = running.stdin.take();
+    running.signal(Signal::TERM);
+    let ended = running.end();
+    drop(stdin);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.err.contains("interrupted"), "{ended:?}");
+    let summary = ended.json();
+    assert_eq!((&summary["published"], &summary["journaled"]), (&json!(0), &json!(0)));
+}
+
+#[test]
+fn a_second_signal_ends_a_search_of_what_was_read_at_once() {
+    let place = Place::new();
+    let mut running = Running::start(place.command(&["query", "-"]).stdin(Stdio::piped()));
+    running.await_heeding();
+    let mut stdin = running.stdin.take().unwrap();
+    let text = events(20_000, "a");
+    std::io::Write::write_all(&mut stdin, text.as_bytes()).unwrap();
+    running.signal(Signal::INT);
+    // What it has read is more than a pipe holds.
+    assert!(running.line().contains("\"id\":\"1\""));
+    let out = running.out.take();
+    running.signal(Signal::INT);
+    let ended = running.end();
+    drop((out, stdin));
+    assert_eq!(ended.code, Some(130), "{ended:?}");
+}
+
+#[test]
+fn interrupted_stats_tell_what_was_counted() {
+    let place = Place::new();
+    place.write("in.jsonl", events(100_000, "a"));
+    let mut running = Running::start(&mut place.command(&["stats", "in.jsonl", "--json"]));
+    running.await_heeding();
+    running.signal(Signal::INT);
+    let ended = running.end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let summary = ended.json();
+    let count = summary["events"].as_u64().unwrap();
+    // On a busy machine it may have come to its end before the signal came to it.
+    assert_eq!(ended.err.contains("interrupted"), count < 100_000, "{count}: {}", ended.err);
+}
+
+#[test]
 fn a_closed_pipe_ends_the_program_quietly() {
     let place = Place::new();
     place.write("in.jsonl", events(20_000, "a"));

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
+use rustix::io::ioctl_fionread;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -188,6 +189,63 @@ impl Running {
     /// A line on its standard input.
     pub(crate) fn say(&mut self, line: &str) {
         writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// What the system says of the process, or of one of its threads, under this name.
+    fn status(&self, of: &Path, name: &str) -> Option<String> {
+        let place = PathBuf::from(format!("/proc/{}", self.child.id())).join(of).join("status");
+        let status = fs::read_to_string(place).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        Some(line?.trim().to_owned())
+    }
+
+    /// The most memory that it has held so far, in KiB.
+    pub(crate) fn peak(&self) -> u64 {
+        let peak = self.status(Path::new(""), "VmHWM").unwrap();
+        peak.trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Waits until it heeds signals, or has ended.
+    pub(crate) fn await_heeding(&mut self) {
+        let heeds = |caught: String| {
+            let caught = u64::from_str_radix(&caught, 16).unwrap();
+            [Signal::INT, Signal::TERM].iter().all(|it| caught >> (it.as_raw() - 1) & 1 == 1)
+        };
+        while !self.status(Path::new(""), "SigCgt").is_some_and(heeds)
+            && self.child.try_wait().unwrap().is_none()
+        {
+            thread::yield_now();
+        }
+    }
+
+    /// Waits until it has read all that was said to it.
+    pub(crate) fn await_reading(&self) {
+        while ioctl_fionread(self.stdin.as_ref().unwrap()).unwrap() > 0 {
+            thread::yield_now();
+        }
+    }
+
+    /// Sends a signal and waits until the thread that watches for them has dealt with it: until it
+    /// sleeps once more. For a process that can't end meanwhile. Of a thread's name the system keeps
+    /// 15 bytes.
+    pub(crate) fn interrupt(&self, signal: Signal) {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let watches = |thread: &PathBuf| {
+            self.status(thread, "Name").is_some_and(|name| name == "ringpost-signal")
+        };
+        let mut threads = threads.map(|thread| Path::new("task").join(thread.unwrap().file_name()));
+        let watcher = threads.find(watches).expect("the thread that watches for signals");
+        let slept = || loop {
+            if self.status(&watcher, "State").unwrap().starts_with('S') {
+                break self.status(&watcher, "voluntary_ctxt_switches").unwrap();
+            }
+            thread::yield_now();
+        };
+        let before = slept();
+        self.signal(signal);
+        while slept() == before {
+            thread::yield_now();
+        }
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

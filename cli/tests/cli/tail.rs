@@ -92,6 +92,32 @@ fn rare_events_are_found_however_far_back_they_lie() {
 }
 
 #[test]
+fn a_search_for_rare_events_holds_what_it_finds_and_no_more() {
+    const SIZE: usize = 512 * 1024;
+    let place = Place::new();
+    let large = |id: usize| {
+        let data = "x".repeat(SIZE);
+        let line = event(id, "common");
+        line.replacen("{\"n\":1.0}", &format!("\"{data}\""), 1) + "\n"
+    };
+    let mut file = fs::File::create(place.path("in.jsonl")).unwrap();
+    writeln!(file, "{}", event("only", "rare")).unwrap();
+    for id in 0..256 {
+        file.write_all(large(id).as_bytes()).unwrap();
+    }
+    // The first is a text to look for, the second a thing to know of every event.
+    for filter in [["--type", "rare"], ["--where", "data.n == 1"]] {
+        let arguments = [&["tail", "in.jsonl", "-n", "2"][..], &filter].concat();
+        let mut following = Running::start(&mut place.command(&arguments));
+        assert_eq!(attributes(&following.line(), "id"), ["only"]);
+        let peak = following.peak();
+        following.signal(Signal::INT);
+        assert_eq!(following.end().code, Some(0));
+        assert!(peak < 96 * 1024, "{peak} KiB, of a file of 128 MiB");
+    }
+}
+
+#[test]
 fn it_follows_a_writer_over_segments_and_runs_without_gap_or_repeat() {
     let place = journal(&events(5, "a"));
     let mut following = Running::start(&mut place.command(&["tail", "j", "-n", "2"]));
@@ -120,6 +146,31 @@ fn it_follows_a_writer_over_segments_and_runs_without_gap_or_repeat() {
 }
 
 #[test]
+fn a_follower_that_searches_first_misses_nothing_that_is_written_meanwhile() {
+    let place = journal(&events(1, "a"));
+    let arguments = ["pub", "-", "--journal", "j", "--segment-bytes", "20000", "--tap", "**"];
+    let mut writer = Running::start(place.command(&arguments).stdin(Stdio::piped()));
+    let mut followers = Vec::new();
+    for number in 2..=1000 {
+        writer.say(&event(number, "a"));
+        if number % 100 == 0 {
+            // It begins while the next ones are written.
+            let arguments = ["tail", "j", "-n", "99999", "--type", "a"];
+            followers.push(Running::start(&mut place.command(&arguments)));
+        }
+        writer.line();
+    }
+    assert_eq!(writer.end().code, Some(0));
+    for mut follower in followers {
+        let seen: Vec<_> = (1..=1000).flat_map(|_| attributes(&follower.line(), "id")).collect();
+        assert_eq!(seen, numbers(1, 1000));
+        follower.signal(Signal::INT);
+        let ended = follower.end();
+        assert_eq!((ended.code, &*ended.out), (Some(0), ""));
+    }
+}
+
+#[test]
 fn what_is_new_alone_is_followed_with_filters() {
     let place = journal(&events(3, "a"));
     let mut following =
@@ -143,6 +194,8 @@ fn damage_is_left_out_told_and_ends_with_4() {
         assert_eq!(ended.code, Some(4), "{from}");
         assert_eq!(ended.events("id"), ["1", "2", "3", "5"]);
         assert!(ended.err.contains("damaged"), "{}", ended.err);
+        let place = format!("{}: byte ", segment.file_name().unwrap().to_str().unwrap());
+        assert!(ended.err.contains(&place), "{from}: {}", ended.err);
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Tail {
     pub next: Position,
     /// Damaged lines among them.
     pub damaged: u64,
+    /// The first of these.
+    pub first_damage: Option<Damage>,
     /// The newest record's sequence, also if it is not among the entries.
     last: Option<Sequence>,
 }
@@ -93,9 +95,12 @@ impl JournalReader {
                 match target.judge(line.bytes) {
                     Ok(record) => {
                         tail.last = tail.last.max(record.sequence);
-                        if tail.entries.len() == count {
+                        if tail.is_enough(count, target) {
                             // The end was asked for alone: a record without its newline counts.
                             break;
+                        }
+                        if tail.entries.len() == count {
+                            continue;
                         }
                         if target.hides_repeats() && record.sequence.is_some() {
                             // Going backwards, the copy that was written again comes first.
@@ -114,7 +119,13 @@ impl JournalReader {
                             tail.next.offset = line.offset;
                         }
                     }
-                    Err(_) => tail.damaged += 1,
+                    Err(reason) => {
+                        tail.damaged += 1;
+                        // Going backwards, the first comes last.
+                        let (file, length) = (target.file_path(number), line.length);
+                        tail.first_damage =
+                            Some(Damage { file, offset: line.offset, length, reason });
+                    }
                 }
             }
             if tail.is_enough(count, target) {
@@ -155,9 +166,7 @@ impl JournalReader {
             Start::Sequence(from) => {
                 follow.from = Some(from);
                 follow.may_miss = self.target.hides_repeats();
-                if let Some(entry) = self.records_from(from)?.next() {
-                    follow.next = entry?.position;
-                }
+                follow.next = self.place_of_sequence(from)?;
             }
             Start::Time(since) => {
                 follow.since = Some(since);
@@ -169,6 +178,49 @@ impl JournalReader {
             }
         }
         Ok(follow)
+    }
+
+    /// A place before which no record has this sequence or a higher one: that of the first one
+    /// there is, else the end.
+    fn place_of_sequence(&self, from: Sequence) -> Result<Position, StoreError> {
+        // Looked for first: what is written behind it meanwhile is seen by whoever goes on there.
+        let end = self.tail(0)?.next;
+        let in_order = self.target.hides_repeats();
+        if in_order && self.ends_before(from)? {
+            return Ok(end);
+        }
+        let first = self.records_from(from)?.next().transpose()?;
+        // A file of unknown origin was read to its end for that. In a directory something is wrong
+        // with the order, and everything is looked at.
+        let otherwise = if in_order { Position::default() } else { end };
+        Ok(first.map_or(otherwise, |entry| entry.position))
+    }
+
+    /// Whether this sequence is still to come, as the ends of the segments tell. The last one alone
+    /// does not: somebody may have put an old one there.
+    fn ends_before(&self, from: Sequence) -> Result<bool, StoreError> {
+        let target = &self.target;
+        let mut packed = false;
+        for &number in target.segments()?.iter().rev() {
+            let Some(file) = target.open(number)? else { continue };
+            // The older compressed ones are below it, and cost more to look at.
+            if file.is_stream() && packed {
+                continue;
+            }
+            let failed = |error| target.failed("read", Some(number), error);
+            let mut lines = Backward::new(&*file, file.length().map_err(failed)?);
+            let mut last = None;
+            while last.is_none()
+                && let Some(line) = lines.next().map_err(failed)?
+            {
+                last = target.judge(line.bytes).ok().and_then(|record| record.sequence);
+            }
+            if last >= Some(from) {
+                return Ok(false);
+            }
+            packed |= file.is_stream() && last.is_some();
+        }
+        Ok(true)
     }
 
     /// A place before which no record has this time or a later one.

@@ -88,7 +88,13 @@ pub struct JournalStats {
     pub sources: BTreeMap<String, u64>,
     /// Lines that are no records.
     pub damaged: u64,
+    /// Whether it [was to stop](JournalReader::stats_until) before it came to the end. The bytes and
+    /// segments are those of all of it.
+    pub stopped: bool,
 }
+
+/// Lines that are counted before the next look whether to stop.
+const LOOK: u64 = 1024;
 
 impl JournalReader {
     /// Checks every line.
@@ -155,6 +161,15 @@ impl JournalReader {
     ///
     /// If the journal cannot be read.
     pub fn stats(&self) -> Result<JournalStats, StoreError> {
+        self.stats_until(|| false)
+    }
+
+    /// The same, until `stop` says so: what was counted by then. It is asked before every 1,024 lines.
+    ///
+    /// # Errors
+    ///
+    /// If the journal cannot be read.
+    pub fn stats_until(&self, mut stop: impl FnMut() -> bool) -> Result<JournalStats, StoreError> {
         let mut stats = JournalStats::default();
         let segments = self.target.segments()?;
         for &number in &segments {
@@ -167,7 +182,13 @@ impl JournalReader {
         }
         let mut walk = Walk::new(self.target.clone(), segments);
         let mut event = Event::unfinished(0);
+        let mut lines = 0_u64;
         while walk.advance()? {
+            if lines.is_multiple_of(LOOK) && stop() {
+                stats.stopped = true;
+                break;
+            }
+            lines += 1;
             match walk.piece(&mut event) {
                 None => {}
                 Some(Err(_)) => stats.damaged += 1,

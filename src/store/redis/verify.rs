@@ -67,6 +67,8 @@ pub struct StreamStats {
     pub sources: BTreeMap<String, u64>,
     /// Entries that are no records.
     pub damaged: u64,
+    /// Whether it [was to stop](RedisReader::stats_until) before it came to the end.
+    pub stopped: bool,
 }
 
 impl RedisReader {
@@ -110,8 +112,21 @@ impl RedisReader {
     ///
     /// If the stream cannot be read.
     pub fn stats(&self) -> Result<StreamStats, StoreError> {
+        self.stats_until(|| false)
+    }
+
+    /// The same, until `stop` says so: what was counted by then. It is asked before every entry.
+    ///
+    /// # Errors
+    ///
+    /// If the stream cannot be read.
+    pub fn stats_until(&self, mut stop: impl FnMut() -> bool) -> Result<StreamStats, StoreError> {
         let mut stats = StreamStats::default();
         for entry in self.page_through(Direction::Forward, Some(EntryId::default()))? {
+            if stop() {
+                stats.stopped = true;
+                break;
+            }
             match entry? {
                 Ok(entry) => stats.count(&entry),
                 Err(_) => stats.damaged += 1,

@@ -6,18 +6,20 @@
 
 use std::cmp::Ordering;
 
-/// A number, taken apart: `±0.DIGITS × 10^scale`, where the first digit is not 0.
+/// A number, taken apart: `±0.DIGITS × 10^(exponent + shift)`, where the first digit is not 0.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Decimal<'a> {
     negative: bool,
     /// Digits before the point and behind it, from the first that is not 0.
     whole: &'a [u8],
     fraction: &'a [u8],
-    scale: i64,
+    /// As it is written: it may have more digits than any integer.
+    exponent: &'a str,
+    shift: i64,
 }
 
 impl<'a> Decimal<'a> {
-    /// Takes a JSON number apart. An exponent beyond 62 bits counts as the largest one.
+    /// Takes a JSON number apart.
     pub(super) fn of(number: &'a str) -> Self {
         let (negative, number) = match number.strip_prefix('-') {
             Some(rest) => (true, rest),
@@ -30,8 +32,7 @@ impl<'a> Decimal<'a> {
         // The zeros that were skipped behind the point make the number smaller.
         let zeros = fraction.len() - significant.len();
         let shift = whole.len() as i64 - zeros as i64;
-        let scale = self::exponent(exponent).saturating_add(shift);
-        Self { negative, whole, fraction: significant, scale }
+        Self { negative, whole, fraction: significant, exponent, shift }
     }
 
     fn digits(&self) -> impl Iterator<Item = u8> + use<'a> {
@@ -61,7 +62,8 @@ impl<'a> Decimal<'a> {
     }
 
     fn compare_size(&self, other: &Self) -> Ordering {
-        self.scale.cmp(&other.scale).then_with(|| {
+        let scales = difference(self.exponent, other.exponent) + self.shift - other.shift;
+        scales.cmp(&0).then_with(|| {
             let (mut left, mut right) = (self.digits(), other.digits());
             loop {
                 let (one, two) = (left.next(), right.next());
@@ -83,15 +85,25 @@ fn skip_zeros(digits: &[u8]) -> &[u8] {
     &digits[zeros..]
 }
 
-/// Saturates at 62 bits, so that the scale can still be shifted.
-fn exponent(text: &str) -> i64 {
-    const MOST: i64 = 1 << 62;
-    let negative = text.starts_with('-');
-    let digits = text.trim_start_matches(['+', '-']);
-    let size = digits.bytes().fold(0_i64, |sum, digit| {
-        sum.saturating_mul(10).saturating_add(i64::from(digit.wrapping_sub(b'0'))).min(MOST)
-    });
-    if negative { -size } else { size }
+/// One exponent less another. Exact as long as that matters: no text has so many digits that they
+/// could make up for a difference of 2^56.
+fn difference(left: &str, right: &str) -> i64 {
+    const MOST: i64 = 1 << 56;
+    fn apart(text: &str) -> (i64, &[u8]) {
+        let sign = if text.starts_with('-') { -1 } else { 1 };
+        (sign, text.trim_start_matches(['+', '-']).as_bytes())
+    }
+    let ((left_sign, left), (right_sign, right)) = (apart(left), apart(right));
+    let length = left.len().max(right.len());
+    // The digit at a place from the left, where both are as long as the longer one.
+    let digit = |digits: &[u8], at: usize| {
+        let digit = (at + digits.len()).checked_sub(length).map_or(b'0', |at| digits[at]);
+        i64::from(digit.wrapping_sub(b'0'))
+    };
+    (0..length).fold(0, |sum, at| {
+        let here = left_sign * digit(left, at) - right_sign * digit(right, at);
+        (sum * 10 + here).clamp(-MOST, MOST)
+    })
 }
 
 #[cfg(test)]
@@ -113,6 +125,8 @@ mod tests {
             ("00.10e1", "1"),
             ("12345678901234567890123", "1.2345678901234567890123e22"),
             ("0e99999999999999999999999", "0"),
+            ("1e99999999999999999999999", "0.1e100000000000000000000000"),
+            ("123e-99999999999999999999999", "1.23e-0099999999999999999999997"),
         ];
         for (left, right) in equal {
             assert_eq!(compare(left, right), Ordering::Equal, "{left} {right}");
@@ -129,6 +143,13 @@ mod tests {
             ("9.99", "10"),
             ("-10", "-9.99"),
             ("0", "1e-5"),
+            ("1e4611686018427387904", "1e4611686018427387905"),
+            ("1e-4611686018427387905", "1e-4611686018427387904"),
+            ("-1e4611686018427387905", "-1e4611686018427387904"),
+            ("1e99999999999999999999998", "0.1e100000000000000000000000"),
+            ("9e99999999999999999999999", "0.01e+100000000000000000000002"),
+            ("1e-100000000000000000000000", "1e0099999999999999999999999"),
+            ("9e9999999999999999999999", "1e99999999999999999999999"),
         ];
         for (less, greater) in rising {
             assert_eq!(compare(less, greater), Ordering::Less, "{less} {greater}");

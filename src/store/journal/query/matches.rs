@@ -57,6 +57,7 @@ pub struct Matches {
     first_damage: Option<Damage>,
     /// Segments that were removed before they were searched to their end.
     gone: BTreeSet<SegmentNumber>,
+    stopped: bool,
     done: u64,
     total: u64,
     pool: ThreadPool,
@@ -64,7 +65,7 @@ pub struct Matches {
 
 impl Matches {
     pub(super) fn start(target: Target, query: Query) -> Result<Self, StoreError> {
-        let Query { selection, order, limit, group, keeps_lines, keeps_events } = query;
+        let Query { selection, order, limit, group, keeps_lines, keeps_events, stop } = query;
         let window = selection.window();
         let (shares, total, gone) = shares(&target, order, window)?;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -82,7 +83,7 @@ impl Matches {
             })?;
         let prefilter = selection.prefilter();
         let search =
-            Search { target, selection, window, prefilter, group, keeps_lines, keeps_events };
+            Search { target, selection, window, prefilter, group, keeps_lines, keeps_events, stop };
         Ok(Self {
             search: Arc::new(search),
             order,
@@ -97,6 +98,7 @@ impl Matches {
             damaged: 0,
             first_damage: None,
             gone,
+            stopped: false,
             done: 0,
             total,
             pool,
@@ -167,6 +169,13 @@ impl Matches {
         self.gone.len() as u64
     }
 
+    /// Whether it ended because it [was to stop](Query::with_stop). The matches given out are the
+    /// first of all that there are.
+    #[must_use]
+    pub fn stopped(&self) -> bool {
+        self.stopped
+    }
+
     /// How many bytes of the journal were gone through, and how many there are.
     #[must_use]
     pub fn progress(&self) -> (u64, u64) {
@@ -196,6 +205,11 @@ impl Matches {
             }
         };
         let findings = findings.inspect_err(|_| self.stop())?;
+        if findings.stopped {
+            self.stopped = true;
+            self.stop();
+            return Ok(false);
+        }
         self.done += findings.bytes;
         self.damaged += findings.damaged;
         self.gone.extend(findings.gone);

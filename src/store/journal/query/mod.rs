@@ -39,6 +39,7 @@ mod prefilter;
 mod search;
 mod selection;
 mod share;
+mod stop;
 mod text;
 
 pub use condition::{Condition, ConditionError};
@@ -47,6 +48,7 @@ pub use path::Path;
 pub use selection::Selection;
 pub use text::{TextPattern, TextPatternError};
 
+use self::stop::Stop;
 use super::read::JournalReader;
 use crate::store::StoreError;
 
@@ -69,6 +71,7 @@ pub struct Query {
     group: Option<Path>,
     keeps_lines: bool,
     keeps_events: bool,
+    stop: Stop,
 }
 
 impl Query {
@@ -76,8 +79,15 @@ impl Query {
     #[must_use]
     pub fn new(selection: Selection) -> Self {
         let order = Order::default();
-        let (limit, group) = (None, None);
-        Self { selection, order, limit, group, keeps_lines: true, keeps_events: false }
+        Self {
+            selection,
+            order,
+            limit: None,
+            group: None,
+            keeps_lines: true,
+            keeps_events: false,
+            stop: Stop::default(),
+        }
     }
 
     /// The same in another order.
@@ -103,6 +113,13 @@ impl Query {
     #[must_use]
     pub fn with_events(self) -> Self {
         Self { keeps_events: true, ..self }
+    }
+
+    /// Ends as soon as `stop` says so: see [`Matches::stopped`]. It is asked by all threads that
+    /// search, each time that one has read 256 KiB or has taken 1,024 lines apart.
+    #[must_use]
+    pub fn with_stop(self, stop: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self { stop: Stop::when(stop), ..self }
     }
 
     /// Without the lines, for whoever only counts.

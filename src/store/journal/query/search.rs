@@ -9,6 +9,7 @@ use super::path::Path;
 use super::prefilter::Prefilter;
 use super::selection::Selection;
 use super::share::Sealed;
+use super::stop::Stop;
 use crate::Sequence;
 use crate::event::Event;
 use crate::event::json::outline::Outline;
@@ -37,7 +38,11 @@ pub(super) struct Search {
     pub(super) keeps_lines: bool,
     /// Whether somebody wants the events, which are decoded anyway.
     pub(super) keeps_events: bool,
+    pub(super) stop: Stop,
 }
+
+/// Lines that are taken apart before the next look whether to stop.
+const LOOK: usize = 1024;
 
 /// The lines of a segment that begin in a range.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +65,8 @@ pub(super) struct Findings {
     pub(super) gone: Option<SegmentNumber>,
     /// How many bytes were gone through.
     pub(super) bytes: u64,
+    /// The search was to stop: what is here is not all, and nothing follows.
+    pub(super) stopped: bool,
 }
 
 /// One match.
@@ -108,7 +115,14 @@ impl Search {
             let failed = |error: io::Error| self.target.failed("read", Some(range.segment), error);
             while let Some(block) = blocks.next().map_err(failed)? {
                 let end = (block.offset + block.text.len() as u64).min(range.to);
-                self.block(range.segment, block, &mut findings);
+                findings.stopped = self.stop.is_asked_for();
+                if !findings.stopped {
+                    self.block(range.segment, block, &mut findings);
+                }
+                if findings.stopped {
+                    give(findings);
+                    return Ok(false);
+                }
                 if end - told >= RANGE && end < range.to {
                     findings.bytes = end - told;
                     told = end;
@@ -135,7 +149,11 @@ impl Search {
             let reason = self.target.judge(None).err().unwrap_or_default();
             self.damage(place(0), length, reason, into);
         }
-        for (start, end) in self.prefilter.over(block.text) {
+        for (number, (start, end)) in (1..).zip(self.prefilter.over(block.text)) {
+            if number % LOOK == 0 && self.stop.is_asked_for() {
+                into.stopped = true;
+                return;
+            }
             let line = &block.text[start..end];
             let is_ended = end < block.text.len();
             match self.line(line) {
