@@ -301,32 +301,39 @@ impl<M: Message> Host<M> for Core<M> {
         }
     }
 
-    fn ended(&self, id: u64) {
+    fn failing(&self, id: u64) {
         match self.table.member(id) {
-            // Its publishers are to hear of it, until somebody cancels it.
-            Some(Member::Mailbox(target))
-                if target.blocks() && target.subscriber.life() == Life::Failed => {}
-            Some(Member::Ring(reader))
-                if reader.required && reader.subscriber.life() == Life::Failed =>
-            {
+            Some(Member::Ring(reader)) if reader.required => {
                 self.stop_publishers(id);
                 // Cancelled since we looked, by somebody who did not find the gate shut yet.
                 if self.table.member(id).is_none() {
                     self.release_publishers(id);
                 }
             }
-            Some(Member::Shared(member)) if member.subscriber.life() == Life::Failed => {
-                match member.log() {
-                    Some(log) if log.blocks() => {
-                        log.stop(id);
-                        if self.table.member(id).is_none() {
-                            self.release_log(&log, id);
-                        }
+            Some(Member::Shared(member)) => {
+                if let Some(log) = member.log().filter(|log| log.blocks()) {
+                    log.stop(id);
+                    if self.table.member(id).is_none() {
+                        self.release_log(&log, id);
                     }
-                    _ => drop(self.table.remove(id)),
                 }
             }
-            _ => drop(self.table.remove(id)),
+            // A mailbox says so itself once it is closed; and who loses anyway just goes.
+            _ => {}
+        }
+    }
+
+    fn ended(&self, id: u64) {
+        let Some(member) = self.table.member(id) else { return };
+        let blocks = match &member {
+            Member::Mailbox(target) => target.blocks(),
+            Member::Ring(reader) => reader.required,
+            Member::Shared(member) => member.log().is_some_and(|log| log.blocks()),
+            Member::Inline(_) => false,
+        };
+        // Publishers are told of such a failure until somebody cancels it.
+        if !(blocks && member.subscriber().life() == Life::Failed) {
+            drop(self.table.remove(id));
         }
     }
 }
