@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use ringpost::{
-    Actor, Bus, Context, Delivery, Executor, ExecutorError, Failure, Message, Overflow,
-    PublishError, Run, Spawn, Subscription, WeakBus,
+    Actor, Bus, Context, Delivery, DropReason, Executor, ExecutorError, Failure, Message, Overflow,
+    PublishError, Run, Spawn, Subscription, Wait, WeakBus,
 };
 
 const LONG: Duration = Duration::from_secs(120);
@@ -146,4 +146,47 @@ fn publishers_hear_of_a_run_loop_that_was_dropped_before_its_messages_are() {
         assert_eq!((stats.matched, stats.total_dropped()), (1, 1), "{stats:?}");
         assert!(stats.balances(), "{stats:?}");
     }
+}
+
+#[test]
+fn publishers_do_not_wait_for_a_ring_reader_that_was_cancelled_in_the_middle_of_a_message() {
+    let bus = Bus::<u64>::builder().publish_timeout(Duration::MAX).build();
+    let (open, gate) = mpsc::channel::<()>();
+    let (enter, entered) = mpsc::channel();
+    let held = bus
+        .subscribe("**")
+        .unwrap()
+        .mailbox(64)
+        .overflow(Overflow::Block { timeout: Duration::MAX })
+        .executor(Executor::thread(Wait::Park))
+        .spawn(move |_: Delivery<'_, u64>| {
+            enter.send(()).unwrap();
+            let _ = gate.recv();
+        })
+        .unwrap();
+    let mut publisher = bus.publisher("t").unwrap();
+    publisher.publish(0_u64).unwrap();
+    entered.recv().unwrap();
+    let mut published = 1_u64;
+    while publisher.try_publish(published).is_ok() {
+        published += 1;
+    }
+    assert_eq!(published, 64);
+    let waiting = std::thread::spawn(move || {
+        // More than the ring holds: it is overrun in the middle of its message.
+        for n in 0..10_000_u64 {
+            publisher.publish(n).unwrap();
+        }
+    });
+    held.cancel();
+    waiting.join().unwrap();
+    open.send(()).unwrap();
+    bus.settle(LONG).unwrap();
+    while held.stats().queued + held.stats().in_flight > 0 {
+        std::thread::yield_now();
+    }
+    let stats = held.stats();
+    assert!(stats.balances(), "{stats:?}");
+    assert_eq!(stats.handled, 1, "{stats:?}");
+    assert_eq!(stats.dropped.keys().collect::<Vec<_>>(), [&DropReason::Cancelled], "{stats:?}");
 }
