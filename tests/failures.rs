@@ -322,3 +322,51 @@ fn a_message_whose_clone_panics_is_counted_and_leaks_nothing() {
         }
     }
 }
+
+/// What a panic may bring with it.
+struct PanicsInDrop;
+
+impl Drop for PanicsInDrop {
+    fn drop(&mut self) {
+        panic!("and so does what it came with");
+    }
+}
+
+/// Its third clone panics, with more than a text.
+struct Worse(Arc<AtomicU64>);
+
+impl Clone for Worse {
+    fn clone(&self) -> Self {
+        if self.0.fetch_add(1, Ordering::Relaxed) == 2 {
+            std::panic::panic_any(PanicsInDrop);
+        }
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl Message for Worse {}
+
+#[test]
+fn a_panic_whose_payload_panics_when_it_is_dropped_gets_no_further_than_another() {
+    for batch in [false, true] {
+        let bus = Bus::<Worse>::new();
+        // Three of other sizes, so that none of them share a log.
+        let subscriptions = [8, 16, 32].map(|size| {
+            let builder = bus.subscribe("t").unwrap().mailbox(size).overflow(Overflow::DropNewest);
+            builder.spawn(|_: Delivery<'_, Worse>| {}).unwrap()
+        });
+        let mut publisher = bus.publisher("t").unwrap();
+        let message = Worse(Arc::default());
+        let dropped = if batch {
+            publisher.publish_batch(&mut vec![message]).unwrap().dropped
+        } else {
+            publisher.publish(message).unwrap().dropped
+        };
+        // One clone for the ring, one for the first mailbox; of a list everybody gets it or nobody.
+        assert_eq!(dropped, if batch { 3 } else { 1 });
+        bus.settle(LONG).unwrap();
+        let handled = subscriptions.each_ref().map(|one| one.stats().handled);
+        assert_eq!(handled, if batch { [0; 3] } else { [1, 0, 1] });
+        assert!(subscriptions.iter().all(|one| one.stats().balances()));
+    }
+}

@@ -17,6 +17,7 @@ use super::scope;
 use super::source::{Head, Refill, Source};
 use super::subscriber::{Held, Life, Subscriber};
 use super::{Actor, Context, Delivery, Failure, batch};
+use crate::caught::{caught, let_go};
 use crate::message::caused_by;
 use crate::{DropReason, Fields, Gap, Message, Notice, worker};
 
@@ -310,8 +311,7 @@ pub(crate) fn notice<M: Message>(
     let mut fields = Fields::default();
     if let Some(Head { message, .. }) = at {
         // `describe` is user code.
-        let described = catch_unwind(AssertUnwindSafe(|| message.describe(&mut fields)));
-        if described.is_err() {
+        if caught(|| message.describe(&mut fields)).is_none() {
             fields = Fields::default();
         }
     }
@@ -350,9 +350,6 @@ pub(crate) fn panic_text(panic: Box<dyn Any + Send>) -> String {
         .map(|text| (*text).to_owned())
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "the handler panicked".to_owned());
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-        // Whatever a payload of a payload does, it is not dropped.
-        std::mem::forget(again);
-    }
+    let_go(panic);
     text
 }

@@ -1,7 +1,6 @@
 //! What all handles of one bus share.
 #![forbid(unsafe_code)]
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
@@ -10,11 +9,11 @@ use super::scratch::Scratch;
 use super::table::{Member, Table};
 use super::topics::Topics;
 use crate::actor::ring_reader::RingReader;
-use crate::actor::run::panic_text;
 use crate::actor::scope;
 use crate::actor::shared_log::SharedLog;
 use crate::actor::source::{Entry, Letter};
 use crate::actor::subscriber::{Home, Host, Life};
+use crate::caught::caught;
 use crate::mailbox::signal;
 use crate::mailbox::space::Space;
 use crate::ring::{Log, Reader};
@@ -255,12 +254,12 @@ impl<M: Message> Core<M> {
         let mut scratch = Scratch::new();
         for target in route.open.iter().chain(&route.blocking) {
             // A notice never waits, and what does not fit is counted like any other message.
-            match catch_unwind(AssertUnwindSafe(|| message.clone())) {
-                Ok(copy) => {
+            match caught(|| message.clone()) {
+                Some(copy) => {
                     let mut copy = Some(copy);
                     offer(self, target, sequence, topic, &mut copy, &mut scratch);
                 }
-                Err(_) => target.subscriber.ledger.lose_outside(DropReason::Panicked, sequence),
+                None => target.subscriber.ledger.lose_outside(DropReason::Panicked, sequence),
             }
         }
         scope::note_published(self.number, 1);
@@ -294,10 +293,7 @@ impl<M: Message> Host<M> for Core<M> {
         if let Some(sequence) = claimed {
             // Making a message of it, copying and dropping that are user code. Whoever failed is
             // not to fail once more by being told.
-            let told = AssertUnwindSafe(|| self.deliver_notice(&notice, sequence));
-            if let Err(panic) = catch_unwind(told) {
-                panic_text(panic);
-            }
+            caught(|| self.deliver_notice(&notice, sequence));
         }
     }
 

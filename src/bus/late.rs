@@ -4,7 +4,6 @@
 //! and rung by then, so that waiting here holds up nobody.
 #![forbid(unsafe_code)]
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::core::Core;
@@ -15,6 +14,7 @@ use super::scratch::Scratch;
 use super::{alarm, inline, shared};
 use crate::actor::scope;
 use crate::actor::source::Letter;
+use crate::caught::caught;
 use crate::ring::queue::Refused as NoPlace;
 use crate::ring::{Log, Next, Refused};
 use crate::topic::TopicId;
@@ -38,8 +38,7 @@ pub(super) fn read_back<M: Message>(
     let mut reader = Log::reader(&core.log, sequence);
     let copy = match reader.next() {
         Next::Item(at, entry) if at == sequence => {
-            catch_unwind(AssertUnwindSafe(|| entry.message.clone()))
-                .map_err(|_| DropReason::Panicked)
+            caught(|| entry.message.clone()).ok_or(DropReason::Panicked)
         }
         // The ring has come round meanwhile.
         _ => Err(DropReason::Joining),
@@ -51,7 +50,7 @@ pub(super) fn read_back<M: Message>(
     };
     offer_all(core, &joined.open, sequence, topic, &message, scratch);
     for leg in &joined.shared[joined.shared_blocking..] {
-        let Ok(message) = catch_unwind(AssertUnwindSafe(|| message.clone())) else {
+        let Some(message) = caught(|| message.clone()) else {
             shared::lose(core, leg, sequence, DropReason::Panicked, &mut scratch.counts);
             continue;
         };
@@ -78,7 +77,7 @@ pub(super) fn join_late<M: Message>(
     scratch: &mut Scratch<M>,
 ) {
     for target in &joined.blocking {
-        let Ok(message) = catch_unwind(AssertUnwindSafe(|| message.clone())) else {
+        let Some(message) = caught(|| message.clone()) else {
             lose(target, sequence, DropReason::Panicked, &mut scratch.counts);
             continue;
         };
@@ -100,7 +99,7 @@ pub(super) fn join_late<M: Message>(
         }
     }
     for leg in &joined.shared[..joined.shared_blocking] {
-        let Ok(message) = catch_unwind(AssertUnwindSafe(|| message.clone())) else {
+        let Some(message) = caught(|| message.clone()) else {
             shared::lose(core, leg, sequence, DropReason::Panicked, &mut scratch.counts);
             continue;
         };

@@ -3,7 +3,6 @@
 #![forbid(unsafe_code)]
 
 use std::iter::repeat_with;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::batch;
@@ -16,6 +15,7 @@ use super::table::Member;
 use crate::actor::shared_log::{LEAST_SLOTS, SharedLog, SharedMember, Slip};
 use crate::actor::source::{Letter, drop_caught};
 use crate::actor::subscriber::Life;
+use crate::caught::caught;
 use crate::ring::{Holder, Pen, Refused};
 use crate::topic::TopicId;
 use crate::{DropReason, Message};
@@ -217,7 +217,7 @@ pub(super) fn offer_all<M: Message>(
 ) {
     debug_assert!(scratch.ends.is_aligned(route));
     let legs = &route.shared[route.shared_blocking..];
-    let Ok(mut copies) = catch_unwind(AssertUnwindSafe(|| message.share(legs.len()))) else {
+    let Some(mut copies) = caught(|| message.share(legs.len())) else {
         return legs.iter().for_each(|leg| {
             lose(core, leg, sequence, DropReason::Panicked, &mut scratch.counts);
         });
