@@ -8,7 +8,7 @@ use std::time::Duration;
 use ringpost::event::{Data, Event};
 use ringpost::{
     Actor, Bus, Context, Delivery, DropReason, EventBus, Executor, Failure, Message, Notice,
-    Overflow, PublishError, Shared, Wait, event,
+    Overflow, PublishError, Sequence, Shared, Wait, event,
 };
 
 const LONG: Duration = Duration::from_secs(60);
@@ -350,9 +350,8 @@ impl Message for Worse {}
 fn a_panic_whose_payload_panics_when_it_is_dropped_gets_no_further_than_another() {
     for batch in [false, true] {
         let bus = Bus::<Worse>::new();
-        // Three of other sizes, so that none of them share a log.
-        let subscriptions = [8, 16, 32].map(|size| {
-            let builder = bus.subscribe("t").unwrap().mailbox(size).overflow(Overflow::DropNewest);
+        let subscriptions = [(); 3].map(|()| {
+            let builder = bus.subscribe("t").unwrap().overflow(Overflow::DropNewest);
             builder.spawn(|_: Delivery<'_, Worse>| {}).unwrap()
         });
         let mut publisher = bus.publisher("t").unwrap();
@@ -368,5 +367,46 @@ fn a_panic_whose_payload_panics_when_it_is_dropped_gets_no_further_than_another(
         let handled = subscriptions.each_ref().map(|one| one.stats().handled);
         assert_eq!(handled, if batch { [0; 3] } else { [1, 0, 1] });
         assert!(subscriptions.iter().all(|one| one.stats().balances()));
+    }
+}
+
+/// Cannot be shared out.
+#[derive(Clone)]
+struct Alone;
+
+impl Message for Alone {
+    fn share(&self, _n: usize) -> impl Iterator<Item = Self> {
+        if true {
+            panic!("not to be shared");
+        }
+        std::iter::empty()
+    }
+}
+
+#[test]
+fn a_message_whose_share_panics_is_published_and_every_mailbox_loses_it() {
+    for policy in [Overflow::DropNewest, Overflow::block()] {
+        for batch in [false, true] {
+            let bus = Bus::<Alone>::new();
+            // Of two that are alike, the second reads a log.
+            let subscriptions = [(); 2].map(|()| {
+                let builder = bus.subscribe("t").unwrap().overflow(policy);
+                builder.spawn(|_: Delivery<'_, Alone>| {}).unwrap()
+            });
+            let mut publisher = bus.publisher("t").unwrap();
+            let (first, dropped) = if batch {
+                let published = publisher.publish_batch(&mut vec![Alone]).unwrap();
+                (published.first, published.dropped)
+            } else {
+                let published = publisher.publish(Alone).unwrap();
+                (published.sequence, published.dropped)
+            };
+            assert_eq!((first, dropped), (Some(Sequence::FIRST), 2), "{policy:?}");
+            bus.settle(LONG).unwrap();
+            for stats in subscriptions.map(|one| one.stats()) {
+                assert_eq!((stats.matched, stats.dropped[&DropReason::Panicked]), (1, 1));
+                assert!(stats.balances(), "{stats:?}");
+            }
+        }
     }
 }

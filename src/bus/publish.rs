@@ -32,6 +32,7 @@ use super::topics::TopicEntry;
 use super::{inline, shared};
 use crate::actor::scope;
 use crate::actor::source::{Entry, Letter, drop_caught};
+use crate::caught::caught;
 use crate::ring::{Log, Pen, Writer};
 use crate::topic::TopicId;
 use crate::{DropReason, Message, Sequence, Stamp, trace};
@@ -217,7 +218,10 @@ fn to_everybody<M: Message>(
 ) -> Result<u64, Refused> {
     let id = topic.id;
     let copies = route.blocking.len() + route.open.len() + route.shared_blocking + 1;
-    let mut copies = held.as_ref().expect(HELD).share(copies);
+    let message = held.as_ref().expect(HELD);
+    let Some(mut copies) = caught(|| message.share(copies)) else {
+        return without_copies(core, ring, topic, route, scratch, held);
+    };
     let mut on_ring = copy(&mut copies);
     if on_ring.is_none() {
         // A message that can't be copied goes to the ring alone; its mailboxes lose it.
@@ -339,7 +343,7 @@ fn fill_places<M: Message>(
     scratch.copies.clear();
 }
 
-/// The message's own Clone panicked: it is published, and every mailbox loses it.
+/// The message's own Clone, or its `share`, panicked: it is published, and every mailbox loses it.
 #[cold]
 fn without_copies<M: Message>(
     core: &Core<M>,

@@ -177,7 +177,7 @@
 //! [`PublishError::Stopped`](crate::PublishError::Stopped) until it is cancelled, instead of losing
 //! messages or waiting for ever. They are told before it lets go of anything.
 //!
-//! A message's own `Clone`, `Drop` and `describe` may panic too. A mailbox whose copy could not be
+//! A message's own `Clone`, `share`, `Drop` and `describe` may panic too. A mailbox whose copy could not be
 //! made counts `dropped(panicked)`; the message is published all the same. A panic in `stamp`, or
 //! in an `Into` conversion, is the publisher's own, and happens before anything is claimed.
 //!
