@@ -226,8 +226,8 @@ impl<M: Message> Group<'_, M> {
                 target.addr.skip(&mut places);
             }
         }
-        for at in 0..route.shared_blocking {
-            shared::fill_batch(self.core, route, at, first, scratch, counts);
+        if route.shared_blocking > 0 {
+            shared::fill_batch(self.core, route, first, scratch, counts);
         }
     }
 

@@ -246,6 +246,12 @@ impl<M: Message> Table<M> {
         self.lock().members.iter().cloned().collect()
     }
 
+    /// Nobody is looked up by number while this is held.
+    #[cfg(test)]
+    pub(super) fn locked(&self) -> impl Sized + '_ {
+        self.lock()
+    }
+
     fn lock(&self) -> MutexGuard<'_, List<M>> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
