@@ -169,9 +169,7 @@ impl<M: Message> Group<'_, M> {
             let old = std::mem::replace(route, topic.route(&core.table));
             scratch.ends.align(route);
             scratch.counts = counts;
-            for sequence in first..first + size as u64 {
-                read_back(core, &old, route, sequence, topic.id, scratch);
-            }
+            read_back(core, &old, route, first..first + size as u64, topic.id, scratch);
             counts = scratch.counts;
         }
         Ok(PublishedBatch {

@@ -201,7 +201,7 @@ fn to_ring_alone<M: Message>(
         let old = std::mem::replace(route, topic.route(&core.table));
         scratch.ends.align(route);
         scratch.counts.delivered = route.readers;
-        read_back(core, &old, route, sequence, id, scratch);
+        read_back(core, &old, route, sequence..sequence + 1, id, scratch);
     }
     Ok(sequence)
 }
@@ -297,18 +297,18 @@ fn to_everybody<M: Message>(
         }
         return Ok(sequence);
     }
-    let message = held.take().expect(HELD);
+    let letter = Letter { sequence, topic: id, message: held.take().expect(HELD) };
     if let Some(old) = &old {
         // Who has left the route since has a message all the same.
         ring_bells(old);
         let joined = route.joined_since(old);
-        join_late(core, &joined, sequence, id, &message, scratch);
+        join_late(core, &joined, std::slice::from_ref(&letter), scratch);
     }
     if !route.inline.is_empty() {
         scratch.counts.delivered += route.inline.len() as u64;
-        inline::deliver(route, sequence, id, &message);
+        inline::deliver(route, sequence, id, &letter.message);
     }
-    scratch.stolen.push(Letter { sequence, topic: id, message });
+    scratch.stolen.push(letter);
     Ok(sequence)
 }
 
