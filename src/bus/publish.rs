@@ -123,7 +123,8 @@ impl<M: Message> RingEnd<M> for Writer<Entry<M>> {
     }
 }
 
-/// A borrowed cell for each step, so that no foreign code ever runs while it is held.
+/// A borrowed cell for each step, so that no copy is made and no handler runs while it is held. Only the
+/// messages of a block that is emptied are dropped meanwhile; what publishes in there borrows another.
 impl<M: Message> RingEnd<M> for &Log<Entry<M>> {
     #[inline]
     fn with<R>(&mut self, f: impl FnOnce(&mut Pen<'_, Entry<M>>) -> R) -> R {

@@ -88,7 +88,7 @@ pub(crate) struct Reader<T: Send + Sync + 'static> {
 // SAFETY: the block is counted for the reader wherever it is, its messages are `Sync`, and places
 // are atomics.
 unsafe impl<T: Send + Sync + 'static> Send for Reader<T> {}
-// SAFETY: a shared reader gives out numbers only.
+// SAFETY: a shared reader moves nowhere, and gives out numbers and messages, which are `Sync`.
 unsafe impl<T: Send + Sync + 'static> Sync for Reader<T> {}
 
 impl<T: Send + Sync + 'static> Reader<T> {
