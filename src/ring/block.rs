@@ -130,7 +130,8 @@ impl<T> Block<T> {
     fn recycle(&self) -> bool {
         if planted(Fault::RecycleWithoutCas) {
             // ORDER: Release; in a model that must fail.
-            self.word.store(POOLED, Ordering::Release);
+            let before = self.word.swap(POOLED, Ordering::Release);
+            assert!(before != POOLED, "a block is recycled twice");
             return true;
         }
         // ORDER(word): AcqRel; pairs with ORDER(word) in `leave` and `retire`. Carries the end of
