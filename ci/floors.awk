@@ -3,7 +3,7 @@
 BEGIN {
   FS = "\t"
   # A file imports from floors below its own and from its own folder.
-  split("sync sequence loss message notice trace stats block_on", floor0, " ")
+  split("sync sequence loss message notice trace stats block_on caught", floor0, " ")
   for (i in floor0) floor[floor0[i]] = 0
   floor["ring"] = floor["topic"] = 1
   floor["mailbox"] = floor["event"] = 2

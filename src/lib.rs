@@ -65,6 +65,7 @@
 #![cfg_attr(ringpost_loom, allow(dead_code, unused_imports, unreachable_pub))]
 
 mod block_on;
+mod caught;
 mod loss;
 mod mailbox;
 mod message;

@@ -49,8 +49,9 @@ pub trait Message: Clone + Send + Sync + 'static {
         std::iter::repeat_with(|| self.clone()).take(n)
     }
 
-    /// Called once, before the message gets its sequence, while it is still unique: a place to
-    /// note when it was recorded and what caused it.
+    /// Called before the message gets its sequence, while it is still unique: a place to note when it
+    /// was recorded and what caused it. Called again, with another stamp, whenever a publish that
+    /// found no room is tried again: what it notes is to replace what it noted before.
     fn stamp(&mut self, _stamp: &Stamp) {}
 
     /// Names this message in a log line. Never write payload values here.
@@ -70,7 +71,8 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// When the publish began: nanoseconds since 1970 UTC. One clock read a publish or batch.
+    /// When this publish was made, or last tried if it had to wait: nanoseconds since 1970 UTC. One
+    /// clock read a try, of a message or of a group of a batch.
     pub fn recorded(&self) -> i64 {
         *self.recorded.get_or_init(|| {
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

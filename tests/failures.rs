@@ -8,7 +8,7 @@ use std::time::Duration;
 use ringpost::event::{Data, Event};
 use ringpost::{
     Actor, Bus, Context, Delivery, DropReason, EventBus, Executor, Failure, Message, Notice,
-    Overflow, PublishError, Shared, Wait, event,
+    Overflow, PublishError, Sequence, Shared, Wait, event,
 };
 
 const LONG: Duration = Duration::from_secs(60);
@@ -318,6 +318,94 @@ fn a_message_whose_clone_panics_is_counted_and_leaks_nothing() {
             // The last run loop lets go of the ring in its own time.
             while alive.load(Ordering::Relaxed) != 0 {
                 std::thread::yield_now();
+            }
+        }
+    }
+}
+
+/// What a panic may bring with it.
+struct PanicsInDrop;
+
+impl Drop for PanicsInDrop {
+    fn drop(&mut self) {
+        panic!("and so does what it came with");
+    }
+}
+
+/// Its third clone panics, with more than a text.
+struct Worse(Arc<AtomicU64>);
+
+impl Clone for Worse {
+    fn clone(&self) -> Self {
+        if self.0.fetch_add(1, Ordering::Relaxed) == 2 {
+            std::panic::panic_any(PanicsInDrop);
+        }
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl Message for Worse {}
+
+#[test]
+fn a_panic_whose_payload_panics_when_it_is_dropped_gets_no_further_than_another() {
+    for batch in [false, true] {
+        let bus = Bus::<Worse>::new();
+        let subscriptions = [(); 3].map(|()| {
+            let builder = bus.subscribe("t").unwrap().overflow(Overflow::DropNewest);
+            builder.spawn(|_: Delivery<'_, Worse>| {}).unwrap()
+        });
+        let mut publisher = bus.publisher("t").unwrap();
+        let message = Worse(Arc::default());
+        let dropped = if batch {
+            publisher.publish_batch(&mut vec![message]).unwrap().dropped
+        } else {
+            publisher.publish(message).unwrap().dropped
+        };
+        // One clone for the ring, one for the first mailbox; of a list everybody gets it or nobody.
+        assert_eq!(dropped, if batch { 3 } else { 1 });
+        bus.settle(LONG).unwrap();
+        let handled = subscriptions.each_ref().map(|one| one.stats().handled);
+        assert_eq!(handled, if batch { [0; 3] } else { [1, 0, 1] });
+        assert!(subscriptions.iter().all(|one| one.stats().balances()));
+    }
+}
+
+/// Cannot be shared out.
+#[derive(Clone)]
+struct Alone;
+
+impl Message for Alone {
+    fn share(&self, _n: usize) -> impl Iterator<Item = Self> {
+        if true {
+            panic!("not to be shared");
+        }
+        std::iter::empty()
+    }
+}
+
+#[test]
+fn a_message_whose_share_panics_is_published_and_every_mailbox_loses_it() {
+    for policy in [Overflow::DropNewest, Overflow::block()] {
+        for batch in [false, true] {
+            let bus = Bus::<Alone>::new();
+            // Of two that are alike, the second reads a log.
+            let subscriptions = [(); 2].map(|()| {
+                let builder = bus.subscribe("t").unwrap().overflow(policy);
+                builder.spawn(|_: Delivery<'_, Alone>| {}).unwrap()
+            });
+            let mut publisher = bus.publisher("t").unwrap();
+            let (first, dropped) = if batch {
+                let published = publisher.publish_batch(&mut vec![Alone]).unwrap();
+                (published.first, published.dropped)
+            } else {
+                let published = publisher.publish(Alone).unwrap();
+                (published.sequence, published.dropped)
+            };
+            assert_eq!((first, dropped), (Some(Sequence::FIRST), 2), "{policy:?}");
+            bus.settle(LONG).unwrap();
+            for stats in subscriptions.map(|one| one.stats()) {
+                assert_eq!((stats.matched, stats.dropped[&DropReason::Panicked]), (1, 1));
+                assert!(stats.balances(), "{stats:?}");
             }
         }
     }

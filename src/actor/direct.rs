@@ -73,7 +73,7 @@ where
 }
 
 /// The loop's state. The source goes before the actor, and both before the loop is over, also
-/// where an executor drops it halfway.
+/// where an executor drops it halfway; of that publishers hear before any of it.
 struct Direct<M: Message, A, S, H: Held<M>> {
     source: Option<S>,
     actor: Option<A>,
@@ -82,6 +82,12 @@ struct Direct<M: Message, A, S, H: Held<M>> {
     /// Why it takes no more, once it does not.
     given_up: Option<DropReason>,
     over: Over<M, H>,
+}
+
+impl<M: Message, A, S, H: Held<M>> Drop for Direct<M, A, S, H> {
+    fn drop(&mut self) {
+        self.over.halfway();
+    }
 }
 
 /// Nothing in it is ever pinned.

@@ -300,6 +300,8 @@ mod tests {
     impl Host<u64> for Nobody {
         fn notify(&self, _notice: crate::Notice) {}
 
+        fn failing(&self, _id: u64) {}
+
         fn ended(&self, _id: u64) {}
     }
 

@@ -40,6 +40,15 @@ impl<T: Send + Sync + 'static> RingReader<T> {
         }
     }
 
+    /// The same, for a reader whose stake another one has: it tells nothing once that was lifted.
+    #[inline]
+    pub(crate) fn tell_if_held(&mut self) {
+        if self.reader.is_required() {
+            self.reader.publish_ahead(0);
+            self.free(|reader| !reader.is_ready());
+        }
+    }
+
     /// The same as if it had read only what lies before `position`.
     #[inline]
     pub(crate) fn tell_to(&mut self, position: u64) {

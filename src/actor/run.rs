@@ -17,6 +17,7 @@ use super::scope;
 use super::source::{Head, Refill, Source};
 use super::subscriber::{Held, Life, Subscriber};
 use super::{Actor, Context, Delivery, Failure, batch};
+use crate::caught::{caught, let_go};
 use crate::message::caused_by;
 use crate::{DropReason, Fields, Gap, Message, Notice, worker};
 
@@ -50,8 +51,8 @@ where
     // An idle actor is as large as this future, and a future keeps what it was given beside what
     // it makes of it. So everything is in one place, and all below get references.
     let context = Context::new(subscriber.id, Arc::clone(subscriber.pattern.text()));
-    // Made now, so that it also speaks up for a loop that is never polled. The source goes before
-    // the actor, and both before the loop is over.
+    // Made now, so that it also speaks up for a loop that is never polled. Of one that is dropped
+    // halfway publishers hear first; then the source goes, then the actor, and then it is over.
     let mut body = Body {
         source: Some(source),
         actor: Some(actor),
@@ -85,6 +86,12 @@ struct Body<M: Message, A, S, H: Held<M>> {
     over: Over<M, H>,
 }
 
+impl<M: Message, A, S, H: Held<M>> Drop for Body<M, A, S, H> {
+    fn drop(&mut self) {
+        self.over.halfway();
+    }
+}
+
 /// Says that the run loop is over, also when its executor dropped it halfway: nobody shall wait
 /// for it then.
 pub(super) struct Over<M: Message, H: Held<M>>(H, PhantomData<fn() -> M>);
@@ -98,17 +105,20 @@ impl<M: Message, H: Held<M>> Over<M, H> {
     pub(super) fn subscriber(&self) -> &Subscriber<M> {
         &self.0
     }
+
+    /// The loop is dropped, perhaps before its own end. Comes before its source is: what that lets
+    /// go of is foreign code, and publishers must not think by then that somebody will look.
+    pub(super) fn halfway(&self) {
+        if self.0.life() == Life::Running {
+            self.0.fail();
+        }
+    }
 }
 
 impl<M: Message, H: Held<M>> Drop for Over<M, H> {
     fn drop(&mut self) {
         let subscriber = self.subscriber();
-        let last = match subscriber.life() {
-            // It did not come to its own end.
-            Life::Running => Life::Failed,
-            _ => Life::Ended,
-        };
-        subscriber.advance(last);
+        subscriber.advance(Life::Ended);
         subscriber.ended();
     }
 }
@@ -129,7 +139,7 @@ where
         if let (Some(actor), Some(source)) = (actor.as_mut(), source.as_mut()) {
             let started = guarded(None::<&M>, || actor.on_start(context)).await;
             if failed(subscriber, started, None) {
-                subscriber.advance(Life::Failed);
+                subscriber.fail();
                 give_up(source, DropReason::Stopped).await;
             } else {
                 let end = serve(actor, context, source, subscriber).await;
@@ -301,8 +311,7 @@ pub(crate) fn notice<M: Message>(
     let mut fields = Fields::default();
     if let Some(Head { message, .. }) = at {
         // `describe` is user code.
-        let described = catch_unwind(AssertUnwindSafe(|| message.describe(&mut fields)));
-        if described.is_err() {
+        if caught(|| message.describe(&mut fields)).is_none() {
             fields = Fields::default();
         }
     }
@@ -341,9 +350,6 @@ pub(crate) fn panic_text(panic: Box<dyn Any + Send>) -> String {
         .map(|text| (*text).to_owned())
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "the handler panicked".to_owned());
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-        // Whatever a payload of a payload does, it is not dropped.
-        std::mem::forget(again);
-    }
+    let_go(panic);
     text
 }

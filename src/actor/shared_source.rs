@@ -323,8 +323,8 @@ impl<M: Message> Drop for SharedSource<M> {
         self.log.bells.remove(&self.member.bell);
         // Of one that stopped by failure publishers are still to hear.
         let life = self.member.subscriber.life();
-        let failed = matches!(life, Life::Running | Life::Failed) && !self.log.log.is_closed();
-        if !(failed && self.log.blocks()) {
+        let told = life == Life::Failed && !self.log.log.is_closed();
+        if !(told && self.log.blocks()) {
             self.member.forget();
         }
     }

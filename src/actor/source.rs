@@ -7,9 +7,9 @@
 #![forbid(unsafe_code)]
 
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 
+use crate::caught::caught;
 use crate::ring::Flow;
 use crate::topic::TopicId;
 use crate::{DropReason, Gap, Message, Sequence};
@@ -117,6 +117,6 @@ pub(crate) trait Source<M: Message>: Send + 'static {
 pub(crate) fn drop_caught<T>(value: T) {
     if std::mem::needs_drop::<T>() {
         // The panic was the message's own and has nowhere to go.
-        let _panic = catch_unwind(AssertUnwindSafe(|| drop(value)));
+        caught(|| drop(value));
     }
 }

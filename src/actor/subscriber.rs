@@ -17,6 +17,9 @@ use crate::{Message, Notice};
 pub(crate) trait Host<M: Message>: Send + Sync {
     /// A handler failed, or the actor itself.
     fn notify(&self, notice: Notice);
+    /// The subscription has stopped by failure, and still holds everything that keeps publishers
+    /// from losing messages to it: they are to hear of it before it lets go.
+    fn failing(&self, id: u64);
     /// The run loop is over: the subscription leaves the route table.
     fn ended(&self, id: u64);
 }
@@ -33,7 +36,7 @@ pub(crate) enum Life {
     Abandoned,
     /// The runner is gone.
     Ended,
-    /// The runner is gone, because the actor could not start.
+    /// The runner is gone or going, because the actor could not start or its executor dropped it.
     Failed,
 }
 
@@ -133,6 +136,16 @@ impl<M: Message> Subscriber<M> {
     pub(crate) fn advance(&self, to: Life) -> bool {
         // ORDER(life): AcqRel; pairs with ORDER(life) in `life`.
         self.life.fetch_max(to as u8, Ordering::AcqRel) < to as u8
+    }
+
+    /// It has stopped by failure. Comes before anything of it is let go: what its publishers put
+    /// where nobody looks any more would be lost without being counted.
+    pub(crate) fn fail(&self) {
+        if self.advance(Life::Failed)
+            && let Some(host) = self.home.host.upgrade()
+        {
+            host.failing(self.id);
+        }
     }
 
     /// The past was read: from now on the mailbox tells how far the runner is.

@@ -4,10 +4,11 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
+
+use crate::caught::caught;
 
 /// A time beyond which nobody waits: a longer timeout is none.
 const LONGEST: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
@@ -85,7 +86,7 @@ fn run(clock: &Clock) {
                 let waker = first.remove();
                 drop(alarms);
                 // Foreign code: its panic shall not end everybody's alarms.
-                let _panic = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+                caught(|| waker.wake());
                 lock(clock)
             }
             Some(first) => {
@@ -104,12 +105,23 @@ mod tests {
 
     use super::*;
 
+    /// What a panic may bring with it.
+    struct PanicsInDrop;
+
+    impl Drop for PanicsInDrop {
+        fn drop(&mut self) {
+            panic!("and so does what it came with");
+        }
+    }
+
     struct Note(std::sync::mpsc::Sender<u32>, u32);
 
     impl Wake for Note {
         fn wake(self: Arc<Self>) {
             let _ = self.0.send(self.1);
-            assert!(self.1 != 0, "a waker that panics");
+            if self.1 == 0 {
+                std::panic::panic_any(PanicsInDrop);
+            }
         }
     }
 

@@ -4,7 +4,6 @@
 //! mailboxes, and are laid out mailbox by mailbox, so that each takes its column in one claim.
 #![forbid(unsafe_code)]
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::core::Core;
@@ -18,6 +17,7 @@ use super::topics::TopicEntry;
 use super::{inline, shared};
 use crate::actor::scope;
 use crate::actor::source::{Entry, Letter};
+use crate::caught::caught;
 use crate::mailbox::Rest;
 use crate::ring::Refused;
 use crate::{DropReason, Message, Sequence, Stamp, trace};
@@ -169,9 +169,7 @@ impl<M: Message> Group<'_, M> {
             let old = std::mem::replace(route, topic.route(&core.table));
             scratch.ends.align(route);
             scratch.counts = counts;
-            for sequence in first..first + size as u64 {
-                read_back(core, &old, route, sequence, topic.id, scratch);
-            }
+            read_back(core, &old, route, first..first + size as u64, topic.id, scratch);
             counts = scratch.counts;
         }
         Ok(PublishedBatch {
@@ -192,12 +190,12 @@ impl<M: Message> Group<'_, M> {
         }
         for (place, message) in messages[..self.size].iter().enumerate() {
             let columns = &mut scratch.columns[..targets];
-            let copied = catch_unwind(AssertUnwindSafe(|| {
+            let copied = caught(|| {
                 for (column, message) in columns.iter_mut().zip(message.share(targets)) {
                     column.push(Letter { sequence: place as u64, topic: self.topic.id, message });
                 }
-            }));
-            if copied.is_err() {
+            });
+            if copied.is_none() {
                 // Nobody gets a message whose Clone panics, so that all mailboxes agree.
                 for column in columns {
                     let torn = column.pop_if(|letter| letter.sequence == place as u64);
@@ -226,8 +224,8 @@ impl<M: Message> Group<'_, M> {
                 target.addr.skip(&mut places);
             }
         }
-        for at in 0..route.shared_blocking {
-            shared::fill_batch(self.core, route, at, first, scratch, counts);
+        if route.shared_blocking > 0 {
+            shared::fill_batch(self.core, route, first, scratch, counts);
         }
     }
 

@@ -1,7 +1,6 @@
 //! What all handles of one bus share.
 #![forbid(unsafe_code)]
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
@@ -10,11 +9,11 @@ use super::scratch::Scratch;
 use super::table::{Member, Table};
 use super::topics::Topics;
 use crate::actor::ring_reader::RingReader;
-use crate::actor::run::panic_text;
 use crate::actor::scope;
 use crate::actor::shared_log::SharedLog;
 use crate::actor::source::{Entry, Letter};
 use crate::actor::subscriber::{Home, Host, Life};
+use crate::caught::caught;
 use crate::mailbox::signal;
 use crate::mailbox::space::Space;
 use crate::ring::{Log, Reader};
@@ -255,12 +254,12 @@ impl<M: Message> Core<M> {
         let mut scratch = Scratch::new();
         for target in route.open.iter().chain(&route.blocking) {
             // A notice never waits, and what does not fit is counted like any other message.
-            match catch_unwind(AssertUnwindSafe(|| message.clone())) {
-                Ok(copy) => {
+            match caught(|| message.clone()) {
+                Some(copy) => {
                     let mut copy = Some(copy);
                     offer(self, target, sequence, topic, &mut copy, &mut scratch);
                 }
-                Err(_) => target.subscriber.ledger.lose_outside(DropReason::Panicked, sequence),
+                None => target.subscriber.ledger.lose_outside(DropReason::Panicked, sequence),
             }
         }
         scope::note_published(self.number, 1);
@@ -294,39 +293,43 @@ impl<M: Message> Host<M> for Core<M> {
         if let Some(sequence) = claimed {
             // Making a message of it, copying and dropping that are user code. Whoever failed is
             // not to fail once more by being told.
-            let told = AssertUnwindSafe(|| self.deliver_notice(&notice, sequence));
-            if let Err(panic) = catch_unwind(told) {
-                panic_text(panic);
-            }
+            caught(|| self.deliver_notice(&notice, sequence));
         }
     }
 
-    fn ended(&self, id: u64) {
+    fn failing(&self, id: u64) {
         match self.table.member(id) {
-            // Its publishers are to hear of it, until somebody cancels it.
-            Some(Member::Mailbox(target))
-                if target.blocks() && target.subscriber.life() == Life::Failed => {}
-            Some(Member::Ring(reader))
-                if reader.required && reader.subscriber.life() == Life::Failed =>
-            {
+            Some(Member::Ring(reader)) if reader.required => {
                 self.stop_publishers(id);
                 // Cancelled since we looked, by somebody who did not find the gate shut yet.
                 if self.table.member(id).is_none() {
                     self.release_publishers(id);
                 }
             }
-            Some(Member::Shared(member)) if member.subscriber.life() == Life::Failed => {
-                match member.log() {
-                    Some(log) if log.blocks() => {
-                        log.stop(id);
-                        if self.table.member(id).is_none() {
-                            self.release_log(&log, id);
-                        }
+            Some(Member::Shared(member)) => {
+                if let Some(log) = member.log().filter(|log| log.blocks()) {
+                    log.stop(id);
+                    if self.table.member(id).is_none() {
+                        self.release_log(&log, id);
                     }
-                    _ => drop(self.table.remove(id)),
                 }
             }
-            _ => drop(self.table.remove(id)),
+            // A mailbox says so itself once it is closed; and who loses anyway just goes.
+            _ => {}
+        }
+    }
+
+    fn ended(&self, id: u64) {
+        let Some(member) = self.table.member(id) else { return };
+        let blocks = match &member {
+            Member::Mailbox(target) => target.blocks(),
+            Member::Ring(reader) => reader.required,
+            Member::Shared(member) => member.log().is_some_and(|log| log.blocks()),
+            Member::Inline(_) => false,
+        };
+        // Publishers are told of such a failure until somebody cancels it.
+        if !(blocks && member.subscriber().life() == Life::Failed) {
+            drop(self.table.remove(id));
         }
     }
 }

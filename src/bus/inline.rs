@@ -17,6 +17,7 @@ use crate::actor::scope;
 use crate::actor::source::{Head, drop_caught};
 use crate::actor::subscriber::{Life, Subscriber};
 use crate::actor::{Delivery, Failure};
+use crate::caught::caught;
 use crate::message::caused_by;
 use crate::stats::Counter;
 use crate::topic::TopicId;
@@ -91,7 +92,7 @@ pub(crate) fn deliver<M: Message>(
 
 #[cold]
 fn defer<M: Message>(route: &Arc<Route<M>>, sequence: u64, topic: TopicId, message: &M) {
-    let Ok(message) = catch_unwind(AssertUnwindSafe(|| message.clone())) else {
+    let Some(message) = caught(|| message.clone()) else {
         return lose(route, sequence, DropReason::Panicked);
     };
     let route = Arc::clone(route);

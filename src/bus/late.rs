@@ -4,8 +4,9 @@
 //! and rung by then, so that waiting here holds up nobody.
 #![forbid(unsafe_code)]
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::core::Core;
 use super::offer::{found_closed, lose, lose_all, offer_all, ring_bells};
@@ -15,19 +16,23 @@ use super::scratch::Scratch;
 use super::{alarm, inline, shared};
 use crate::actor::scope;
 use crate::actor::source::Letter;
+use crate::caught::caught;
 use crate::ring::queue::Refused as NoPlace;
 use crate::ring::{Log, Next, Refused};
 use crate::topic::TopicId;
 use crate::{DropReason, Message};
 
-/// Somebody joined between the look at the route and the claim, and the message has moved to the
-/// ring already: those whom the old route did not reach get a copy from there.
+/// Somebody joined between the look at the route and the claim, and the messages have moved to the
+/// ring already: those whom the old route did not reach get copies from there.
+///
+/// Of all messages first what nobody waits for, and then what is waited for, so that one who is slow
+/// holds up nobody else. Inline handlers come last, as always: what they publish must not come before.
 #[cold]
 pub(super) fn read_back<M: Message>(
     core: &Core<M>,
     old: &Route<M>,
     route: &Arc<Route<M>>,
-    sequence: u64,
+    sequences: Range<u64>,
     topic: TopicId,
     scratch: &mut Scratch<M>,
 ) {
@@ -35,41 +40,39 @@ pub(super) fn read_back<M: Message>(
     if joined.is_ring_alone() {
         return;
     }
+    let mut letters = Vec::new();
+    for sequence in sequences {
+        match from_ring(core, sequence) {
+            Ok(message) => {
+                offer_joined(core, &joined, sequence, topic, &message, scratch);
+                letters.push(Letter { sequence, topic, message });
+            }
+            Err(reason) => lose_all(core, &joined, sequence, reason, &mut scratch.counts),
+        }
+    }
+    ring_bells(&joined);
+    join_late(core, &joined, &letters, scratch);
+    for letter in letters {
+        scratch.counts.delivered += joined.inline.len() as u64;
+        inline::deliver(&joined, letter.sequence, topic, &letter.message);
+        scratch.stolen.push(letter);
+    }
+}
+
+/// A copy of a message that is on the ring.
+fn from_ring<M: Message>(core: &Core<M>, sequence: u64) -> Result<M, DropReason> {
     let mut reader = Log::reader(&core.log, sequence);
-    let copy = match reader.next() {
+    match reader.next() {
         Next::Item(at, entry) if at == sequence => {
-            catch_unwind(AssertUnwindSafe(|| entry.message.clone()))
-                .map_err(|_| DropReason::Panicked)
+            caught(|| entry.message.clone()).ok_or(DropReason::Panicked)
         }
         // The ring has come round meanwhile.
         _ => Err(DropReason::Joining),
-    };
-    drop(reader);
-    let message = match copy {
-        Ok(message) => message,
-        Err(reason) => return lose_all(core, &joined, sequence, reason, &mut scratch.counts),
-    };
-    offer_all(core, &joined.open, sequence, topic, &message, scratch);
-    for leg in &joined.shared[joined.shared_blocking..] {
-        let Ok(message) = catch_unwind(AssertUnwindSafe(|| message.clone())) else {
-            shared::lose(core, leg, sequence, DropReason::Panicked, &mut scratch.counts);
-            continue;
-        };
-        let Scratch { stolen, counts, .. } = &mut *scratch;
-        let letter = Letter { sequence, topic, message };
-        leg.log.log.with_writer(|pen| shared::offer(core, leg, pen, letter, stolen, counts));
     }
-    ring_bells(&joined);
-    join_late(core, &joined, sequence, topic, &message, scratch);
-    scratch.counts.delivered += joined.inline.len() as u64;
-    inline::deliver(&joined, sequence, topic, &message);
-    scratch.stolen.push(Letter { sequence, topic, message });
 }
 
-/// Serves `Block` mailboxes and logs that joined while this publish was under way: they have no place, and
-/// all the rest is done and rung, so that waiting for them holds up nobody else.
-#[cold]
-pub(super) fn join_late<M: Message>(
+/// Offers a message to whoever joined and is not waited for.
+fn offer_joined<M: Message>(
     core: &Core<M>,
     joined: &Route<M>,
     sequence: u64,
@@ -77,13 +80,51 @@ pub(super) fn join_late<M: Message>(
     message: &M,
     scratch: &mut Scratch<M>,
 ) {
+    offer_all(core, &joined.open, sequence, topic, message, scratch);
+    for leg in &joined.shared[joined.shared_blocking..] {
+        let Some(message) = caught(|| message.clone()) else {
+            shared::lose(core, leg, sequence, DropReason::Panicked, &mut scratch.counts);
+            continue;
+        };
+        let Scratch { stolen, counts, .. } = &mut *scratch;
+        let letter = Letter { sequence, topic, message };
+        leg.log.log.with_writer(|pen| shared::offer(core, leg, pen, letter, stolen, counts));
+    }
+}
+
+/// Serves `Block` mailboxes and logs that joined while this publish was under way: they have no place, and
+/// all the rest is done and rung, so that waiting for them holds up nobody else. However many they and
+/// the messages are, it is one publish, whose timeout is over once.
+#[cold]
+pub(super) fn join_late<M: Message>(
+    core: &Core<M>,
+    joined: &Route<M>,
+    letters: &[Letter<M>],
+    scratch: &mut Scratch<M>,
+) {
+    if joined.blocking.is_empty() && joined.shared_blocking == 0 {
+        return;
+    }
+    let since = Instant::now();
+    for letter in letters {
+        join_one(core, joined, letter, since, scratch);
+    }
+}
+
+fn join_one<M: Message>(
+    core: &Core<M>,
+    joined: &Route<M>,
+    &Letter { sequence, topic, ref message }: &Letter<M>,
+    since: Instant,
+    scratch: &mut Scratch<M>,
+) {
     for target in &joined.blocking {
-        let Ok(message) = catch_unwind(AssertUnwindSafe(|| message.clone())) else {
+        let Some(message) = caught(|| message.clone()) else {
             lose(target, sequence, DropReason::Panicked, &mut scratch.counts);
             continue;
         };
         let room = Room::Mailbox(Arc::clone(&target.target), None);
-        match reserve_late(core, &room, scratch.patient, || target.addr.reserve(1)) {
+        match reserve_late(core, &room, since, scratch.patient, || target.addr.reserve(1)) {
             Ok(mut places) => {
                 target.addr.fill(&mut places, || Letter { sequence, topic, message });
                 scratch.counts.delivered += 1;
@@ -100,13 +141,13 @@ pub(super) fn join_late<M: Message>(
         }
     }
     for leg in &joined.shared[..joined.shared_blocking] {
-        let Ok(message) = catch_unwind(AssertUnwindSafe(|| message.clone())) else {
+        let Some(message) = caught(|| message.clone()) else {
             shared::lose(core, leg, sequence, DropReason::Panicked, &mut scratch.counts);
             continue;
         };
         let mut letter = Some(Letter { sequence, topic, message });
         let room = Room::Shared(Arc::clone(&leg.log));
-        let shared = reserve_late(core, &room, scratch.patient, || {
+        let shared = reserve_late(core, &room, since, scratch.patient, || {
             let written = leg.log.log.with_writer(|pen| {
                 let claim = pen.claim(1)?;
                 claim.commit(|| letter.take());
@@ -133,19 +174,110 @@ pub(super) fn join_late<M: Message>(
     }
 }
 
-/// A place in a `Block` mailbox or log, as soon as there is one, if this publish may wait for it.
+/// A place in a `Block` mailbox or log, as soon as there is one, if this publish may wait for it. It
+/// began to wait for such places at `since`.
 fn reserve_late<M: Message, R>(
     core: &Core<M>,
     room: &Room<M>,
+    since: Instant,
     patient: bool,
     mut reserve: impl FnMut() -> Result<R, NoPlace>,
 ) -> Result<R, NoPlace> {
-    let deadline = alarm::after(room.timeout(core, 1));
+    let deadline = alarm::add(since, room.timeout(core, 1));
+    #[cfg(test)]
+    tests::DEADLINES.with_borrow_mut(|deadlines| deadlines.push(deadline));
     loop {
         match reserve() {
             Err(NoPlace::Full)
                 if patient && !scope::inside() && room.wait_blocking(core, 1, deadline) => {}
             done => return done,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::sync::{Mutex, mpsc};
+    use std::time::Duration;
+
+    use crate::{Bus, Delivery, Executor, Message, Overflow, Subscription, Wait};
+
+    use super::*;
+
+    thread_local! {
+        /// Until when this thread would have waited for places.
+        pub(super) static DEADLINES: RefCell<Vec<Instant>> = const { RefCell::new(Vec::new()) };
+    }
+
+    type Join = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
+
+    /// Lets somebody join in the middle of its publish.
+    #[derive(Clone, Default)]
+    struct Joined(Join);
+
+    impl Message for Joined {
+        fn share(&self, n: usize) -> impl Iterator<Item = Self> {
+            let join = self.0.lock().unwrap().take();
+            if let Some(join) = join {
+                join();
+            }
+            (0..n).map(|_| self.clone())
+        }
+    }
+
+    /// Two subscriptions that have a message in hand and another one in their mailboxes, which are full.
+    fn full_pair(bus: &Bus<Joined>) -> [(Subscription<Joined>, mpsc::Sender<()>); 2] {
+        let (enter, entered) = mpsc::channel();
+        let pair = [(); 2].map(|()| {
+            let (open, gate) = mpsc::channel::<()>();
+            let enter = enter.clone();
+            let builder = bus.subscribe("t").unwrap().mailbox(1);
+            let builder = builder.overflow(Overflow::Block { timeout: Duration::from_millis(1) });
+            let builder = builder.executor(Executor::thread(Wait::Park));
+            let handle = move |_: Delivery<'_, Joined>| {
+                let _ = enter.send(());
+                let _ = gate.recv();
+            };
+            (builder.spawn(handle).unwrap(), open)
+        });
+        bus.publish_to("t", Joined::default()).unwrap();
+        pair.each_ref().map(|_| entered.recv().unwrap());
+        bus.publish_to("t", Joined::default()).unwrap();
+        pair
+    }
+
+    #[test]
+    fn a_publish_waits_for_all_that_join_late_as_long_as_for_one() {
+        for batch in [false, true] {
+            let bus = Bus::<Joined>::new();
+            let _old = bus.subscribe("t").unwrap().spawn(|_: Delivery<'_, Joined>| {}).unwrap();
+            let (joiner, slot) = (bus.clone(), Arc::new(Mutex::new(Vec::new())));
+            let keep = Arc::clone(&slot);
+            let join: Box<dyn FnOnce() + Send> = Box::new(move || {
+                keep.lock().unwrap().extend(full_pair(&joiner));
+            });
+            let first = Joined(Arc::new(Mutex::new(Some(join))));
+            let mut publisher = bus.publisher("t").unwrap();
+            DEADLINES.take();
+            let messages = if batch {
+                let mut list = vec![first, Joined::default(), Joined::default()];
+                assert_eq!(publisher.publish_batch(&mut list).unwrap().dropped, 6);
+                3
+            } else {
+                assert_eq!(publisher.publish(first).unwrap().dropped, 2);
+                1
+            };
+            let deadlines = DEADLINES.take();
+            assert_eq!(deadlines.len(), 2 * messages);
+            assert!(deadlines.iter().all(|one| *one == deadlines[0]), "{deadlines:?}");
+            let (subscriptions, gates): (Vec<_>, Vec<_>) = slot.lock().unwrap().drain(..).unzip();
+            drop(gates);
+            bus.settle(Duration::from_secs(60)).unwrap();
+            for stats in subscriptions.iter().map(Subscription::stats) {
+                assert_eq!(stats.dropped[&DropReason::Joining], messages as u64, "{stats:?}");
+                assert!(stats.balances(), "{stats:?}");
+            }
         }
     }
 }

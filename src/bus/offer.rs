@@ -4,7 +4,6 @@
 //! waits.
 #![forbid(unsafe_code)]
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::core::Core;
@@ -16,6 +15,7 @@ use super::shared::SharedEnds;
 use super::{inline, shared};
 use crate::actor::source::{Letter, drop_caught};
 use crate::actor::subscriber::Life;
+use crate::caught::caught;
 use crate::mailbox::{Push, signal};
 use crate::ring::Refused;
 use crate::ring::queue::{Places, Refused as NoPlace};
@@ -33,7 +33,7 @@ pub(super) struct Counts {
 #[inline]
 pub(super) fn copy<M>(copies: &mut impl Iterator<Item = M>) -> Option<M> {
     // The panic was the message's own and has nowhere to go; the loss is counted.
-    catch_unwind(AssertUnwindSafe(|| copies.next())).ok().flatten()
+    caught(|| copies.next()).flatten()
 }
 
 /// Why places could not be claimed in all `Block` mailboxes and logs.
@@ -141,7 +141,7 @@ pub(super) fn offer_copies<M: Message>(
     while next < legs.len() {
         // One guard around the whole loop; after a panic it goes on behind the mailbox that the
         // copy was for.
-        let offered = catch_unwind(AssertUnwindSafe(|| {
+        let offered = caught(|| {
             while let Some(leg) = legs.get(next) {
                 let mut copy = copies.next();
                 if copy.is_none() {
@@ -151,12 +151,12 @@ pub(super) fn offer_copies<M: Message>(
                 next += 1;
             }
             true
-        }));
+        });
         match offered {
-            Ok(true) => break,
+            Some(true) => break,
             // The route grew since the copies were counted.
-            Ok(false) => return next,
-            Err(_) => {
+            Some(false) => return next,
+            None => {
                 lose(&legs[next], sequence, DropReason::Panicked, &mut scratch.counts);
                 next += 1;
             }
@@ -174,7 +174,7 @@ pub(super) fn offer_all<M: Message>(
     message: &M,
     scratch: &mut Scratch<M>,
 ) {
-    let Ok(mut copies) = catch_unwind(AssertUnwindSafe(|| message.share(legs.len()))) else {
+    let Some(mut copies) = caught(|| message.share(legs.len())) else {
         return legs
             .iter()
             .for_each(|target| lose(target, sequence, DropReason::Panicked, &mut scratch.counts));

@@ -32,6 +32,7 @@ use super::topics::TopicEntry;
 use super::{inline, shared};
 use crate::actor::scope;
 use crate::actor::source::{Entry, Letter, drop_caught};
+use crate::caught::caught;
 use crate::ring::{Log, Pen, Writer};
 use crate::topic::TopicId;
 use crate::{DropReason, Message, Sequence, Stamp, trace};
@@ -122,7 +123,8 @@ impl<M: Message> RingEnd<M> for Writer<Entry<M>> {
     }
 }
 
-/// A borrowed cell for each step, so that no foreign code ever runs while it is held.
+/// A borrowed cell for each step, so that no copy is made and no handler runs while it is held. Only the
+/// messages of a block that is emptied are dropped meanwhile; what publishes in there borrows another.
 impl<M: Message> RingEnd<M> for &Log<Entry<M>> {
     #[inline]
     fn with<R>(&mut self, f: impl FnOnce(&mut Pen<'_, Entry<M>>) -> R) -> R {
@@ -200,7 +202,7 @@ fn to_ring_alone<M: Message>(
         let old = std::mem::replace(route, topic.route(&core.table));
         scratch.ends.align(route);
         scratch.counts.delivered = route.readers;
-        read_back(core, &old, route, sequence, id, scratch);
+        read_back(core, &old, route, sequence..sequence + 1, id, scratch);
     }
     Ok(sequence)
 }
@@ -217,7 +219,10 @@ fn to_everybody<M: Message>(
 ) -> Result<u64, Refused> {
     let id = topic.id;
     let copies = route.blocking.len() + route.open.len() + route.shared_blocking + 1;
-    let mut copies = held.as_ref().expect(HELD).share(copies);
+    let message = held.as_ref().expect(HELD);
+    let Some(mut copies) = caught(|| message.share(copies)) else {
+        return without_copies(core, ring, topic, route, scratch, held);
+    };
     let mut on_ring = copy(&mut copies);
     if on_ring.is_none() {
         // A message that can't be copied goes to the ring alone; its mailboxes lose it.
@@ -293,18 +298,18 @@ fn to_everybody<M: Message>(
         }
         return Ok(sequence);
     }
-    let message = held.take().expect(HELD);
+    let letter = Letter { sequence, topic: id, message: held.take().expect(HELD) };
     if let Some(old) = &old {
         // Who has left the route since has a message all the same.
         ring_bells(old);
         let joined = route.joined_since(old);
-        join_late(core, &joined, sequence, id, &message, scratch);
+        join_late(core, &joined, std::slice::from_ref(&letter), scratch);
     }
     if !route.inline.is_empty() {
         scratch.counts.delivered += route.inline.len() as u64;
-        inline::deliver(route, sequence, id, &message);
+        inline::deliver(route, sequence, id, &letter.message);
     }
-    scratch.stolen.push(Letter { sequence, topic: id, message });
+    scratch.stolen.push(letter);
     Ok(sequence)
 }
 
@@ -339,7 +344,7 @@ fn fill_places<M: Message>(
     scratch.copies.clear();
 }
 
-/// The message's own Clone panicked: it is published, and every mailbox loses it.
+/// The message's own Clone, or its `share`, panicked: it is published, and every mailbox loses it.
 #[cold]
 fn without_copies<M: Message>(
     core: &Core<M>,

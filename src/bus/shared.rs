@@ -3,12 +3,12 @@
 #![forbid(unsafe_code)]
 
 use std::iter::repeat_with;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::batch;
 use super::core::Core;
 use super::offer::{Counts, Unreserved, copy};
+use super::publish::HELD;
 use super::room::Room;
 use super::route::{Route, SharedLeg};
 use super::scratch::Scratch;
@@ -16,9 +16,13 @@ use super::table::Member;
 use crate::actor::shared_log::{LEAST_SLOTS, SharedLog, SharedMember, Slip};
 use crate::actor::source::{Letter, drop_caught};
 use crate::actor::subscriber::Life;
+use crate::caught::caught;
 use crate::ring::{Holder, Pen, Refused};
 use crate::topic::TopicId;
 use crate::{DropReason, Message};
+
+#[cfg(test)]
+mod tests;
 
 // A batch is claimed at once in a log, which must not be more than a block of it.
 const _: () = assert!(batch::LARGEST <= LEAST_SLOTS / 4);
@@ -156,52 +160,87 @@ pub(super) fn fill<M: Message>(
 ) {
     let Scratch { ends, copies, counts, discarded, .. } = scratch;
     let copies = &mut copies[reserved.blocking.len()..];
+    if copies.iter().any(Option::is_none) {
+        return fill_some(core, reserved, sequence, topic, scratch);
+    }
     let legs = &reserved.shared[..reserved.shared_blocking];
     for ((leg, end), copy) in legs.iter().zip(ends.now()).zip(copies) {
         match end.holder.held() {
-            Some(claim) => match copy.take() {
-                Some(message) => {
-                    claim.commit(|| Some(Letter { sequence, topic, message }));
-                    counts.delivered += leg.count();
-                }
-                None => {
-                    claim.commit(|| None);
-                    lose(core, leg, sequence, DropReason::Panicked, counts);
-                }
-            },
+            Some(claim) => {
+                let mut message = || copy.take().expect(HELD);
+                claim.commit(|| Some(Letter { sequence, topic, message: message() }));
+                counts.delivered += leg.count();
+            }
             // Closed before it had a place.
             None => discarded.extend(copy.take()),
         }
     }
 }
 
-/// The same for a column of a batch, whose letters have their sequences by now; those whose copy is
-/// missing are left out.
+/// The same where copies are missing, apart so that the way with all of them is short. Who has lost
+/// a message by it is looked up, under a lock, when no place is held any more.
+#[cold]
+#[inline(never)]
+fn fill_some<M: Message>(
+    core: &Core<M>,
+    reserved: &Route<M>,
+    sequence: u64,
+    topic: TopicId,
+    scratch: &mut Scratch<M>,
+) {
+    let Scratch { ends, copies, counts, discarded, .. } = scratch;
+    let copies = &mut copies[reserved.blocking.len()..];
+    let legs = &reserved.shared[..reserved.shared_blocking];
+    let mut lost = Vec::new();
+    for ((leg, end), copy) in legs.iter().zip(ends.now()).zip(copies) {
+        match (end.holder.held(), copy.take()) {
+            (Some(claim), Some(message)) => {
+                claim.commit(|| Some(Letter { sequence, topic, message }));
+                counts.delivered += leg.count();
+            }
+            (Some(claim), None) => {
+                claim.commit(|| None);
+                lost.push(leg);
+            }
+            (None, copy) => discarded.extend(copy),
+        }
+    }
+    for leg in lost {
+        lose(core, leg, sequence, DropReason::Panicked, counts);
+    }
+}
+
+/// The same for the columns of a batch, whose letters have their sequences by now; those whose copy
+/// is missing are left out.
 pub(super) fn fill_batch<M: Message>(
     core: &Core<M>,
     reserved: &Route<M>,
-    at: usize,
     first: u64,
     scratch: &mut Scratch<M>,
     counts: &mut Counts,
 ) {
     let Scratch { ends: SharedEnds(Some(ends)), columns, stolen, .. } = scratch else { return };
     let Ends { now, slips, .. } = &mut **ends;
-    let (leg, column) = (&reserved.shared[at], &mut columns[reserved.blocking.len() + at]);
-    let Some(claim) = now[at].holder.held() else { return stolen.append(column) };
-    let mut letters = column.drain(..).peekable();
+    let legs = &reserved.shared[..reserved.shared_blocking];
+    let columns = &mut columns[reserved.blocking.len()..];
     let mut lost = Vec::new();
-    for sequence in first..first + claim.len() as u64 {
-        let letter = letters.next_if(|letter| letter.sequence == sequence);
-        match &letter {
-            Some(_) => counts.delivered += leg.count(),
-            None => lost.push(sequence),
+    for ((leg, end), column) in legs.iter().zip(now).zip(columns) {
+        let Some(claim) = end.holder.held() else {
+            stolen.append(column);
+            continue;
+        };
+        let mut letters = column.drain(..).peekable();
+        for sequence in first..first + claim.len() as u64 {
+            let letter = letters.next_if(|letter| letter.sequence == sequence);
+            match &letter {
+                Some(_) => counts.delivered += leg.count(),
+                None => lost.push((leg, sequence)),
+            }
+            slips.push(letter);
         }
-        slips.push(letter);
+        claim.commit_all(slips);
     }
-    claim.commit_all(slips);
-    // Only now: who they are lost for is looked up under a lock.
-    for sequence in lost {
+    for (leg, sequence) in lost {
         lose(core, leg, sequence, DropReason::Panicked, counts);
     }
 }
@@ -217,7 +256,7 @@ pub(super) fn offer_all<M: Message>(
 ) {
     debug_assert!(scratch.ends.is_aligned(route));
     let legs = &route.shared[route.shared_blocking..];
-    let Ok(mut copies) = catch_unwind(AssertUnwindSafe(|| message.share(legs.len()))) else {
+    let Some(mut copies) = caught(|| message.share(legs.len())) else {
         return legs.iter().for_each(|leg| {
             lose(core, leg, sequence, DropReason::Panicked, &mut scratch.counts);
         });

@@ -14,14 +14,14 @@ use super::foothold::Foothold;
 use super::inline::{Handler, Inline};
 use super::room::timeout_of;
 use super::subscription::Subscription;
-use super::table::{Member, RingMember};
+use super::table::Member;
 use crate::actor::closure::{AsyncClosure, SyncClosure};
 use crate::actor::direct::{AtOnce, Awaiting, Way};
 use crate::actor::executor::Chosen;
 use crate::actor::history::{CatchUpSource, Join};
 use crate::actor::mailbox_source::MailboxSource;
 use crate::actor::ring_reader::RingReader;
-use crate::actor::ring_source::RingSource;
+use crate::actor::ring_source::{RingMember, RingSource};
 use crate::actor::shared_log::{SharedLog, SharedMember, SharedReader};
 use crate::actor::shared_source::SharedSource;
 use crate::actor::source::{Entry, Source};
@@ -265,17 +265,12 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
             None if required => self.core.ring_reader(Log::required(log, self.mailbox)),
             None => self.core.ring_reader(Log::reader(log, log.join())),
         };
-        let window = self.mailbox as u64;
-        let member = Member::Ring(Arc::new(RingMember {
-            subscriber: Arc::clone(&subscriber),
-            bell: Arc::clone(&bell),
-            start: reader.position(),
-            window,
-            required,
-            timeout: timeout_of(self.overflow),
-        }));
-        let wait = chosen.wait();
-        let source = RingSource::new(reader, bell, window, Arc::clone(&subscriber), wait);
+        let timeout = timeout_of(self.overflow);
+        let member =
+            RingMember::new(Arc::clone(&subscriber), bell, &reader, self.mailbox as u64, timeout);
+        let member = Arc::new(member);
+        let source = RingSource::new(reader, Arc::clone(&member), chosen.wait());
+        let member = Member::Ring(member);
         let lane = self.lane();
         self.core.table.insert(member.clone());
         launch::<M, A, W, _>(self.core, chosen, lane, (actor, source, subscriber), member, |_| {

@@ -61,7 +61,8 @@ impl<M: Message> Subscription<M> {
     }
 
     /// Unsubscribes, and returns at once: a handler that is running finishes, no other begins.
-    /// What was still queued counts as `dropped(cancelled)`. A second call does nothing.
+    /// What was still queued counts as `dropped(cancelled)`, and publishers wait for it no more, though
+    /// its handler may be running. A second call does nothing.
     pub fn cancel(&self) {
         let subscriber = self.subscriber();
         let log = match &self.member {
@@ -79,9 +80,12 @@ impl<M: Message> Subscription<M> {
         match &self.member {
             Member::Mailbox(target) => target.addr.close(),
             Member::Ring(reader) => {
+                // Only now, so that it never is overrun without having been cancelled.
+                reader.let_go();
                 signal::fence();
                 reader.bell.ring();
                 if let Some(core) = &core {
+                    core.room.changed();
                     core.release_publishers(subscriber.id);
                 }
             }

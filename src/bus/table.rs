@@ -6,7 +6,6 @@
 #![forbid(unsafe_code)]
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
@@ -16,27 +15,13 @@ use super::inline::Inline;
 use super::members::Members;
 use super::route::{Route, Target};
 use crate::Message;
-use crate::actor::bell::Bell;
 use crate::actor::bells::Bells;
+use crate::actor::ring_source::RingMember;
 use crate::actor::shared_log::{SharedLog, SharedMember};
 use crate::actor::subscriber::Subscriber;
 use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::topic::{Pattern, Trie};
-
-/// A subscription that reads the ring itself.
-pub(crate) struct RingMember<M: Message> {
-    pub(crate) subscriber: Arc<Subscriber<M>>,
-    pub(crate) bell: Arc<Bell>,
-    /// Where it began.
-    pub(crate) start: u64,
-    /// The lag it may build up.
-    pub(crate) window: u64,
-    /// Whether publishers must not overrun it.
-    pub(crate) required: bool,
-    /// How long a publish waits for it then.
-    pub(crate) timeout: Duration,
-}
 
 /// One subscription, by how it gets its messages.
 pub(crate) enum Member<M: Message> {
@@ -259,6 +244,12 @@ impl<M: Message> Table<M> {
     /// Every subscription, in the order they were made.
     pub(crate) fn members(&self) -> Vec<Member<M>> {
         self.lock().members.iter().cloned().collect()
+    }
+
+    /// Nobody is looked up by number while this is held.
+    #[cfg(test)]
+    pub(super) fn locked(&self) -> impl Sized + '_ {
+        self.lock()
     }
 
     fn lock(&self) -> MutexGuard<'_, List<M>> {

@@ -88,6 +88,12 @@
 //! | `custom(spawn)` | a runtime of one's own | |
 //! | [`Bus::subscribe_inline`](crate::Bus::subscribe_inline) | tests, and work that must be done when publish returns | slows down the publisher; may run on several threads at once |
 //!
+//! Publishers, and the bus for each topic, keep whom a topic reaches until the next publish to it finds
+//! that this has changed. So an inline handler that was cancelled is not run any more, but what it
+//! captured stays until each topic that it was run for is published to again, by each
+//! [`Publisher`](crate::Publisher) of it, or until those publishers, and the bus, are gone. A handler
+//! with an actor of its own goes when its actor does.
+//!
 //! On workers, an async handler may use tokio's timers and sockets if a runtime was current where
 //! it subscribed; `block_in_place` is not available there.
 //!

@@ -172,11 +172,12 @@
 //! `on_stop` is told, not counted. A closed bus gives no notices any more, so an `on_stop` that
 //! fails in a shutdown tells nobody.
 //!
-//! If `on_start` of an [`Actor`](crate::Actor) fails, the subscription ends; if it is a `Block`
-//! one, its publishers get [`PublishError::Stopped`](crate::PublishError::Stopped) until it is
-//! cancelled, instead of losing messages or waiting for ever.
+//! If `on_start` of an [`Actor`](crate::Actor) fails, or its executor drops what it is to run, the
+//! subscription ends; if it is a `Block` one, its publishers get
+//! [`PublishError::Stopped`](crate::PublishError::Stopped) until it is cancelled, instead of losing
+//! messages or waiting for ever. They are told before it lets go of anything.
 //!
-//! A message's own `Clone`, `Drop` and `describe` may panic too. A mailbox whose copy could not be
+//! A message's own `Clone`, `share`, `Drop` and `describe` may panic too. A mailbox whose copy could not be
 //! made counts `dropped(panicked)`; the message is published all the same. A panic in `stamp`, or
 //! in an `Into` conversion, is the publisher's own, and happens before anything is claimed.
 //!

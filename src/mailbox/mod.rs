@@ -62,6 +62,7 @@ pub use self::wait::Wait;
 use self::signal::Signal;
 use self::space::Space;
 use self::wait::{Alone, Around, Idle};
+use crate::caught::caught;
 use crate::ring::queue::{Busy, Queue, Taken, Taker, Tally};
 use crate::sync::atomic::AtomicUsize;
 use crate::sync::{Arc, thread};
@@ -407,7 +408,7 @@ impl<T> Mailbox<T> {
         self.idle.poll(bell, cx, position, around, || taker.is_ready(), || taker.is_coming())
     }
 
-    /// Drops everything inside, each message under `catch_unwind`, and says how many there were.
+    /// Drops everything inside, each message `caught`, and says how many there were.
     /// The places are free afterwards.
     pub(crate) fn discard(&mut self) -> u64 {
         let mut messages = VecDeque::new();
@@ -420,7 +421,7 @@ impl<T> Mailbox<T> {
             }
             while let Some(message) = messages.pop_front() {
                 // A panic in there is the message's own affair; the others shall go as well.
-                let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(message)));
+                caught(|| drop(message));
             }
         }
     }

@@ -28,10 +28,10 @@
 //! next to a sleep and a wake it costs nothing, and no foreign code runs under it.
 #![forbid(unsafe_code)]
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::PoisonError;
 use std::task::Waker;
 
+use crate::caught::caught;
 use crate::sync::Mutex;
 use crate::sync::atomic::{self, AtomicU32, Ordering};
 
@@ -165,12 +165,9 @@ impl Signal {
 }
 
 /// Wakes a task. A waker is foreign code: its panic ends here, for whoever rings has others to
-/// wake, and an account to keep. (The panic hook has told of it.)
+/// wake, and an account to keep.
 pub(super) fn wake_caught(waker: Waker) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-        // The payload is foreign too, and its own drop might panic again.
-        std::mem::forget(payload);
-    }
+    caught(|| waker.wake());
 }
 
 /// What became of an attempt to sleep.

@@ -4,11 +4,10 @@
 //! to exactly one caller, that nobody is left inside.
 #![allow(unsafe_code)]
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use super::faults::{Fault, planted};
 use super::prefetch;
 use super::slot::Slot;
+use crate::caught::caught;
 use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -131,7 +130,8 @@ impl<T> Block<T> {
     fn recycle(&self) -> bool {
         if planted(Fault::RecycleWithoutCas) {
             // ORDER: Release; in a model that must fail.
-            self.word.store(POOLED, Ordering::Release);
+            let before = self.word.swap(POOLED, Ordering::Release);
+            assert!(before != POOLED, "a block is recycled twice");
             return true;
         }
         // ORDER(word): AcqRel; pairs with ORDER(word) in `leave` and `retire`. Carries the end of
@@ -166,10 +166,7 @@ impl<T> Drop for Block<T> {
 }
 
 /// Drops a message; a panic ends here, because the publisher on whose thread it happens has
-/// nothing to do with it. (The panic hook has told of it.)
+/// nothing to do with it.
 pub(super) fn drop_quietly<T>(value: T) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        // The payload is foreign too, and its own drop might panic again.
-        std::mem::forget(payload);
-    }
+    caught(|| drop(value));
 }

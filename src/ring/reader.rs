@@ -66,7 +66,8 @@ unsafe impl<T: Send + Sync + 'static> Sync for Stake<T> {}
 
 impl<T: Send + Sync + 'static> Stake<T> {
     /// Publishers go beyond the reader from now on: it is about to leave, and has told how far it is
-    /// by `publish_ahead` alone. Until then it reads as a lossy one does, and what it is lent stays.
+    /// by `publish_ahead` alone, which takes nothing back. Until then it reads as a lossy one does, and
+    /// what it is lent stays.
     pub(crate) fn lift(&self) {
         // SAFETY: places are freed with the log, which is held here.
         unsafe { self.place.as_ref() }.lift();
@@ -87,7 +88,7 @@ pub(crate) struct Reader<T: Send + Sync + 'static> {
 // SAFETY: the block is counted for the reader wherever it is, its messages are `Sync`, and places
 // are atomics.
 unsafe impl<T: Send + Sync + 'static> Send for Reader<T> {}
-// SAFETY: a shared reader gives out numbers only.
+// SAFETY: a shared reader moves nowhere, and gives out numbers and messages, which are `Sync`.
 unsafe impl<T: Send + Sync + 'static> Sync for Reader<T> {}
 
 impl<T: Send + Sync + 'static> Reader<T> {

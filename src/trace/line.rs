@@ -1,10 +1,9 @@
 //! One structured log line a publish: names and counts, never payload values.
 #![forbid(unsafe_code)]
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use chrono::{SecondsFormat, Utc};
 
+use crate::caught::caught;
 use crate::{Fields, Message};
 
 /// What a line says of its message, noted before the message is given away.
@@ -15,8 +14,8 @@ impl Line {
     pub(crate) fn of<M: Message>(message: &M) -> Self {
         let mut fields = Fields::default();
         // `describe` is user code; a line without its words is better than no publish.
-        let described = catch_unwind(AssertUnwindSafe(|| message.describe(&mut fields)));
-        Self(if described.is_ok() { fields } else { Fields::default() })
+        let described = caught(|| message.describe(&mut fields));
+        Self(if described.is_some() { fields } else { Fields::default() })
     }
 
     /// Writes the line. `topic` stands in for a message that names no type of its own.

@@ -2,12 +2,12 @@
 //! whom the threads must stay. Used by `task.rs`, `crew.rs` and `spare.rs`; it starts no thread.
 #![forbid(unsafe_code)]
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::park::Lot;
 use super::queue::{Lane, Lanes};
 use super::task::Runnable;
+use crate::caught::caught;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::*};
 
 #[derive(Debug)]
@@ -63,17 +63,12 @@ impl Ready {
 
     /// Runs foreign code; `None`, and a count, if it panicked.
     pub(super) fn guarded<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
-        let payload = match catch_unwind(AssertUnwindSafe(f)) {
-            Ok(value) => return Some(value),
-            Err(payload) => payload,
-        };
-        // ORDER: Relaxed; a statistic, read by nobody who acts on it.
-        self.panics.fetch_add(1, Relaxed);
-        // The payload is foreign too: if its drop panics, the new payload is let go unseen.
-        if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-            std::mem::forget(second);
+        let done = caught(f);
+        if done.is_none() {
+            // ORDER: Relaxed; a statistic, read by nobody who acts on it.
+            self.panics.fetch_add(1, Relaxed);
         }
-        None
+        done
     }
 
     pub(super) fn count_search(&self) {

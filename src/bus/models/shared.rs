@@ -157,10 +157,10 @@ fn a_reader_that_joins_while_the_last_one_leaves_has_everything_from_its_start_o
 }
 
 /// A publisher is held back by a reader that is in the middle of a message when somebody lets go
-/// for it: it gets on, whenever the reader tells how far it is, and what that was lent stays.
-#[test]
-fn a_publisher_gets_on_when_a_reader_is_let_go_of_and_what_was_lent_stays() {
-    model(|| {
+/// for it: it gets on, whenever the reader tells how far it is, and what that was lent stays. It may
+/// tell before it handles what it has in hand, as of a shared log, or afterwards, as of the ring.
+fn let_go(tell: fn(&mut Reader<u64>)) {
+    model(move || {
         let log: Arc<Log<u64>> = Log::new(8, 1);
         let mut writer = Log::writer(&log);
         let mut reader = Log::required(&log, 2);
@@ -171,7 +171,7 @@ fn a_publisher_gets_on_when_a_reader_is_let_go_of_and_what_was_lent_stays() {
             // It may have been overrun before it looked.
             if let Next::Item(1, &lent) = reader.next() {
                 assert_eq!(lent, 1);
-                reader.publish_ahead(1);
+                tell(&mut reader);
             }
             // Kept: one that goes makes room as well.
             reader
@@ -182,5 +182,27 @@ fn a_publisher_gets_on_when_a_reader_is_let_go_of_and_what_was_lent_stays() {
             writer.reclaim();
         }
         reading.join().unwrap();
+    });
+}
+
+#[test]
+fn a_publisher_gets_on_when_a_reader_is_let_go_of_and_what_was_lent_stays() {
+    let_go(|reader| reader.publish_ahead(1));
+}
+
+#[test]
+fn a_publisher_gets_on_when_a_reader_is_let_go_of_that_tells_what_it_has_handled() {
+    let_go(|reader| {
+        reader.advance();
+        reader.publish_ahead(0);
+    });
+}
+
+#[test]
+#[should_panic(expected = "Full")]
+fn a_reader_that_holds_publishers_back_once_it_was_let_go_of_is_found() {
+    let_go(|reader| {
+        reader.advance();
+        reader.publish();
     });
 }

@@ -200,9 +200,9 @@ fn evictor_and_transient_reader_recycle_once() {
     transient_reader();
 }
 
-/// The same without the CAS: the block is in limbo twice, which makes a circle of the list.
+/// The same without the CAS: the block comes to limbo twice, which would make a circle of the list.
 #[test]
-#[should_panic(expected = "exceeded maximum number of branches")]
+#[should_panic(expected = "a block is recycled twice")]
 fn recycling_without_the_cas_is_found() {
     plant(Fault::RecycleWithoutCas);
     transient_reader();

@@ -49,6 +49,7 @@ pub(crate) use self::taker::{Busy, Taken, Taker};
 
 use self::slots::{Slots, State};
 use super::prefetch;
+use crate::caught::let_go;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{CachePadded, claim_fence, unique};
 
@@ -526,12 +527,16 @@ impl<T, B> Drop for Queue<T, B> {
             // SAFETY: filled, and nobody else is left to take it; `head` is not read again.
             let value = unsafe { slot.take() };
             let dropped = panic::catch_unwind(AssertUnwindSafe(|| drop(value)));
-            panicked = panicked.or(dropped.err());
+            match dropped {
+                Ok(()) => {}
+                Err(first) if panicked.is_none() => panicked = Some(first),
+                Err(another) => let_go(another),
+            }
         }
-        if let Some(panicked) = panicked
-            && !std::thread::panicking()
-        {
-            panic::resume_unwind(panicked);
+        match panicked {
+            Some(panicked) if std::thread::panicking() => let_go(panicked),
+            Some(panicked) => panic::resume_unwind(panicked),
+            None => {}
         }
     }
 }

@@ -355,6 +355,44 @@ fn a_panicking_drop_keeps_no_other_value_from_being_dropped() {
     assert_eq!(drops.count(), 8);
 }
 
+/// What a panic may bring with it.
+struct PanicsInDrop;
+
+impl Drop for PanicsInDrop {
+    fn drop(&mut self) {
+        panic!("and so does what it came with");
+    }
+}
+
+struct Worse(Drops);
+
+impl Drop for Worse {
+    fn drop(&mut self) {
+        self.0.0.set(self.0.count() + 1);
+        std::panic::panic_any(PanicsInDrop);
+    }
+}
+
+#[test]
+fn what_panicking_drops_bring_with_them_keeps_no_other_value_from_being_dropped() {
+    for unwinding in [false, true] {
+        let drops = Drops::default();
+        let taker = queue(4, 0, false);
+        for _ in 0..4 {
+            assert!(taker.queue().put(Worse(drops.clone())).is_ok());
+        }
+        let dropped = catch_unwind(AssertUnwindSafe(move || {
+            let _taker = taker;
+            assert!(!unwinding, "a panic under way");
+        }));
+        let payload = dropped.expect_err("a panic is passed on");
+        assert_eq!(payload.is::<PanicsInDrop>(), !unwinding);
+        // Not dropped: it would panic here.
+        std::mem::forget(payload);
+        assert_eq!(drops.count(), 4);
+    }
+}
+
 #[test]
 fn values_without_size_are_counted_too() {
     let mut taker = queue(3, 0, false);
