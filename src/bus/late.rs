@@ -242,7 +242,7 @@ mod tests {
             (builder.spawn(handle).unwrap(), open)
         });
         bus.publish_to("t", Joined::default()).unwrap();
-        pair.each_ref().map(|_| entered.recv().unwrap());
+        pair.iter().for_each(|_| entered.recv().unwrap());
         bus.publish_to("t", Joined::default()).unwrap();
         pair
     }
