@@ -11,8 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::index;
-use super::io_failed;
-use super::lines::{Forward, LONGEST};
+use super::lines::{Forward, Unreadable};
 use super::packed;
 use super::planted::{Bug, planted};
 use super::segment::{Listing, SegmentNumber};
@@ -83,10 +82,15 @@ pub(super) enum Target {
 }
 
 impl Target {
-    /// The file of a segment, for messages.
+    /// The file of a segment, for messages: the one that is there.
     pub(super) fn file_path(&self, number: SegmentNumber) -> PathBuf {
         match self {
-            Self::Directory(storage) => storage.place().join(number.file_name()),
+            Self::Directory(storage) => {
+                let is_there = |name: &str| storage.open(name, Access::Read).is_ok();
+                let (plain, packed) = (number.file_name(), number.packed_name());
+                let name = if !is_there(&plain) && is_there(&packed) { packed } else { plain };
+                storage.place().join(name)
+            }
             Self::File(path) => path.clone(),
         }
     }
@@ -144,7 +148,7 @@ impl Target {
         };
         match storage.open(&name, Access::Read) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            opened => opened.and_then(packed::open).map(Some).map_err(failed),
+            opened => opened.and_then(packed::open_anyhow).map(Some).map_err(failed),
         }
     }
 
@@ -154,15 +158,17 @@ impl Target {
         number: Option<SegmentNumber>,
         error: io::Error,
     ) -> StoreError {
-        match self {
-            Self::Directory(storage) => io_failed(storage.place(), verb, number, error),
-            Self::File(path) => StoreError::from_io(format!("{verb} {}", path.display()), error),
-        }
+        let place = match (self, number) {
+            (Self::Directory(storage), None) => storage.place().to_owned(),
+            (Self::Directory(_), Some(number)) => self.file_path(number),
+            (Self::File(path), _) => path.clone(),
+        };
+        StoreError::from_io(format!("{verb} {}", place.display()), error)
     }
 
     /// The record in a line, or what is wrong with it.
-    pub(super) fn judge(&self, line: Option<&[u8]>) -> Result<json::Record, String> {
-        let line = line.ok_or_else(|| format!("longer than {LONGEST} bytes"))?;
+    pub(super) fn judge(&self, line: Result<&[u8], Unreadable>) -> Result<json::Record, String> {
+        let line = line.map_err(|why| why.to_string())?;
         let record = json::decode_record(line, &limits()).map_err(|error| error.to_string())?;
         self.accept((record.sequence, record.checksum))?;
         Ok(record)
@@ -606,6 +612,6 @@ pub(super) fn missing_between(before: u64, now: Sequence) -> Option<SequenceRang
 }
 
 /// Blank lines are neither records nor damage.
-pub(super) fn is_blank(line: Option<&[u8]>) -> bool {
-    line.is_some_and(|line| line.iter().all(u8::is_ascii_whitespace))
+pub(super) fn is_blank(line: Result<&[u8], Unreadable>) -> bool {
+    line.is_ok_and(|line| line.iter().all(u8::is_ascii_whitespace))
 }

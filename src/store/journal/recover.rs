@@ -137,7 +137,7 @@ fn last_packed_sequence(
             continue;
         }
         let name = number.packed_name();
-        let opened = storage.open(&name, Access::Read).and_then(packed::open);
+        let opened = storage.open(&name, Access::Read).and_then(packed::open_anyhow);
         let found =
             opened.and_then(|file| last_sequence(&*file, file.length()?, &mut recovery.damaged));
         match found {
@@ -169,7 +169,7 @@ fn mend(
     let mut lines = Backward::new(file, end);
     let Some(tail) = lines.next()?.filter(|line| !line.ended) else { return Ok(end) };
     let (offset, bytes) = (tail.offset, tail.length);
-    if tail.bytes.is_some_and(|bytes| judge_stored(bytes).is_ok()) {
+    if tail.bytes.is_ok_and(|bytes| judge_stored(bytes).is_ok()) {
         written(append_all(file, b"\n"))?;
         file.sync()?;
         recovery.newline_added = true;
@@ -273,7 +273,7 @@ fn last_sequence(
             continue;
         }
         match line.bytes.map(judge_stored) {
-            Some(Ok(record)) => {
+            Ok(Ok(record)) => {
                 if record.sequence.is_some() {
                     return Ok(record.sequence);
                 }

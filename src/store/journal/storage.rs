@@ -9,6 +9,7 @@
 use std::fmt::Debug;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -91,6 +92,11 @@ pub(crate) trait StoredFile: Send + Debug {
     /// Whether only reading onward is cheap: a step back costs a pass from the beginning.
     fn is_stream(&self) -> bool {
         false
+    }
+    /// Asked once reading at `offset` failed with `InvalidData`: from where to where nothing can be
+    /// read, because what is stored of it is damaged. A line begins behind it.
+    fn damage_at(&self, _offset: u64) -> Option<Range<u64>> {
+        None
     }
     /// Who may have written it; what cannot tell is unsupported.
     fn ownership(&self) -> io::Result<Ownership> {

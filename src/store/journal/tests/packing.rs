@@ -380,3 +380,40 @@ fn a_removal_that_an_earlier_life_did_not_make_durable_leaves_no_hole() {
         }
     }
 }
+
+/// Only what is damaged is stepped over: a disk that fails is not.
+#[test]
+fn a_compressed_segment_that_cannot_be_read_is_an_error_and_no_damage() {
+    let text: Vec<u8> = {
+        let disk = SimFs::default();
+        on(&disk, Fsync::Never, 1 << 20).expect("opens").append(&records(1..=5)).expect("appended");
+        disk.contents(&SegmentNumber(1).file_name())
+    };
+    let disk = SimFs::default();
+    on(&disk, Fsync::Never, 1 << 20).expect("opens").append(&records(6..=9)).expect("appended");
+    let rest = disk.contents(&SegmentNumber(1).file_name());
+    let streamed = zstd::bulk::compress(&text, 1).expect("compressed");
+    let mut frames = frames::Frames::default();
+    assert!(frames.add(streamed.len(), text.len()));
+    let framed = [&streamed[..], &frames.table()].concat();
+    for packed in [streamed, framed] {
+        for failing in 1.. {
+            let disk = SimFs::default();
+            disk.put(&SegmentNumber(1).packed_name(), &packed);
+            disk.put(&SegmentNumber(2).file_name(), &rest);
+            let mut reads = 0;
+            disk.plan(move |_, call| {
+                reads += usize::from(call == Call::Read);
+                if call == Call::Read && reads == failing { Fault::Fails } else { Fault::None }
+            });
+            let mut found = JournalReader::of(Arc::new(disk)).records().expect("listed");
+            let all: Result<Vec<_>, _> = found.by_ref().collect();
+            assert_eq!(found.damaged(), 0, "read {failing}");
+            if let Ok(all) = all {
+                assert_eq!(all.len(), 9, "read {failing}");
+                break;
+            }
+            assert!(failing < 50, "it ends");
+        }
+    }
+}
