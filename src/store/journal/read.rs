@@ -97,12 +97,20 @@ impl Target {
 
     /// The segments, oldest first. A plain file counts as one, with the number 0.
     pub(super) fn segments(&self) -> Result<Vec<SegmentNumber>, StoreError> {
-        let mut segments = self.listed()?;
-        if let (Self::Directory(_), false) = (self, planted(Bug::ListedOnce)) {
-            // A directory is not listed in one moment. Of a segment that is replaced by its
-            // compressed self meanwhile, neither may be seen: the one because it came behind
-            // the reading, the other because it went before it. It happens to each only once, so
-            // it is seen the second time.
+        let segments = self.listed()?;
+        if planted(Bug::ListedOnce) { Ok(segments) } else { self.segments_beside(segments) }
+    }
+
+    /// These that were [listed](Self::listed), and what a second look shows.
+    ///
+    /// A directory is not listed in one moment. Of a segment that is replaced by its compressed self
+    /// meanwhile, neither may be seen: the one because it came behind the reading, the other because
+    /// it went before it. It happens to each only once, so it is seen the second time.
+    pub(super) fn segments_beside(
+        &self,
+        mut segments: Vec<SegmentNumber>,
+    ) -> Result<Vec<SegmentNumber>, StoreError> {
+        if let Self::Directory(_) = self {
             segments.append(&mut self.listed()?);
             segments.sort_unstable();
             segments.dedup();

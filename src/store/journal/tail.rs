@@ -5,8 +5,11 @@
 //! inode or a time, and it never does anything that a writer could notice.
 #![forbid(unsafe_code)]
 
+use std::collections::VecDeque;
+
 use super::index::{self, Window};
 use super::lines::{Backward, Forward, Line};
+use super::planted::{Bug, planted};
 use super::read::{Damage, Entry, JournalReader, Position, Target};
 use super::read::{entry, is_blank, missing_between};
 use super::segment::SegmentNumber;
@@ -134,6 +137,7 @@ impl JournalReader {
         let mut follow = Follow {
             target: self.target.clone(),
             current: None,
+            ahead: VecDeque::new(),
             next: Position::default(),
             last: None,
             from: None,
@@ -196,6 +200,9 @@ impl JournalReader {
 pub struct Follow {
     target: Target,
     current: Option<(SegmentNumber, Forward)>,
+    /// Newer segments that were there when it was listed last, oldest first: a listing costs as much
+    /// as there are segments, so there is none for each.
+    ahead: VecDeque<SegmentNumber>,
     next: Position,
     last: Option<Sequence>,
     from: Option<Sequence>,
@@ -290,11 +297,20 @@ impl Follow {
         if let Some((number, _)) = self.current {
             return Ok(Some(number));
         }
-        let segments = self.target.segments()?;
-        let Some(&number) = segments.iter().find(|number| number.0 >= self.next.segment) else {
-            return Ok(None);
+        // Those that were known may be gone by now: then once more by what is there.
+        let mut looks = 2;
+        let (number, file) = loop {
+            if self.ahead.is_empty() {
+                looks -= 1;
+            }
+            self.look_ahead(self.next.segment)?;
+            let Some(&number) = self.ahead.front().filter(|_| looks >= 0) else { return Ok(None) };
+            let file = self.target.open(number)?;
+            self.ahead.pop_front();
+            if let Some(file) = file {
+                break (number, file);
+            }
         };
-        let Some(file) = self.target.open(number)? else { return Ok(None) };
         if number.0 != self.next.segment {
             // Those before it are gone, or their numbers were never used.
             self.may_miss = self.target.hides_repeats();
@@ -305,12 +321,36 @@ impl Follow {
         Ok(Some(number))
     }
 
+    /// Sees to it that the segments from a number on are at hand, if there are any.
+    fn look_ahead(&mut self, from: u64) -> Result<(), StoreError> {
+        while self.ahead.front().is_some_and(|number| number.0 < from) {
+            self.ahead.pop_front();
+        }
+        if !self.ahead.is_empty() {
+            return Ok(());
+        }
+        let mut all = self.target.listed()?;
+        let present = self.current.as_ref().map(|(number, _)| *number);
+        let newest = all.last().copied();
+        if present.is_some() && newest <= present {
+            return Ok(());
+        }
+        if !planted(Bug::ListedOnce) {
+            // As for any reader of them all, what is just being compressed may not be seen at once.
+            all = self.target.segments_beside(all)?;
+        }
+        // Of those that came since the first look, one may be seen and one before it not.
+        let newest = newest.or(all.first().copied());
+        self.ahead = all.into_iter().filter(|n| n.0 >= from && Some(*n) <= newest).collect();
+        Ok(())
+    }
+
     /// At the end of a segment: goes on to the next one, if there is one and this one is surely
     /// read to its end.
     fn turn_page(&mut self, number: SegmentNumber) -> Result<Page, StoreError> {
+        self.look_ahead(number.0.saturating_add(1))?;
         let Some((_, lines)) = &mut self.current else { return Ok(Page::Same) };
-        let newer = self.target.listed()?.iter().any(|other| *other > number);
-        if !newer {
+        if self.ahead.is_empty() {
             let length = lines.length();
             let length =
                 length.map_err(|error| self.target.failed("look at", Some(number), error))?;
@@ -340,7 +380,7 @@ impl Follow {
         let position = self.next;
         let left = lines.unfinished().and_then(|line| take(&self.target, line, position).ok());
         self.current = None;
-        self.next = Position { segment: number.0 + 1, offset: 0 };
+        self.next = Position { segment: number.0.saturating_add(1), offset: 0 };
         Ok(Page::Next(left.flatten().map(Box::new)))
     }
 
