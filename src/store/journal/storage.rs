@@ -14,6 +14,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, Per
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::lock::LOCK;
 use super::planted::{Bug, planted};
 use super::syncer::Syncer;
 
@@ -157,6 +158,11 @@ impl Disk {
         Ok(self.directory.join(name))
     }
 
+    /// The directory itself, if it can be opened.
+    fn opened(&self) -> Option<File> {
+        File::open(&self.directory).ok()
+    }
+
     /// A plain file that a person named: links are followed, only reading is possible.
     pub(crate) fn open_named(path: &Path) -> io::Result<Box<dyn StoredFile>> {
         let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
@@ -240,6 +246,14 @@ impl Storage for Disk {
 
     fn lock(&self, name: &str, note: &str) -> io::Result<Box<dyn Held>> {
         let path = self.path(name)?;
+        // Whoever removes the journal's lock lets nobody in: its writer holds the directory as well,
+        // where the file system has such locks. Consumers' locks share theirs.
+        let directory = if name == LOCK { self.opened() } else { None };
+        if let Some(Err(TryLockError::WouldBlock)) = directory.as_ref().map(File::try_lock)
+            && !planted(Bug::NoLock)
+        {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         let file = Self::options(Access::Append).create(true).open(path).map_err(explain_link)?;
         let file = DiskFile::plain(file, Arc::default())?.file;
         match file.try_lock() {
@@ -251,10 +265,14 @@ impl Storage for Disk {
         file.set_permissions(Permissions::from_mode(0o600))?;
         // The note is a courtesy: on a full disk the lock is as good without it.
         let _ = file.set_len(0).and_then(|()| io::Write::write(&mut &*file, note.as_bytes()));
-        Ok(Box::new(DiskLock { _file: file }))
+        Ok(Box::new(DiskLock { _file: file, _directory: directory }))
     }
 
     fn is_locked(&self, name: &str) -> io::Result<bool> {
+        let directory = if name == LOCK { self.opened() } else { None };
+        if let Some(Err(TryLockError::WouldBlock)) = directory.as_ref().map(File::try_lock_shared) {
+            return Ok(true);
+        }
         let file = match Self::options(Access::Read).open(self.path(name)?) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -281,10 +299,11 @@ impl Storage for Disk {
     }
 }
 
-/// The open lock file: closing it, also by dying, is what gives the lock back.
+/// The open lock file, and the directory: closing them, also by dying, is what gives the lock back.
 #[derive(Debug)]
 struct DiskLock {
     _file: Arc<File>,
+    _directory: Option<File>,
 }
 
 impl Held for DiskLock {}
