@@ -290,7 +290,8 @@ impl Journal {
     /// # Errors
     ///
     /// `Locked` if another writer has it; `Refused` if the directory, a segment or the lock is a
-    /// symbolic link or not a plain file, or if there is no such level of compression;
+    /// symbolic link or not a plain file, if there is no such level of compression, or if a file
+    /// there leaves no number for the next segment;
     /// `Unsupported` if something is to be compressed, or is, and this build lacks the feature
     /// `zstd`; otherwise why it could not be read or written.
     pub fn open(directory: impl AsRef<Path>, options: JournalOptions) -> Result<Self, StoreError> {

@@ -19,7 +19,7 @@ use super::segment::{Listing, SegmentNumber};
 use super::storage::{Access, Storage, StoredFile, append_all};
 use super::verdict::judge_stored;
 use crate::Sequence;
-use crate::store::StoreError;
+use crate::store::{StoreError, StoreErrorKind};
 
 /// What was found, and mended, when a journal was opened for writing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,6 +74,16 @@ pub(super) struct Resume {
 pub(super) fn recover(storage: &dyn Storage, durable: bool) -> Result<Resume, StoreError> {
     let names = storage.names().map_err(|error| io_failed(storage.place(), "list", None, error))?;
     let listing = Listing::of(names.iter().map(String::as_str));
+    if let Some(name) = &listing.strange {
+        let place = storage.place();
+        let attempt = format!(
+            "open {} for writing, because {} has a number that leaves none for what follows: take \
+             it away",
+            place.display(),
+            place.join(name).display()
+        );
+        return Err(StoreError::new(StoreErrorKind::Refused, attempt));
+    }
     for name in &listing.unfinished {
         // It was never read, and is made anew. Where it cannot be removed it harms nobody.
         let _ = storage.remove(name);
