@@ -165,3 +165,18 @@ fn real_events_come_back_from_a_journals_form() {
         assert_eq!(is.replace(&sequence, ""), was);
     }
 }
+
+#[test]
+fn behind_the_last_sequence_there_is_no_event_can_be_numbered() {
+    let last = (1_u64 << 62) - 1;
+    let event = |id: u32, more: &str| {
+        format!(
+            "{{\"specversion\":\"1.0\",\"id\":\"{id}\",\"source\":\"s\",\"type\":\"t\"{more}}}\n"
+        )
+    };
+    let numbered = event(1, &format!(",\"sequence\":\"{last:020}\""));
+    let ended = convert("ringpost", &[], &(numbered.clone() + &event(2, "")));
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.err.contains("the last sequence there is"), "{ended:?}");
+    assert!(done(convert("ringpost", &[], &numbered)).contains(&format!("{last:020}")));
+}

@@ -74,7 +74,9 @@ impl Checkpoints {
         &self,
         last: Option<Sequence>,
     ) -> Result<Vec<CheckpointAhead>, StoreError> {
-        let end = Sequence::new(last.map_or(0, Sequence::get) + 1);
+        let Some(end) = last.map_or(Some(Sequence::FIRST), Sequence::following) else {
+            return Ok(Vec::new());
+        };
         let mut ahead = Vec::new();
         for name in self.names()? {
             let next = match self.load(&name) {

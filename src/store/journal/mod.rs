@@ -79,7 +79,10 @@ use self::planted::{Bug, planted};
 use self::segment::SegmentNumber;
 use self::storage::{Disk, Storage};
 use self::writer::Writer;
-use super::{Archive, CheckpointStore, Level, Record, Scan, Store, StoreError, Upkeep, Watermarks};
+use super::{
+    Archive, CheckpointStore, Level, Record, Scan, Store, StoreError, StoreErrorKind, Upkeep,
+    Watermarks,
+};
 use crate::Sequence;
 use crate::event::Event;
 use crate::ring::Shared;
@@ -291,7 +294,7 @@ impl Journal {
     ///
     /// `Locked` if another writer has it; `Refused` if the directory, a segment or the lock is a
     /// symbolic link or not a plain file, if there is no such level of compression, or if a file
-    /// there leaves no number for the next segment;
+    /// there leaves no number for the next segment, or a record no sequence for the next one;
     /// `Unsupported` if something is to be compressed, or is, and this build lacks the feature
     /// `zstd`; otherwise why it could not be read or written.
     pub fn open(directory: impl AsRef<Path>, options: JournalOptions) -> Result<Self, StoreError> {
@@ -308,6 +311,11 @@ impl Journal {
         let syncs = options.fsync != Fsync::Never;
         let mut resume = recover::recover(&*storage, syncs)?;
         let mut last = resume.recovery.last_sequence;
+        if last.is_some_and(|last| last.following().is_none()) {
+            let place = storage.place().display();
+            let attempt = format!("write into {place}, where the last sequence there is was used");
+            return Err(StoreError::new(StoreErrorKind::Refused, attempt));
+        }
         // Before any of the sequences behind the end is given out again.
         resume.recovery.ahead = Checkpoints::of(&*storage).hold_back(last)?;
         if planted(Bug::SequenceUsedAgain) {
