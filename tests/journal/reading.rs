@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::thread;
 
-use ringpost::event::json::{self, Checksum};
+use ringpost::event::json::{self, Checksum, encode_record};
 use ringpost::event::{Event, Limits};
 use ringpost::store::journal::{Fsync, Journal, JournalReader, Start};
 use ringpost::store::{Record, Store, StoreErrorKind};
@@ -349,6 +349,32 @@ fn a_foreign_file_placed_into_a_journal_is_read_as_unchecked() {
     assert_eq!((check.valid, check.unchecked, check.damaged), (3, 1, 0));
     let stored: Vec<_> = journal.scan(Sequence::FIRST).expect("a scan").collect();
     assert_eq!(stored.len(), 3, "a foreign line has no sequence");
+}
+
+#[test]
+fn a_segment_of_another_journal_that_hides_behind_the_same_sequences_is_told() {
+    let directory = quick_dir();
+    let lines = written(directory.path(), 1..=20);
+    // As after a failed sync: the same lines once more.
+    let copy = |lines: &[u8]| fs::write(segment(directory.path(), 2), lines).expect("written");
+    let verify = || {
+        let reader = JournalReader::open(directory.path()).expect("a reader");
+        reader.verify().expect("verified")
+    };
+    copy(&lines);
+    let check = verify();
+    assert_eq!((check.duplicates, check.rewritten), (20, 20));
+    assert!(check.is_clean());
+    // The same sequences, other events, each with the right checksum.
+    let mut lines = Vec::new();
+    for sequence in 1..=20 {
+        let event = Event::builder("another").id(format!("{sequence}")).source("elsewhere").build();
+        encode_record(&event.expect("an event"), Sequence::new(sequence), &mut lines);
+    }
+    copy(&lines);
+    let check = verify();
+    assert_eq!((check.damaged, check.duplicates, check.rewritten), (0, 20, 0));
+    assert!(!check.is_clean());
 }
 
 #[test]

@@ -479,6 +479,13 @@ impl Iterator for Records {
     }
 }
 
+/// A line's length and checksum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sum {
+    pub(super) length: u64,
+    checksum: u32,
+}
+
 /// Goes over every line of some segments; the caller decides what to make of each.
 #[derive(Debug)]
 pub(super) struct Walk {
@@ -586,6 +593,12 @@ impl Walk {
     /// The line's length, without its newline.
     pub(super) fn length(&self) -> u64 {
         self.here().map_or(0, |(_, line)| line.length)
+    }
+
+    /// What tells the line from any other.
+    pub(super) fn sum(&self) -> Sum {
+        let bytes = self.here().and_then(|(_, line)| line.bytes.ok()).unwrap_or_default();
+        Sum { length: bytes.len() as u64, checksum: crc32c::crc32c(bytes) }
     }
 
     /// Where the line is, and its bytes if they are wanted.

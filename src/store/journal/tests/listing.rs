@@ -116,3 +116,20 @@ fn a_segment_that_cannot_be_opened_now_is_not_passed_over() {
         }
     }
 }
+
+#[test]
+fn what_retention_removes_while_a_journal_is_verified_is_no_gap() {
+    let (disk, _, _) = listed(30);
+    let removes = |disk: &SimFs, name: &str| {
+        // The first one is open by now.
+        if name == SegmentNumber(2).file_name() {
+            for number in 1..=12 {
+                disk.ground().files.remove(&SegmentNumber(number).file_name());
+            }
+        }
+    };
+    let beside = Beside { opens: removes, ..Beside::new(&disk) };
+    let check = JournalReader::of(Arc::new(beside)).verify().expect("verified");
+    assert_eq!((check.valid, check.gaps.len()), (19, 0));
+    assert!(check.is_clean());
+}
