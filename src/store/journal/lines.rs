@@ -17,8 +17,11 @@ use crate::event::json::Home;
 pub(super) const LONGEST: usize = 8 * 1024 * 1024;
 
 const BLOCK: usize = 64 * 1024;
-/// Where every step back costs a pass from the beginning, there are few.
+/// Where every step back costs a pass from the beginning, there are few: of blocks of this size, and
+/// of no more than [`STEPS`] blocks unless they would be larger than [`LARGEST_OF_STREAM`].
 const BLOCK_OF_STREAM: usize = 4 * 1024 * 1024;
+const LARGEST_OF_STREAM: u64 = 64 * 1024 * 1024;
+const STEPS: u64 = 16;
 
 /// Lines that events share lie together in a text of at most this length, or of one line. So much
 /// may stay for the sake of one event that is kept; making a text takes as long as making four.
@@ -247,7 +250,9 @@ pub(super) struct Backward<'f> {
 impl<'f> Backward<'f> {
     /// The lines before `end`.
     pub(super) fn new(file: &'f dyn StoredFile, end: u64) -> Self {
-        let block = if file.is_stream() { BLOCK_OF_STREAM } else { BLOCK };
+        #[expect(clippy::cast_possible_truncation, reason = "it is limited")]
+        let step = (end / STEPS).min(LARGEST_OF_STREAM) as usize;
+        let block = if file.is_stream() { BLOCK_OF_STREAM.max(step) } else { BLOCK };
         Self {
             file,
             offset: end,

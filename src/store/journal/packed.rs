@@ -24,6 +24,11 @@ const STEP: usize = 128 * 1024;
 /// No frame's header is longer.
 const HEADER: usize = 18;
 
+/// So much a file without a table may unpack to, or so many times its own size: what is larger was
+/// made to cost time, and counts as damage.
+const MOST: u64 = 64 * 1024 * 1024;
+const MOST_TIMES: u64 = 100;
+
 /// Opens the compressed contents of `file`. Of what is damaged the rest is readable; what cannot
 /// be opened for its damage is opened as damage throughout, as long as it is.
 pub(super) fn open_anyhow(file: Box<dyn StoredFile>) -> io::Result<Box<dyn StoredFile>> {
@@ -47,6 +52,7 @@ pub(super) fn open(file: Box<dyn StoredFile>) -> io::Result<Box<dyn StoredFile>>
             unpacked: RefCell::new(Unpacked { decoder, held }),
         }));
     }
+    let most = file.length()?.saturating_mul(MOST_TIMES).max(MOST);
     let mut header = [0; HEADER];
     let mut input = Input { file, at: 0, failed: false };
     let read = input.fill(&mut header)?;
@@ -57,7 +63,10 @@ pub(super) fn open(file: Box<dyn StoredFile>) -> io::Result<Box<dyn StoredFile>>
     let stream = Stream::begin(input)?;
     let mut contents = Contents { stream: Some(stream), length: size, broken_at: None };
     if size.is_none() {
-        contents.measure()?;
+        contents.measure(most)?;
+    }
+    if contents.length.is_some_and(|length| length > most) {
+        return Err(too_large(most));
     }
     Ok(Box::new(PackedFile(RefCell::new(contents))))
 }
@@ -296,8 +305,12 @@ impl Contents {
         Ok(())
     }
 
-    fn measure(&mut self) -> io::Result<()> {
-        while self.step()? {}
+    fn measure(&mut self, most: u64) -> io::Result<()> {
+        while self.step()? {
+            if self.stream.as_ref().is_some_and(|stream| stream.end() > most) {
+                return Err(too_large(most));
+            }
+        }
         if self.length.is_none() {
             self.length = self.stream.as_ref().map(Stream::end);
         }
@@ -376,6 +389,11 @@ impl StoredFile for PackedFile {
         let (from, to) = (contents.broken_at?, contents.length?);
         (from..to).contains(&offset).then_some(from..to)
     }
+}
+
+fn too_large(most: u64) -> io::Error {
+    let why = format!("it unpacks to more than {most} bytes");
+    io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
 fn sealed() -> io::Error {
@@ -457,6 +475,31 @@ mod tests {
             (0..1 << 20).step_by(64).try_for_each(|at| half.read_at(&mut into, at).map(drop))
         });
         assert!(read.is_err());
+    }
+
+    #[test]
+    fn what_unpacks_to_far_more_than_its_size_is_not_unpacked() {
+        let zeros = vec![0; 1 << 20];
+        for length in [MOST, MOST + 1] {
+            let mut streamed = zstd::stream::Encoder::new(Vec::new(), 1).unwrap();
+            io::copy(&mut io::repeat(0).take(length), &mut streamed).unwrap();
+            let mut sized = zstd::stream::Encoder::new(Vec::new(), 1).unwrap();
+            sized.set_pledged_src_size(Some(length)).unwrap();
+            io::copy(&mut io::repeat(0).take(length), &mut sized).unwrap();
+            for packed in [streamed.finish().unwrap(), sized.finish().unwrap()] {
+                let opened = file(&packed).map(|file| file.length().unwrap());
+                match opened {
+                    Ok(opened) => assert_eq!((opened, length), (length, MOST)),
+                    Err(error) => {
+                        assert_eq!((error.kind(), length), (io::ErrorKind::InvalidData, MOST + 1));
+                    }
+                }
+            }
+        }
+        // Frame by frame as well, as many as there are.
+        let frame = zstd::bulk::compress(&zeros, 1).unwrap();
+        assert!(file(&frame.repeat(65)).is_err());
+        assert!(file(&frame.repeat(64)).is_ok());
     }
 
     #[test]
