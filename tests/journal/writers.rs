@@ -267,9 +267,13 @@ fn links_and_pipes_are_refused_and_what_they_lead_to_is_untouched() {
         symlink(&target, directory.path().join(name)).expect("linked");
         refused(directory.path());
     }
-    let directory = quick_dir();
-    fs::hard_link(&target, segment(directory.path(), 1)).expect("linked");
-    refused(directory.path());
+    for path in
+        [|directory: &Path| segment(directory, 1), |directory: &Path| directory.join("lock")]
+    {
+        let directory = quick_dir();
+        fs::hard_link(&target, path(directory.path())).expect("linked");
+        refused(directory.path());
+    }
 
     let directory = quick_dir();
     let made = Command::new("mkfifo").arg(segment(directory.path(), 1)).status().expect("mkfifo");

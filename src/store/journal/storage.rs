@@ -256,6 +256,10 @@ impl Storage for Disk {
         }
         let file = Self::options(Access::Append).create(true).open(path).map_err(explain_link)?;
         let file = DiskFile::plain(file, Arc::default())?.file;
+        // What is written into it would be written into the file that it is elsewhere.
+        if file.metadata()?.nlink() > 1 {
+            return Err(refused("the file has more than one name"));
+        }
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) if planted(Bug::NoLock) => {}
