@@ -123,6 +123,17 @@ fn a_file_of_the_highest_number_hides_nothing_that_is_written_later() {
 }
 
 #[test]
+fn what_is_no_file_among_the_checkpoints_keeps_no_journal_from_being_opened() {
+    let directory = quick_dir();
+    written(directory.path(), 1..=2);
+    fs::create_dir_all(directory.path().join("consumers/stray")).expect("made");
+    std::os::unix::fs::symlink("nowhere", directory.path().join("consumers/led")).expect("linked");
+    let mut journal = open(directory.path());
+    assert_eq!(journal.recovery().ahead, []);
+    journal.append(&records([3])).expect("appended");
+}
+
+#[test]
 fn recovery_changes_nothing_the_second_time() {
     let directory = quick_dir();
     let mut bytes = written(directory.path(), 1..=9);

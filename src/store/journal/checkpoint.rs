@@ -69,7 +69,7 @@ impl Checkpoints {
     /// # Errors
     ///
     /// If a checkpoint cannot be read or stored; `Locked` if such a consumer runs. A damaged one
-    /// is left alone: nobody can run it before it is reset.
+    /// is left alone, and so is what is no plain file: nobody can run it before somebody saw to it.
     pub(crate) fn hold_back(
         &self,
         last: Option<Sequence>,
@@ -82,7 +82,14 @@ impl Checkpoints {
             let next = match self.load(&name) {
                 Ok(Some(checkpoint)) => checkpoint.next,
                 Ok(None) => continue,
-                Err(error) if error.kind() == StoreErrorKind::Damaged => continue,
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        StoreErrorKind::Damaged | StoreErrorKind::Refused
+                    ) =>
+                {
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             if next > end && !planted(Bug::AheadStays) {
