@@ -312,6 +312,21 @@ fn a_removal_that_fails_is_told_and_the_writer_goes_on() {
 }
 
 #[test]
+fn an_age_without_an_end_keeps_everything() {
+    let disk = SimFs::default();
+    let (mut journal, mut keeper) = kept(&disk, options().with_keep_age(Some(Duration::MAX)));
+    let aged = |sequence| {
+        let event = Event::builder("p").id(format!("{sequence}")).source("s");
+        let event = event.time(Timestamp::now()).text("x".repeat(300)).build().expect("valid");
+        Record { sequence: Sequence::new(sequence), event: Shared::new(event) }
+    };
+    journal.append(&(1..=30).map(aged).collect::<Vec<_>>()).expect("appended");
+    journal.kept_by.by_hand(&mut keeper);
+    assert_eq!(journal.upkeep().stats().removed_segments, 0);
+    assert_eq!(stored(&disk), (1..=30).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_damaged_compressed_segment_is_told_and_goes_with_the_next_one() {
     let disk = SimFs::default();
     let (mut journal, mut keeper) = kept(&disk, options().with_compression(3));
