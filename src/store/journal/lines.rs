@@ -210,6 +210,11 @@ impl Forward {
         self.offset = offset;
     }
 
+    /// What the system knows the file by.
+    pub(super) fn identity(&self) -> Option<(u64, u64)> {
+        self.file.identity()
+    }
+
     /// The file's length now.
     pub(super) fn length(&self) -> io::Result<u64> {
         self.file.length()

@@ -160,6 +160,14 @@ impl Target {
         }
     }
 
+    /// Whether a plain file is another one than that which was opened: somebody has put it in its
+    /// place.
+    pub(super) fn is_another(&self, opened: &Forward) -> bool {
+        let Self::File(path) = self else { return false };
+        let now = Disk::identity_of(path);
+        now.is_some() && opened.identity().is_some_and(|opened| now != Some(opened))
+    }
+
     pub(super) fn failed(
         &self,
         verb: &str,

@@ -99,6 +99,11 @@ pub(crate) trait StoredFile: Send + Debug {
     fn damage_at(&self, _offset: u64) -> Option<Range<u64>> {
         None
     }
+    /// What the system knows it by, where there is such a thing: device and number. For a file under a
+    /// name that others give; a segment is known by its number.
+    fn identity(&self) -> Option<(u64, u64)> {
+        None
+    }
     /// Who may have written it; what cannot tell is unsupported.
     fn ownership(&self) -> io::Result<Ownership> {
         Err(io::ErrorKind::Unsupported.into())
@@ -167,6 +172,11 @@ impl Disk {
     pub(crate) fn open_named(path: &Path) -> io::Result<Box<dyn StoredFile>> {
         let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
         Ok(Box::new(DiskFile::plain(file, Arc::default())?))
+    }
+
+    /// The [identity](StoredFile::identity) of what now has that name, if something has.
+    pub(crate) fn identity_of(path: &Path) -> Option<(u64, u64)> {
+        fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
     }
 
     fn options(access: Access) -> OpenOptions {
@@ -356,6 +366,10 @@ impl StoredFile for DiskFile {
 
     fn begin_sync(&mut self) -> Option<Box<dyn RunningSync>> {
         self.syncer.begin(&self.file)
+    }
+
+    fn identity(&self) -> Option<(u64, u64)> {
+        self.file.metadata().ok().map(|found| (found.dev(), found.ino()))
     }
 
     fn ownership(&self) -> io::Result<Ownership> {

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 
 use super::index::{self, Window};
 use super::lines::{Backward, Forward, Line};
@@ -321,7 +322,20 @@ impl Follow {
         Ok(Some(number))
     }
 
-    /// Sees to it that the segments from a number on are at hand, if there are any.
+    /// Begins again with the first record, because this is not what was read so far.
+    fn begin_again(&mut self, file: PathBuf, what: &str) {
+        let reason =
+            format!("the {what} was replaced by another one, which is read from its beginning");
+        let offset = self.next.offset;
+        self.note(Damage { file, offset, length: 0, reason });
+        (self.current, self.last, self.doubted) = (None, None, None);
+        (self.next, self.given) = (Position::default(), Position::default());
+        self.ahead.clear();
+        self.may_miss = false;
+    }
+
+    /// Sees to it that the segments from a number on are at hand, if there are any. Numbers only
+    /// rise: where all are below those seen, it is another journal.
     fn look_ahead(&mut self, from: u64) -> Result<(), StoreError> {
         while self.ahead.front().is_some_and(|number| number.0 < from) {
             self.ahead.pop_front();
@@ -332,12 +346,18 @@ impl Follow {
         let mut all = self.target.listed()?;
         let present = self.current.as_ref().map(|(number, _)| *number);
         let newest = all.last().copied();
-        if present.is_some() && newest <= present {
+        if present.is_some() && newest == present {
             return Ok(());
         }
         if !planted(Bug::ListedOnce) {
             // As for any reader of them all, what is just being compressed may not be seen at once.
             all = self.target.segments_beside(all)?;
+        }
+        let seen = present.map_or(self.next.segment, |present| present.0);
+        if all.last().is_some_and(|last| last.0 < seen) {
+            self.begin_again(self.target.file_path(SegmentNumber(seen)), "journal");
+            // The next look is at the beginning.
+            return Ok(());
         }
         // Of those that came since the first look, one may be seen and one before it not.
         let newest = newest.or(all.first().copied());
@@ -349,7 +369,18 @@ impl Follow {
     /// read to its end.
     fn turn_page(&mut self, number: SegmentNumber) -> Result<Page, StoreError> {
         self.look_ahead(number.0.saturating_add(1))?;
-        let Some((_, lines)) = &mut self.current else { return Ok(Page::Same) };
+        // None where the journal is another one now.
+        let Some((_, lines)) = &mut self.current else { return Ok(Page::Next(None)) };
+        if self.ahead.is_empty() && self.target.is_another(lines) {
+            if self.looked_again {
+                self.begin_again(self.target.file_path(number), "file");
+            } else {
+                // Its writer may have written until then.
+                self.looked_again = true;
+                lines.read_again_from(self.next.offset);
+            }
+            return Ok(Page::Next(None));
+        }
         if self.ahead.is_empty() {
             let length = lines.length();
             let length =
