@@ -32,6 +32,9 @@ impl Encoder {
         out: &mut Vec<u8>,
     ) -> anyhow::Result<&[String]> {
         self.lost.clear();
+        if envelope.has_lost_time {
+            self.lose("recordedtime");
+        }
         match self.to {
             To::Ringpost => self.record(envelope, out)?,
             To::Cloudevents | To::Batch => cloud_event(envelope, out),

@@ -138,6 +138,25 @@ fn what_has_no_place_is_counted_and_under_strict_an_error() {
 }
 
 #[test]
+fn a_time_of_recording_that_is_none_is_kept_aside_or_told_and_never_dropped() {
+    let text =
+        r#"{"specversion":"1.0","id":"1","source":"s","type":"t","recordedtime":"yesterday"}"#;
+    for to in ["ringpost", "cloudevents", "dataknobs"] {
+        let ended = convert(to, &[], text);
+        assert_eq!(ended.code, Some(0));
+        assert!(ended.err.contains("no place for: recordedtime (1 events)"), "{to}: {ended:?}");
+        assert_eq!(convert(to, &["--strict"], text).code, Some(1), "{to}");
+    }
+    // Another bus's metadata of that name is its own affair, and comes back.
+    let known = r#"{"event_id":"9","type":"updated","topic":"t","timestamp":"2025-01-02T03:04:05Z","source":"reg","payload":1,"metadata":{"recordedtime":"yesterday"}}"#;
+    for to in ["ringpost", "cloudevents"] {
+        let there = done(convert(to, &[], known));
+        let back = done(convert("dataknobs", &[], &there));
+        assert_eq!(value(&back)["metadata"]["recordedtime"], "yesterday", "{to}");
+    }
+}
+
+#[test]
 fn a_damaged_journal_line_is_refused() {
     let line = done(convert("ringpost", &[], &event(1, "t")));
     let damaged = convert("ringpost", &[], &line.replace("\"id\":\"1\"", "\"id\":\"2\""));
