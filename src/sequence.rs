@@ -37,12 +37,6 @@ impl Sequence {
     pub const fn get(self) -> u64 {
         self.0
     }
-
-    /// The one behind it; none behind the last one there is.
-    #[cfg(feature = "jsonl")]
-    pub(crate) fn following(self) -> Option<Self> {
-        (self.0 + 1 < Self::LIMIT).then(|| Self(self.0 + 1))
-    }
 }
 
 impl fmt::Display for Sequence {

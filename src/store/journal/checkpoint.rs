@@ -74,7 +74,7 @@ impl Checkpoints {
         &self,
         last: Option<Sequence>,
     ) -> Result<Vec<CheckpointAhead>, StoreError> {
-        let Some(end) = last.map_or(Some(Sequence::FIRST), Sequence::following) else {
+        let Some(end) = last.map_or(Some(Sequence::FIRST), following) else {
             return Ok(Vec::new());
         };
         let mut ahead = Vec::new();
@@ -257,6 +257,11 @@ impl OwnCheckpoint {
         removed.map_err(|error| self.all.failed("remove", Some(&self.name), error))?;
         Ok(true)
     }
+}
+
+/// The next sequence; none behind the last one there is.
+pub(super) fn following(sequence: Sequence) -> Option<Sequence> {
+    Some(sequence.get() + 1).filter(|next| *next < Sequence::LIMIT).map(Sequence::new)
 }
 
 /// No consumer's name begins with a dot.

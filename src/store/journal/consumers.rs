@@ -4,7 +4,7 @@
 //! it does not.
 #![forbid(unsafe_code)]
 
-use super::checkpoint::{Checkpoints, OwnCheckpoint};
+use super::checkpoint::{Checkpoints, OwnCheckpoint, following};
 use super::read::{JournalReader, Position, Target};
 use crate::Sequence;
 use crate::store::{
@@ -103,7 +103,7 @@ impl Consumers {
             Err(error) => return Err(error),
         };
         let last = self.reader.last_sequence()?;
-        let end = last.map_or(Some(Sequence::FIRST), Sequence::following);
+        let end = last.map_or(Some(Sequence::FIRST), following);
         let refused = |attempt| Err(StoreError::new(StoreErrorKind::Refused, attempt));
         let next = match (self.reader.place_of(to)?, end) {
             (Some(next), Some(end)) if next > end => {

@@ -255,7 +255,6 @@ pub(super) struct Backward<'f> {
 impl<'f> Backward<'f> {
     /// The lines before `end`.
     pub(super) fn new(file: &'f dyn StoredFile, end: u64) -> Self {
-        #[expect(clippy::cast_possible_truncation, reason = "it is limited")]
         let step = (end / STEPS).min(LARGEST_OF_STREAM) as usize;
         let block = if file.is_stream() { BLOCK_OF_STREAM.max(step) } else { BLOCK };
         Self {

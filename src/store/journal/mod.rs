@@ -8,7 +8,7 @@
 //!
 //! Reading order of the code: `storage` (what is asked of a disk), `writer` (append, sync,
 //! rotate), `undurable` (what it holds until it is synced), `syncer` (syncs beside the appending),
-//! `recover` (what a crash leaves), `read` (whole records or nothing; `verdict` says which), `tail`, `verify`,
+//! `recover` (what a crash leaves), `read` (whole records or nothing; `walk` goes over the lines, `verdict` says which), `tail`, `verify`,
 //! `index` (what a reader need not look at), `checkpoint` (how far named consumers are), `keeper`
 //! (looks after what is sealed: `retain`, `compress`); `planted` has the bugs that the tests must
 //! find.
@@ -48,6 +48,7 @@ mod tail;
 mod undurable;
 mod verdict;
 mod verify;
+mod walk;
 #[cfg(feature = "tail")]
 mod watch;
 mod writer;
@@ -70,7 +71,7 @@ pub use verify::{JournalStats, SequenceRange, Verification};
 #[cfg(feature = "tail")]
 pub use watch::Watch;
 
-use self::checkpoint::Checkpoints;
+use self::checkpoint::{Checkpoints, following};
 use self::consumers::JournalCheckpoints;
 use self::encoded::Encoded;
 use self::keeper::KeptBy;
@@ -311,7 +312,7 @@ impl Journal {
         let syncs = options.fsync != Fsync::Never;
         let mut resume = recover::recover(&*storage, syncs)?;
         let mut last = resume.recovery.last_sequence;
-        if last.is_some_and(|last| last.following().is_none()) {
+        if last.is_some_and(|last| following(last).is_none()) {
             let place = storage.place().display();
             let attempt = format!("write into {place}, where the last sequence there is was used");
             return Err(StoreError::new(StoreErrorKind::Refused, attempt));

@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::lock::WriterLock;
-use super::read::{Damage, JournalReader, Sum, Target, Walk};
+use super::read::{Damage, JournalReader, Target};
+use super::walk::{Sum, Walk};
 use crate::Sequence;
 use crate::event::json::Checksum;
 use crate::event::{Event, Timestamp};
