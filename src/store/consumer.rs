@@ -336,8 +336,9 @@ impl fmt::Debug for Consumer {
     }
 }
 
+/// The next one; the last one there is comes again.
 fn after(sequence: Sequence) -> Sequence {
-    Sequence::new(sequence.get() + 1)
+    Sequence::new((sequence.get() + 1).min(Sequence::LIMIT - 1))
 }
 
 /// An error and its causes in one line.

@@ -2,6 +2,8 @@
 //! may do to it, and what they may not.
 #![cfg(all(feature = "jsonl", unix))]
 
+#[cfg(all(feature = "query", feature = "zstd"))]
+mod damaged;
 #[cfg(feature = "query")]
 mod indexing;
 #[cfg(all(feature = "query", feature = "zstd"))]

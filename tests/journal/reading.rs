@@ -5,9 +5,9 @@ use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::thread;
 
-use ringpost::event::json::{self, Checksum};
+use ringpost::event::json::{self, Checksum, encode_record};
 use ringpost::event::{Event, Limits};
-use ringpost::store::journal::{Fsync, Journal, JournalReader, Start};
+use ringpost::store::journal::{Follow, Fsync, Journal, JournalReader, Start};
 use ringpost::store::{Record, Store, StoreErrorKind};
 use ringpost::{Sequence, Shared};
 
@@ -140,13 +140,6 @@ fn a_follower_begins_where_it_is_told() {
     let mut end = reader.follow(Start::End).expect("followed");
     let mut middle = reader.follow(Start::Sequence(Sequence::new(21))).expect("followed");
     journal.append(&records(41..=50)).expect("appended");
-    let drain = |follow: &mut ringpost::store::journal::Follow| {
-        let mut all = Vec::new();
-        while let Some(entry) = follow.poll().expect("readable") {
-            all.push(entry);
-        }
-        sequences(&all)
-    };
     let held: Vec<u64> = (1..=40).filter(|n| n % 2 == 0).chain(41..=50).collect();
     assert_eq!(drain(&mut before_all), held);
     assert_eq!(drain(&mut end), (41..=50).collect::<Vec<_>>());
@@ -227,6 +220,61 @@ fn a_follower_goes_on_when_segments_are_removed_or_cut_under_it() {
     journal.append(&records([41])).expect("appended");
     assert_eq!(follow.poll().expect("readable").expect("one").sequence, Some(Sequence::new(41)));
     assert_eq!(follow.damaged(), 1);
+}
+
+/// The sequences that a follower gives now.
+fn drain(follow: &mut Follow) -> Vec<u64> {
+    let entries: Vec<_> = std::iter::from_fn(|| follow.poll().expect("readable")).collect();
+    sequences(&entries)
+}
+
+#[test]
+fn a_follower_of_a_journal_that_is_replaced_begins_again_and_tells_it() {
+    let directory = quick_dir();
+    let settings = || options(Fsync::Never).with_segment_bytes(1000);
+    let mut journal = Journal::open(directory.path(), settings()).expect("the journal opens");
+    journal.append(&records(1..=40)).expect("appended");
+    let mut follow = journal.reader().follow(Start::First).expect("followed");
+    assert_eq!(drain(&mut follow), (1..=40).collect::<Vec<_>>());
+    drop(journal);
+    for file in fs::read_dir(directory.path()).expect("listed") {
+        fs::remove_file(file.expect("an entry").path()).expect("removed");
+    }
+    // Nothing is there yet.
+    assert_eq!((drain(&mut follow), follow.damaged()), (vec![], 0));
+    let mut journal = Journal::open(directory.path(), settings()).expect("the journal opens");
+    journal.append(&records(1..=9)).expect("appended");
+    assert_eq!(drain(&mut follow), (1..=9).collect::<Vec<_>>());
+    assert_eq!(follow.damaged(), 1, "told once");
+    assert!(follow.first_damage().expect("told").reason.contains("replaced"));
+    journal.append(&records([10])).expect("appended");
+    assert_eq!((drain(&mut follow), follow.damaged()), (vec![10], 1));
+}
+
+#[test]
+fn a_follower_of_a_plain_file_that_is_replaced_reads_both_to_their_ends() {
+    let directory = quick_dir();
+    let line = |id: u32| {
+        format!("{{\"specversion\":\"1.0\",\"id\":\"{id}\",\"source\":\"s\",\"type\":\"t\"}}\n")
+    };
+    let path = directory.path().join("events.jsonl");
+    fs::write(&path, line(1)).expect("written");
+    let reader = JournalReader::open(&path).expect("a reader");
+    let mut follow = reader.follow(Start::First).expect("followed");
+    let mut ids = || {
+        let entries: Vec<_> = std::iter::from_fn(|| follow.poll().expect("readable")).collect();
+        let ids: Vec<_> = entries.iter().map(|entry| entry.event.id().to_string()).collect();
+        (ids, follow.damaged())
+    };
+    assert_eq!(ids(), (vec!["1".to_owned()], 0));
+    let old = directory.path().join("events.jsonl.1");
+    fs::rename(&path, &old).expect("renamed");
+    assert_eq!(ids(), (vec![], 0), "there is nothing in its place yet");
+    let mut file = OpenOptions::new().append(true).open(&old).expect("opened");
+    file.write_all(line(2).as_bytes()).expect("written");
+    fs::write(&path, line(3) + &line(4)).expect("written");
+    assert_eq!(ids(), (["2", "3", "4"].map(str::to_owned).to_vec(), 1));
+    assert_eq!(ids(), (vec![], 1));
 }
 
 #[test]
@@ -413,6 +461,32 @@ fn a_foreign_file_placed_into_a_journal_is_read_as_unchecked() {
     assert_eq!((check.valid, check.unchecked, check.damaged), (3, 1, 0));
     let stored: Vec<_> = journal.scan(Sequence::FIRST).expect("a scan").collect();
     assert_eq!(stored.len(), 3, "a foreign line has no sequence");
+}
+
+#[test]
+fn a_segment_of_another_journal_that_hides_behind_the_same_sequences_is_told() {
+    let directory = quick_dir();
+    let lines = written(directory.path(), 1..=20);
+    // As after a failed sync: the same lines once more.
+    let copy = |lines: &[u8]| fs::write(segment(directory.path(), 2), lines).expect("written");
+    let verify = || {
+        let reader = JournalReader::open(directory.path()).expect("a reader");
+        reader.verify().expect("verified")
+    };
+    copy(&lines);
+    let check = verify();
+    assert_eq!((check.duplicates, check.rewritten), (20, 20));
+    assert!(check.is_clean());
+    // The same sequences, other events, each with the right checksum.
+    let mut lines = Vec::new();
+    for sequence in 1..=20 {
+        let event = Event::builder("another").id(format!("{sequence}")).source("elsewhere").build();
+        encode_record(&event.expect("an event"), Sequence::new(sequence), &mut lines);
+    }
+    copy(&lines);
+    let check = verify();
+    assert_eq!((check.damaged, check.duplicates, check.rewritten), (0, 20, 0));
+    assert!(!check.is_clean());
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::fs::{self};
 use std::path::Path;
 
 use ringpost::Sequence;
-use ringpost::store::Store;
-use ringpost::store::journal::JournalReader;
+use ringpost::store::journal::{Fsync, Journal, JournalReader};
+use ringpost::store::{Store, StoreErrorKind};
 
 use super::support::*;
 
@@ -91,6 +91,46 @@ fn a_flipped_bit_anywhere_does_not_keep_a_journal_from_going_on() {
         assert_eq!(after, [&before[..], &[next]].concat(), "byte {at}");
         fs::remove_dir_all(&directory).expect("removed");
     }
+}
+
+#[test]
+fn a_file_of_the_highest_number_hides_nothing_that_is_written_later() {
+    let settings = || options(Fsync::Batch).with_segment_bytes(1);
+    for name in ["18446744073709551615.bak", "18446744073709551615.jsonl.bak"] {
+        let directory = quick_dir();
+        written(directory.path(), 1..=2);
+        fs::write(directory.path().join(name), "somebody's").expect("written");
+        let mut journal = Journal::open(directory.path(), settings()).expect("it opens");
+        for sequence in 3..=6 {
+            journal.append(&records([sequence])).expect("appended");
+        }
+        assert_eq!(journal.recovery().segments, 1);
+        assert_eq!(sequences(&entries(directory.path())), [1, 2, 3, 4, 5, 6]);
+    }
+    for name in ["18446744073709551615", "18446744073709551614", "09223372036854775808"] {
+        for kind in ["jsonl", "jsonl.zst", "torn", "index"] {
+            let directory = quick_dir();
+            written(directory.path(), 1..=2);
+            let path = directory.path().join(name).with_extension(kind);
+            fs::write(&path, "").expect("written");
+            let error = Journal::open(directory.path(), settings()).expect_err("no number is left");
+            assert_eq!(error.kind(), StoreErrorKind::Refused);
+            assert!(error.to_string().contains(path.to_str().expect("text")), "{error}");
+            fs::remove_file(path).expect("removed");
+            assert_eq!(open(directory.path()).last_sequence(), Some(Sequence::new(2)));
+        }
+    }
+}
+
+#[test]
+fn what_is_no_file_among_the_checkpoints_keeps_no_journal_from_being_opened() {
+    let directory = quick_dir();
+    written(directory.path(), 1..=2);
+    fs::create_dir_all(directory.path().join("consumers/stray")).expect("made");
+    std::os::unix::fs::symlink("nowhere", directory.path().join("consumers/led")).expect("linked");
+    let mut journal = open(directory.path());
+    assert_eq!(journal.recovery().ahead, []);
+    journal.append(&records([3])).expect("appended");
 }
 
 #[test]

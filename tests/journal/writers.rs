@@ -25,6 +25,24 @@ fn only_one_writer_gets_a_directory_and_the_next_one_after_it() {
 }
 
 #[test]
+fn a_lock_whose_file_is_removed_is_held_all_the_same() {
+    let directory = quick_dir();
+    let mut journal = open(directory.path());
+    journal.append(&records([1])).expect("appended");
+    fs::remove_file(directory.path().join("lock")).expect("removed");
+    let error = Journal::open(directory.path(), JournalOptions::default()).expect_err("locked");
+    assert_eq!(error.kind(), StoreErrorKind::Locked);
+    // Readers know it too: what is unfinished here is just being written.
+    let file = OpenOptions::new().append(true).open(segment(directory.path(), 1));
+    file.expect("opened").write_all(b"{\"unfinished").expect("written");
+    let reader = JournalReader::open(directory.path()).expect("a reader");
+    assert_eq!(reader.verify().expect("verified").torn_bytes, 0);
+    drop(journal);
+    assert_eq!(reader.verify().expect("verified").torn_bytes, 12);
+    assert_eq!(open(directory.path()).last_sequence(), Some(Sequence::new(1)));
+}
+
+#[test]
 fn of_many_writers_at_once_exactly_one_gets_the_directory() {
     for _ in 0..25 {
         let directory = quick_dir();
@@ -249,9 +267,13 @@ fn links_and_pipes_are_refused_and_what_they_lead_to_is_untouched() {
         symlink(&target, directory.path().join(name)).expect("linked");
         refused(directory.path());
     }
-    let directory = quick_dir();
-    fs::hard_link(&target, segment(directory.path(), 1)).expect("linked");
-    refused(directory.path());
+    for path in
+        [|directory: &Path| segment(directory, 1), |directory: &Path| directory.join("lock")]
+    {
+        let directory = quick_dir();
+        fs::hard_link(&target, path(directory.path())).expect("linked");
+        refused(directory.path());
+    }
 
     let directory = quick_dir();
     let made = Command::new("mkfifo").arg(segment(directory.path(), 1)).status().expect("mkfifo");

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use anyhow::anyhow;
 use clap::Args;
@@ -113,9 +114,21 @@ impl From<&StreamVerification> for Summary {
     }
 }
 
+/// Whether there is a file in it that has a segment's number; if nobody can tell, opening will.
+fn has_segments(directory: &Path) -> bool {
+    let Ok(files) = std::fs::read_dir(directory) else { return true };
+    files.filter_map(Result::ok).any(|file| {
+        let name = file.file_name();
+        let number = name.as_encoded_bytes().split(|byte| *byte == b'.').next().unwrap_or_default();
+        number.len() == 20 && number.iter().all(u8::is_ascii_digit)
+    })
+}
+
 /// Does what opening for writing does, and no more.
 fn repair(target: &Target, console: &Console) -> Result<(), Failure> {
     match target {
+        // What opening makes, a lock, would be all that is a journal's.
+        Target::Path(path) if path.is_dir() && !has_segments(path) => Ok(()),
         Target::Path(path) if path.is_dir() => {
             let journal = open_journal(path, JournalOptions::default())?;
             tell_recovery(journal.recovery(), console);

@@ -72,8 +72,13 @@ impl Decoder {
             let members = Members::read(text).map_err(|error| error.to_string())?;
             foreign_sequence = members.get("sequence").map(Box::from);
         }
+        let mut has_lost_time = false;
+        if record.event.recorded_at().is_none() && contains(text, RECORDED) {
+            let members = Members::read(text).map_err(|error| error.to_string())?;
+            has_lost_time = members.get(RECORDED).is_some_and(|value| value != "null");
+        }
         let Record { event, sequence, .. } = record;
-        Ok(Envelope { event, sequence, foreign_sequence, is_id_new: false })
+        Ok(Envelope { event, sequence, foreign_sequence, has_lost_time, is_id_new: false })
     }
 
     fn shaped(&mut self, shape: Shape, members: &Members<'_>) -> Result<Envelope, String> {
@@ -231,9 +236,17 @@ fn can_be_extension(name: &str, value: &str) -> bool {
     if is_reserved || value == "null" {
         return false;
     }
+    let is_time = name == RECORDED;
     let name = quoted(name);
     let trial = format!(
         "{{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"s\",\"type\":\"t\",{name}:{value}}}"
     );
-    read(trial.as_bytes()).is_ok()
+    // A time of recording that is none would be left out without a word.
+    read(trial.as_bytes()).is_ok_and(|record| !is_time || record.event.recorded_at().is_some())
+}
+
+const RECORDED: &str = "recordedtime";
+
+fn contains(text: &[u8], name: &str) -> bool {
+    text.windows(name.len()).any(|window| window == name.as_bytes())
 }

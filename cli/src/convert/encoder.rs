@@ -32,6 +32,9 @@ impl Encoder {
         out: &mut Vec<u8>,
     ) -> anyhow::Result<&[String]> {
         self.lost.clear();
+        if envelope.has_lost_time {
+            self.lose("recordedtime");
+        }
         match self.to {
             To::Ringpost => self.record(envelope, out)?,
             To::Cloudevents | To::Batch => cloud_event(envelope, out),
@@ -46,7 +49,7 @@ impl Encoder {
     /// A journal's sequences rise: one that does not is replaced by the next.
     fn record(&mut self, envelope: &Envelope, out: &mut Vec<u8>) -> anyhow::Result<()> {
         let given = envelope.sequence.filter(|given| given.get() > self.last);
-        let next = self.last.checked_add(1).map(Sequence::new);
+        let next = Some(self.last + 1).filter(|next| *next < Sequence::LIMIT).map(Sequence::new);
         let Some(sequence) = given.or(next) else {
             anyhow::bail!("cannot number an event: the one before has the last sequence there is");
         };

@@ -12,6 +12,8 @@ pub(crate) struct Envelope {
     pub(super) sequence: Option<Sequence>,
     /// A `sequence` that is not written as a journal's, as its JSON text.
     pub(super) foreign_sequence: Option<Box<str>>,
+    /// It had a `recordedtime` that is no time, which no event can have.
+    pub(super) has_lost_time: bool,
     /// The form it came in has no ids: this one was made here.
     pub(super) is_id_new: bool,
 }

@@ -138,6 +138,25 @@ fn what_has_no_place_is_counted_and_under_strict_an_error() {
 }
 
 #[test]
+fn a_time_of_recording_that_is_none_is_kept_aside_or_told_and_never_dropped() {
+    let text =
+        r#"{"specversion":"1.0","id":"1","source":"s","type":"t","recordedtime":"yesterday"}"#;
+    for to in ["ringpost", "cloudevents", "dataknobs"] {
+        let ended = convert(to, &[], text);
+        assert_eq!(ended.code, Some(0));
+        assert!(ended.err.contains("no place for: recordedtime (1 events)"), "{to}: {ended:?}");
+        assert_eq!(convert(to, &["--strict"], text).code, Some(1), "{to}");
+    }
+    // Another bus's metadata of that name is its own affair, and comes back.
+    let known = r#"{"event_id":"9","type":"updated","topic":"t","timestamp":"2025-01-02T03:04:05Z","source":"reg","payload":1,"metadata":{"recordedtime":"yesterday"}}"#;
+    for to in ["ringpost", "cloudevents"] {
+        let there = done(convert(to, &[], known));
+        let back = done(convert("dataknobs", &[], &there));
+        assert_eq!(value(&back)["metadata"]["recordedtime"], "yesterday", "{to}");
+    }
+}
+
+#[test]
 fn a_damaged_journal_line_is_refused() {
     let line = done(convert("ringpost", &[], &event(1, "t")));
     let damaged = convert("ringpost", &[], &line.replace("\"id\":\"1\"", "\"id\":\"2\""));
@@ -164,4 +183,19 @@ fn real_events_come_back_from_a_journals_form() {
         let sequence = format!(",\"sequence\":\"{:020}\"", number + 1);
         assert_eq!(is.replace(&sequence, ""), was);
     }
+}
+
+#[test]
+fn behind_the_last_sequence_there_is_no_event_can_be_numbered() {
+    let last = (1_u64 << 62) - 1;
+    let event = |id: u32, more: &str| {
+        format!(
+            "{{\"specversion\":\"1.0\",\"id\":\"{id}\",\"source\":\"s\",\"type\":\"t\"{more}}}\n"
+        )
+    };
+    let numbered = event(1, &format!(",\"sequence\":\"{last:020}\""));
+    let ended = convert("ringpost", &[], &(numbered.clone() + &event(2, "")));
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.err.contains("the last sequence there is"), "{ended:?}");
+    assert!(done(convert("ringpost", &[], &numbered)).contains(&format!("{last:020}")));
 }

@@ -161,6 +161,16 @@ fn repair_is_for_journals_that_are_there() {
     assert!(place.fails(&["verify", "in.jsonl", "--repair"], 2).contains("--repair"));
     place.fails(&["verify", "missing", "--repair"], 1);
     assert!(!place.path("missing").exists());
+    // Nothing is made where no journal is.
+    fs::create_dir(place.path("other")).unwrap();
+    for name in ["", "notes.jsonl", "1.jsonl"] {
+        if !name.is_empty() {
+            place.write(&format!("other/{name}"), "not a journal's\n");
+        }
+        let ended = place.run(&["verify", "other", "--repair"]);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert!(!place.path("other/lock").exists());
+    }
 }
 
 #[test]

@@ -69,18 +69,27 @@ impl Checkpoints {
     /// # Errors
     ///
     /// If a checkpoint cannot be read or stored; `Locked` if such a consumer runs. A damaged one
-    /// is left alone: nobody can run it before it is reset.
+    /// is left alone, and so is what is no plain file: nobody can run it before somebody saw to it.
     pub(crate) fn hold_back(
         &self,
         last: Option<Sequence>,
     ) -> Result<Vec<CheckpointAhead>, StoreError> {
-        let end = Sequence::new(last.map_or(0, Sequence::get) + 1);
+        let Some(end) = last.map_or(Some(Sequence::FIRST), following) else {
+            return Ok(Vec::new());
+        };
         let mut ahead = Vec::new();
         for name in self.names()? {
             let next = match self.load(&name) {
                 Ok(Some(checkpoint)) => checkpoint.next,
                 Ok(None) => continue,
-                Err(error) if error.kind() == StoreErrorKind::Damaged => continue,
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        StoreErrorKind::Damaged | StoreErrorKind::Refused
+                    ) =>
+                {
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             if next > end && !planted(Bug::AheadStays) {
@@ -248,6 +257,11 @@ impl OwnCheckpoint {
         removed.map_err(|error| self.all.failed("remove", Some(&self.name), error))?;
         Ok(true)
     }
+}
+
+/// The next sequence; none behind the last one there is.
+pub(super) fn following(sequence: Sequence) -> Option<Sequence> {
+    Some(sequence.get() + 1).filter(|next| *next < Sequence::LIMIT).map(Sequence::new)
 }
 
 /// No consumer's name begins with a dot.

@@ -4,7 +4,7 @@
 //! it does not.
 #![forbid(unsafe_code)]
 
-use super::checkpoint::{Checkpoints, OwnCheckpoint};
+use super::checkpoint::{Checkpoints, OwnCheckpoint, following};
 use super::read::{JournalReader, Position, Target};
 use crate::Sequence;
 use crate::store::{
@@ -102,13 +102,22 @@ impl Consumers {
             Err(error) if error.kind() == StoreErrorKind::Damaged => String::new(),
             Err(error) => return Err(error),
         };
-        let end = self.reader.last_sequence()?.map_or(Sequence::FIRST, following);
-        let next = self.reader.place_of(to)?.unwrap_or(end);
-        if next > end {
-            let attempt =
-                format!("reset the consumer {name} to {next}, but the journal goes on at {end}");
-            return Err(StoreError::new(StoreErrorKind::Refused, attempt));
-        }
+        let last = self.reader.last_sequence()?;
+        let end = last.map_or(Some(Sequence::FIRST), following);
+        let refused = |attempt| Err(StoreError::new(StoreErrorKind::Refused, attempt));
+        let next = match (self.reader.place_of(to)?, end) {
+            (Some(next), Some(end)) if next > end => {
+                return refused(format!(
+                    "reset the consumer {name} to {next}, but the journal goes on at {end}"
+                ));
+            }
+            (Some(next), _) | (None, Some(next)) => next,
+            (None, None) => {
+                return refused(format!(
+                    "reset the consumer {name} to what comes, but the last sequence there is was used"
+                ));
+            }
+        };
         own.store(&Checkpoint::new(next, pattern))?;
         Ok(next)
     }
@@ -191,8 +200,4 @@ impl HeldCheckpoint for OwnCheckpoint {
     fn store(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
         Self::store(self, checkpoint)
     }
-}
-
-fn following(sequence: Sequence) -> Sequence {
-    Sequence::new(sequence.get() + 1)
 }

@@ -262,7 +262,7 @@ impl Keeper {
         Ok(match excess.next {
             _ if is_more => Next::Now,
             _ if excess.is_held => Next::In(HELD),
-            Some(next) => Next::In(next + Duration::from_millis(1)),
+            Some(next) => Next::In(next.saturating_add(Duration::from_millis(1))),
             None => Next::WhenTold,
         })
     }

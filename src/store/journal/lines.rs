@@ -5,7 +5,9 @@
 //! [`LONGEST`] bytes, whatever the file contains.
 #![forbid(unsafe_code)]
 
+use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::storage::StoredFile;
@@ -15,8 +17,11 @@ use crate::event::json::Home;
 pub(super) const LONGEST: usize = 8 * 1024 * 1024;
 
 const BLOCK: usize = 64 * 1024;
-/// Where every step back costs a pass from the beginning, there are few.
+/// Where every step back costs a pass from the beginning, there are few: of blocks of this size, and
+/// of no more than [`STEPS`] blocks unless they would be larger than [`LARGEST_OF_STREAM`].
 const BLOCK_OF_STREAM: usize = 4 * 1024 * 1024;
+const LARGEST_OF_STREAM: u64 = 64 * 1024 * 1024;
+const STEPS: u64 = 16;
 
 /// Lines that events share lie together in a text of at most this length, or of one line. So much
 /// may stay for the sake of one event that is kept; making a text takes as long as making four.
@@ -29,10 +34,29 @@ pub(super) struct Line<'a> {
     pub(super) offset: u64,
     /// How long it is, without its newline.
     pub(super) length: u64,
-    /// Its bytes, without the newline; `None` where there are more than [`LONGEST`].
-    pub(super) bytes: Option<&'a [u8]>,
+    /// Its bytes, without the newline.
+    pub(super) bytes: Result<&'a [u8], Unreadable>,
     /// Whether its newline is there.
     pub(super) ended: bool,
+}
+
+/// Why a line's bytes are not at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unreadable {
+    /// There are more than [`LONGEST`].
+    TooLong,
+    /// What is stored of them is damaged: all that cannot be read in one stretch counts as one
+    /// line, and so do the pieces of lines at its ends.
+    Damaged,
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong => write!(f, "longer than {LONGEST} bytes"),
+            Self::Damaged => f.write_str("a compressed part is damaged and cannot be unpacked"),
+        }
+    }
 }
 
 /// Where in a [`Forward`] the line last found is.
@@ -40,6 +64,8 @@ pub(super) struct Line<'a> {
 pub(super) struct Found {
     offset: u64,
     dropped: u64,
+    /// Why the dropped bytes were.
+    why: Unreadable,
     begin: usize,
     end: usize,
 }
@@ -91,7 +117,8 @@ impl Forward {
                 let end = self.searched + at;
                 let begin = self.begin;
                 let dropped = std::mem::take(&mut self.dropped);
-                let found = Found { offset: self.offset - dropped, dropped, begin, end };
+                let (offset, why) = (self.offset - dropped, Unreadable::TooLong);
+                let found = Found { offset, dropped, why, begin, end };
                 self.offset += (end + 1 - begin) as u64;
                 self.begin = end + 1;
                 self.searched = end + 1;
@@ -104,19 +131,39 @@ impl Forward {
                 self.offset += held;
                 self.begin = self.searched;
             }
-            if self.fill()? == 0 {
-                return Ok(None);
+            match self.fill() {
+                Ok(0) => return Ok(None),
+                Ok(_) => {}
+                Err(error) => {
+                    let at = self.offset + (self.buffer.len() - self.begin) as u64;
+                    let Some(damage) = damage_at(&*self.file, at, &error) else {
+                        return Err(error);
+                    };
+                    return Ok(Some(self.pass(damage.end)));
+                }
             }
         }
     }
 
+    /// Passes over damage up to `end`, with the piece of a line before it.
+    fn pass(&mut self, end: u64) -> Found {
+        let offset = self.offset - self.dropped;
+        self.read_again_from(end);
+        // As long as a line that ends where the next one begins.
+        let dropped = end - offset - 1;
+        Found { offset, dropped, why: Unreadable::Damaged, begin: 0, end: 0 }
+    }
+
     /// The line last found.
     pub(super) fn line(&self, found: Found) -> Line<'_> {
-        let Found { offset, dropped, begin, end } = found;
+        let Found { offset, dropped, why, begin, end } = found;
         Line {
             offset,
             length: dropped + (end - begin) as u64,
-            bytes: (dropped == 0).then(|| &self.buffer[begin..end]),
+            bytes: match (dropped, why) {
+                (0, Unreadable::TooLong) => Ok(&self.buffer[begin..end]),
+                _ => Err(why),
+            },
             ended: true,
         }
     }
@@ -124,8 +171,8 @@ impl Forward {
     /// The line last found as a piece of a text that its event may share, and its length; none if
     /// it is too long, or it or a neighbour is no text.
     pub(super) fn home(&mut self, found: Found) -> Option<(Home<'_>, usize)> {
-        let Found { dropped, begin, end, .. } = found;
-        if dropped > 0 {
+        let Found { dropped, why, begin, end, .. } = found;
+        if dropped > 0 || why == Unreadable::Damaged {
             return None;
         }
         if self.shared.as_ref().is_none_or(|shared| begin < shared.begin || shared.end < end) {
@@ -147,7 +194,7 @@ impl Forward {
         (length > 0).then(|| Line {
             offset: self.offset - self.dropped,
             length,
-            bytes: (self.dropped == 0).then_some(held),
+            bytes: if self.dropped == 0 { Ok(held) } else { Err(Unreadable::TooLong) },
             ended: false,
         })
     }
@@ -161,6 +208,11 @@ impl Forward {
         self.searched = 0;
         self.dropped = 0;
         self.offset = offset;
+    }
+
+    /// What the system knows the file by.
+    pub(super) fn identity(&self) -> Option<(u64, u64)> {
+        self.file.identity()
     }
 
     /// The file's length now.
@@ -194,13 +246,27 @@ pub(super) struct Backward<'f> {
     lent: usize,
     longest: usize,
     block: usize,
+    /// Damage that ends where the buffer begins, until it is given out.
+    damage: Option<Range<u64>>,
+    /// Damage was given out last: what ends there without a newline goes on in it.
+    behind: bool,
 }
 
 impl<'f> Backward<'f> {
     /// The lines before `end`.
     pub(super) fn new(file: &'f dyn StoredFile, end: u64) -> Self {
-        let block = if file.is_stream() { BLOCK_OF_STREAM } else { BLOCK };
-        Self { file, offset: end, buffer: Vec::new(), lent: 0, longest: LONGEST, block }
+        let step = (end / STEPS).min(LARGEST_OF_STREAM) as usize;
+        let block = if file.is_stream() { BLOCK_OF_STREAM.max(step) } else { BLOCK };
+        Self {
+            file,
+            offset: end,
+            buffer: Vec::new(),
+            lent: 0,
+            longest: LONGEST,
+            block,
+            damage: None,
+            behind: false,
+        }
     }
 
     /// The line before the last one given; first of all the unfinished one, if there is one.
@@ -208,7 +274,7 @@ impl<'f> Backward<'f> {
         self.buffer.truncate(self.buffer.len() - self.lent);
         self.lent = 0;
         if self.buffer.is_empty() && !self.read_before()? {
-            return Ok(None);
+            return Ok(self.passed());
         }
         let ended = self.buffer.last() == Some(&b'\n');
         // Bytes behind the buffer that were read and dropped, because the line is too long.
@@ -231,25 +297,55 @@ impl<'f> Backward<'f> {
         self.lent = self.buffer.len() - begin;
         let newline = usize::from(ended);
         let length = dropped + self.lent as u64 - newline as u64;
-        let bytes = (dropped == 0).then(|| &self.buffer[begin..self.buffer.len() - newline]);
-        Ok(Some(Line { offset: self.offset + begin as u64, length, bytes, ended }))
+        let offset = self.offset + begin as u64;
+        if std::mem::take(&mut self.behind) && !ended {
+            // Its end is lost with what follows it.
+            let bytes = Err(Unreadable::Damaged);
+            return Ok(Some(Line { offset, length: length - 1, bytes, ended: true }));
+        }
+        let bytes = match dropped {
+            0 => Ok(&self.buffer[begin..self.buffer.len() - newline]),
+            _ => Err(Unreadable::TooLong),
+        };
+        Ok(Some(Line { offset, length, bytes, ended }))
     }
 
-    /// Puts the block before the buffer in front of it; false at the file's beginning.
+    /// The damage that comes next, as one line.
+    fn passed(&mut self) -> Option<Line<'_>> {
+        let Range { start, end } = self.damage.take()?;
+        self.offset = start;
+        self.behind = true;
+        let bytes = Err(Unreadable::Damaged);
+        Some(Line { offset: start, length: end - start - 1, bytes, ended: true })
+    }
+
+    /// Puts the block before the buffer in front of it; false at the file's beginning, and where
+    /// damage lies before it.
     fn read_before(&mut self) -> io::Result<bool> {
-        if self.offset == 0 {
+        if self.offset == 0 || self.damage.is_some() {
             return Ok(false);
         }
         let wanted = (self.block.max(self.buffer.len()) as u64).min(self.offset);
-        let from = self.offset - wanted;
+        let mut from = self.offset - wanted;
         #[expect(clippy::cast_possible_truncation, reason = "at most a few blocks")]
         let mut block = vec![0; wanted as usize];
         let mut read = 0;
         while read < block.len() {
             let at = from + read as u64;
-            match retry(|| self.file.read_at(&mut block[read..], at))? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                more => read += more,
+            match retry(|| self.file.read_at(&mut block[read..], at)) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(more) => read += more,
+                Err(error) => {
+                    let Some(damage) = damage_at(self.file, at, &error) else { return Err(error) };
+                    if damage.end >= self.offset {
+                        self.damage = Some(damage.start..self.offset);
+                        // What lies before it is read when it was given out.
+                        return Ok(false);
+                    }
+                    // Only what lies behind it.
+                    block.drain(..usize::try_from(damage.end - from).unwrap_or(usize::MAX));
+                    (from, read) = (damage.end, 0);
+                }
             }
         }
         block.append(&mut self.buffer);
@@ -257,6 +353,12 @@ impl<'f> Backward<'f> {
         self.offset = from;
         Ok(true)
     }
+}
+
+/// The stretch that cannot be read because it is damaged, if it is that which failed at `at`.
+pub(super) fn damage_at(file: &dyn StoredFile, at: u64, error: &io::Error) -> Option<Range<u64>> {
+    let is_damage = error.kind() == io::ErrorKind::InvalidData;
+    is_damage.then(|| file.damage_at(at)).flatten().filter(|damage| damage.contains(&at))
 }
 
 fn retry(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
@@ -304,7 +406,7 @@ mod tests {
     type Lines = Vec<(u64, u64, Option<Vec<u8>>, bool)>;
 
     fn found(line: Line<'_>) -> (u64, u64, Option<Vec<u8>>, bool) {
-        (line.offset, line.length, line.bytes.map(<[u8]>::to_vec), line.ended)
+        (line.offset, line.length, line.bytes.ok().map(<[u8]>::to_vec), line.ended)
     }
 
     fn forward(bytes: &Bytes, longest: usize) -> Lines {
@@ -377,9 +479,9 @@ mod tests {
         assert!(lines.next().expect("readable").is_none());
         bytes.clone().append(b"e\ntwo").expect("in memory");
         let one = lines.next().expect("readable").expect("it is whole now");
-        assert_eq!(lines.line(one).bytes, Some(&b"one"[..]));
+        assert_eq!(lines.line(one).bytes, Ok(&b"one"[..]));
         assert!(lines.next().expect("readable").is_none());
         let two = lines.unfinished().expect("something is there");
-        assert_eq!((two.offset, two.bytes), (4, Some(&b"two"[..])));
+        assert_eq!((two.offset, two.bytes), (4, Ok(&b"two"[..])));
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Taken by the journal before it looks at a single segment, held as long as it lives. The lock
 //! belongs to the open file, so the system gives it back when the holder dies, however it dies;
-//! the file itself stays and means nothing.
+//! the file itself stays and means nothing. Who removes it lets no second writer in: the directory
+//! is locked with it.
 #![forbid(unsafe_code)]
 
 use std::time::Duration;

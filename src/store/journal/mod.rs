@@ -8,7 +8,7 @@
 //!
 //! Reading order of the code: `storage` (what is asked of a disk), `writer` (append, sync,
 //! rotate), `undurable` (what it holds until it is synced), `syncer` (syncs beside the appending),
-//! `recover` (what a crash leaves), `read` (whole records or nothing; `verdict` says which), `tail`, `verify`,
+//! `recover` (what a crash leaves), `read` (whole records or nothing; `walk` goes over the lines, `verdict` says which), `tail`, `verify`,
 //! `index` (what a reader need not look at), `checkpoint` (how far named consumers are), `keeper`
 //! (looks after what is sealed: `retain`, `compress`); `planted` has the bugs that the tests must
 //! find.
@@ -48,6 +48,7 @@ mod tail;
 mod undurable;
 mod verdict;
 mod verify;
+mod walk;
 #[cfg(feature = "tail")]
 mod watch;
 mod writer;
@@ -70,7 +71,7 @@ pub use verify::{JournalStats, SequenceRange, Verification};
 #[cfg(feature = "tail")]
 pub use watch::Watch;
 
-use self::checkpoint::Checkpoints;
+use self::checkpoint::{Checkpoints, following};
 use self::consumers::JournalCheckpoints;
 use self::encoded::Encoded;
 use self::keeper::KeptBy;
@@ -79,7 +80,10 @@ use self::planted::{Bug, planted};
 use self::segment::SegmentNumber;
 use self::storage::{Disk, Storage};
 use self::writer::Writer;
-use super::{Archive, CheckpointStore, Level, Record, Scan, Store, StoreError, Upkeep, Watermarks};
+use super::{
+    Archive, CheckpointStore, Level, Record, Scan, Store, StoreError, StoreErrorKind, Upkeep,
+    Watermarks,
+};
 use crate::Sequence;
 use crate::event::Event;
 use crate::ring::Shared;
@@ -290,7 +294,8 @@ impl Journal {
     /// # Errors
     ///
     /// `Locked` if another writer has it; `Refused` if the directory, a segment or the lock is a
-    /// symbolic link or not a plain file, or if there is no such level of compression;
+    /// symbolic link or not a plain file, if there is no such level of compression, or if a file
+    /// there leaves no number for the next segment, or a record no sequence for the next one;
     /// `Unsupported` if something is to be compressed, or is, and this build lacks the feature
     /// `zstd`; otherwise why it could not be read or written.
     pub fn open(directory: impl AsRef<Path>, options: JournalOptions) -> Result<Self, StoreError> {
@@ -307,6 +312,11 @@ impl Journal {
         let syncs = options.fsync != Fsync::Never;
         let mut resume = recover::recover(&*storage, syncs)?;
         let mut last = resume.recovery.last_sequence;
+        if last.is_some_and(|last| following(last).is_none()) {
+            let place = storage.place().display();
+            let attempt = format!("write into {place}, where the last sequence there is was used");
+            return Err(StoreError::new(StoreErrorKind::Refused, attempt));
+        }
         // Before any of the sequences behind the end is given out again.
         resume.recovery.ahead = Checkpoints::of(&*storage).hold_back(last)?;
         if planted(Bug::SequenceUsedAgain) {

@@ -3,12 +3,14 @@
 //! Its frames hold the very bytes that the segment had, so offsets, lines and checksums are those
 //! of before. With a [table](super::frames) of its frames any place costs the unpacking of one of
 //! them; a file of somebody else's making, without one, is read as a stream from its beginning,
-//! where only a step back within what was unpacked last is cheap.
+//! where only a step back within what was unpacked last is cheap. Damage costs the frame it is
+//! in; without a table, all that follows it.
 #![forbid(unsafe_code)]
 
 use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, BufReader, Read};
+use std::ops::Range;
 
 use zstd::bulk::Decompressor;
 use zstd::stream::read::Decoder;
@@ -22,6 +24,23 @@ const STEP: usize = 128 * 1024;
 /// No frame's header is longer.
 const HEADER: usize = 18;
 
+/// So much a file without a table may unpack to, or so many times its own size: what is larger was
+/// made to cost time, and counts as damage.
+const MOST: u64 = 64 * 1024 * 1024;
+const MOST_TIMES: u64 = 100;
+
+/// Opens the compressed contents of `file`. Of what is damaged the rest is readable; what cannot
+/// be opened for its damage is opened as damage throughout, as long as it is.
+pub(super) fn open_anyhow(file: Box<dyn StoredFile>) -> io::Result<Box<dyn StoredFile>> {
+    let length = file.length()?;
+    match open(file) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            Ok(Box::new(DamagedFile { length, why: error.to_string() }))
+        }
+        opened => opened,
+    }
+}
+
 /// Opens the compressed contents of `file`.
 pub(super) fn open(file: Box<dyn StoredFile>) -> io::Result<Box<dyn StoredFile>> {
     if let Some(frames) = Frames::read(&*file)? {
@@ -33,19 +52,23 @@ pub(super) fn open(file: Box<dyn StoredFile>) -> io::Result<Box<dyn StoredFile>>
             unpacked: RefCell::new(Unpacked { decoder, held }),
         }));
     }
+    let most = file.length()?.saturating_mul(MOST_TIMES).max(MOST);
     let mut header = [0; HEADER];
-    let mut input = Input { file, at: 0 };
+    let mut input = Input { file, at: 0, failed: false };
     let read = input.fill(&mut header)?;
     let size = zstd::zstd_safe::get_frame_content_size(&header[..read])
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no zstd frame"))?;
     // The first frame's size is the whole one's only where nothing follows it.
     let size = size.filter(|_| !input.may_have_more_frames());
     let stream = Stream::begin(input)?;
-    let file = PackedFile(RefCell::new(Contents { stream: Some(stream), length: size }));
+    let mut contents = Contents { stream: Some(stream), length: size, broken_at: None };
     if size.is_none() {
-        file.0.borrow_mut().measure()?;
+        contents.measure(most)?;
     }
-    Ok(Box::new(file))
+    if contents.length.is_some_and(|length| length > most) {
+        return Err(too_large(most));
+    }
+    Ok(Box::new(PackedFile(RefCell::new(contents))))
 }
 
 /// A file with a table of its frames.
@@ -80,7 +103,7 @@ impl Unpacked {
         let bad = |why| io::Error::new(io::ErrorKind::InvalidData, why);
         let mut packed = vec![0; frame.packed as usize];
         if !fill(file, &mut packed, frame.packed_from)? {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+            return Err(bad("it was cut off"));
         }
         self.held.swap(0, 1);
         let [held, _] = &mut self.held;
@@ -124,6 +147,47 @@ impl StoredFile for FramedFile {
     fn sync(&mut self) -> io::Result<()> {
         Err(sealed())
     }
+
+    fn damage_at(&self, offset: u64) -> Option<Range<u64>> {
+        let Frame { from, length, .. } = self.frames.at(offset)?;
+        Some(from..from + u64::from(length))
+    }
+}
+
+/// A file in which nothing can be read.
+#[derive(Debug)]
+struct DamagedFile {
+    length: u64,
+    why: String,
+}
+
+impl StoredFile for DamagedFile {
+    fn append(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(sealed())
+    }
+
+    fn read_at(&self, _: &mut [u8], offset: u64) -> io::Result<usize> {
+        if offset >= self.length {
+            return Ok(0);
+        }
+        Err(io::Error::new(io::ErrorKind::InvalidData, self.why.clone()))
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.length)
+    }
+
+    fn cut(&mut self, _: u64) -> io::Result<()> {
+        Err(sealed())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Err(sealed())
+    }
+
+    fn damage_at(&self, _: u64) -> Option<Range<u64>> {
+        Some(0..self.length)
+    }
 }
 
 impl fmt::Debug for FramedFile {
@@ -139,6 +203,8 @@ struct Contents {
     /// None after a failure to begin again.
     stream: Option<Stream>,
     length: Option<u64>,
+    /// From here on nothing can be unpacked, which was found out.
+    broken_at: Option<u64>,
 }
 
 /// Some bytes of the contents, and the decoder that stands behind them.
@@ -153,6 +219,8 @@ struct Stream {
 struct Input {
     file: Box<dyn StoredFile>,
     at: u64,
+    /// Whether it was the file that could not be read, the last time.
+    failed: bool,
 }
 
 impl Input {
@@ -183,9 +251,10 @@ impl Input {
 
 impl Read for Input {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read_at(into, self.at)?;
-        self.at += read as u64;
-        Ok(read)
+        let read = self.file.read_at(into, self.at);
+        self.failed = read.is_err();
+        self.at += *read.as_ref().unwrap_or(&0) as u64;
+        read
     }
 }
 
@@ -210,36 +279,78 @@ impl Stream {
         self.held.resize(held + STEP, 0);
         let read = self.decoder.read(&mut self.held[held..]);
         self.held.truncate(held + *read.as_ref().unwrap_or(&0));
-        Ok(read? > 0)
+        match read {
+            Err(error) if !self.decoder.get_ref().get_ref().failed => {
+                let why = format!("it cannot be unpacked: {error}");
+                Err(io::Error::new(io::ErrorKind::InvalidData, why))
+            }
+            read => Ok(read? > 0),
+        }
+    }
+
+    /// How much of the packed file was not taken in.
+    fn left(&self) -> io::Result<u64> {
+        let (input, buffered) = (self.decoder.get_ref(), self.decoder.get_ref().buffer().len());
+        let taken = input.get_ref().at.saturating_sub(buffered as u64);
+        Ok(input.get_ref().file.length()?.saturating_sub(taken))
     }
 }
 
 impl Contents {
-    fn begin_again(&mut self) -> io::Result<&mut Stream> {
+    fn begin_again(&mut self) -> io::Result<()> {
         let before = self.stream.take();
         let before = before.ok_or_else(|| io::Error::other("unpacking failed before"))?;
         let input = before.decoder.finish().into_inner();
-        Ok(self.stream.insert(Stream::begin(input)?))
+        self.stream = Some(Stream::begin(input)?);
+        Ok(())
     }
 
-    fn measure(&mut self) -> io::Result<()> {
-        if let Some(stream) = &mut self.stream {
-            while stream.step()? {}
-            self.length = Some(stream.end());
+    fn measure(&mut self, most: u64) -> io::Result<()> {
+        while self.step()? {
+            if self.stream.as_ref().is_some_and(|stream| stream.end() > most) {
+                return Err(too_large(most));
+            }
+        }
+        if self.length.is_none() {
+            self.length = self.stream.as_ref().map(Stream::end);
         }
         Ok(())
     }
 
+    /// Unpacks some more; false at the end, and where damage makes one.
+    fn step(&mut self) -> io::Result<bool> {
+        let Some(stream) = &mut self.stream else { return Ok(false) };
+        let end = stream.end();
+        if self.broken_at == Some(end) {
+            return Ok(false);
+        }
+        match stream.step() {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                self.broken_at = Some(end);
+                // How much is lost nobody can tell; that something is, is told.
+                let left = stream.left()?.max(1);
+                self.length.get_or_insert(end.saturating_add(left));
+                Ok(false)
+            }
+            stepped => stepped,
+        }
+    }
+
     fn read_at(&mut self, into: &mut [u8], offset: u64) -> io::Result<usize> {
-        let stream = match &mut self.stream {
-            Some(stream) if stream.offset <= offset => stream,
-            _ => self.begin_again()?,
-        };
-        while stream.end() <= offset {
-            if !stream.step()? {
-                return Ok(0);
+        if self.length.is_some_and(|length| offset >= length) {
+            return Ok(0);
+        }
+        if self.stream.as_ref().is_none_or(|stream| offset < stream.offset) {
+            self.begin_again()?;
+        }
+        while self.stream.as_ref().is_some_and(|stream| stream.end() <= offset) {
+            if !self.step()? {
+                let broken = self.broken_at.is_some();
+                let told = || io::Error::new(io::ErrorKind::InvalidData, "its rest is damaged");
+                return if broken { Err(told()) } else { Ok(0) };
             }
         }
+        let Some(stream) = &self.stream else { return Ok(0) };
         let start = usize::try_from(offset - stream.offset).unwrap_or(usize::MAX);
         let there = stream.held.get(start..).unwrap_or_default();
         let count = there.len().min(into.len());
@@ -272,6 +383,17 @@ impl StoredFile for PackedFile {
     fn is_stream(&self) -> bool {
         true
     }
+
+    fn damage_at(&self, offset: u64) -> Option<Range<u64>> {
+        let contents = self.0.borrow();
+        let (from, to) = (contents.broken_at?, contents.length?);
+        (from..to).contains(&offset).then_some(from..to)
+    }
+}
+
+fn too_large(most: u64) -> io::Error {
+    let why = format!("it unpacks to more than {most} bytes");
+    io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
 fn sealed() -> io::Error {
@@ -353,6 +475,31 @@ mod tests {
             (0..1 << 20).step_by(64).try_for_each(|at| half.read_at(&mut into, at).map(drop))
         });
         assert!(read.is_err());
+    }
+
+    #[test]
+    fn what_unpacks_to_far_more_than_its_size_is_not_unpacked() {
+        let zeros = vec![0; 1 << 20];
+        for length in [MOST, MOST + 1] {
+            let mut streamed = zstd::stream::Encoder::new(Vec::new(), 1).unwrap();
+            io::copy(&mut io::repeat(0).take(length), &mut streamed).unwrap();
+            let mut sized = zstd::stream::Encoder::new(Vec::new(), 1).unwrap();
+            sized.set_pledged_src_size(Some(length)).unwrap();
+            io::copy(&mut io::repeat(0).take(length), &mut sized).unwrap();
+            for packed in [streamed.finish().unwrap(), sized.finish().unwrap()] {
+                let opened = file(&packed).map(|file| file.length().unwrap());
+                match opened {
+                    Ok(opened) => assert_eq!((opened, length), (length, MOST)),
+                    Err(error) => {
+                        assert_eq!((error.kind(), length), (io::ErrorKind::InvalidData, MOST + 1));
+                    }
+                }
+            }
+        }
+        // Frame by frame as well, as many as there are.
+        let frame = zstd::bulk::compress(&zeros, 1).unwrap();
+        assert!(file(&frame.repeat(65)).is_err());
+        assert!(file(&frame.repeat(64)).is_ok());
     }
 
     #[test]

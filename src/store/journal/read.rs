@@ -5,20 +5,19 @@
 //! checksum or nothing: what is damaged is stepped over, counted and told with its place.
 #![forbid(unsafe_code)]
 
-use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::index;
-use super::io_failed;
-use super::lines::{Forward, LONGEST};
+use super::lines::{Forward, Unreadable};
 use super::packed;
 use super::planted::{Bug, planted};
 use super::segment::{Listing, SegmentNumber};
 use super::storage::{Access, Disk, Storage, StoredFile};
 use super::verdict::{self, Marks, limits};
 use super::verify::SequenceRange;
+use super::walk::Walk;
 use crate::event::Event;
 use crate::event::json::{self, Checksum};
 use crate::store::StoreError;
@@ -83,22 +82,35 @@ pub(super) enum Target {
 }
 
 impl Target {
-    /// The file of a segment, for messages.
+    /// The file of a segment, for messages: the one that is there.
     pub(super) fn file_path(&self, number: SegmentNumber) -> PathBuf {
         match self {
-            Self::Directory(storage) => storage.place().join(number.file_name()),
+            Self::Directory(storage) => {
+                let is_there = |name: &str| storage.open(name, Access::Read).is_ok();
+                let (plain, packed) = (number.file_name(), number.packed_name());
+                let name = if !is_there(&plain) && is_there(&packed) { packed } else { plain };
+                storage.place().join(name)
+            }
             Self::File(path) => path.clone(),
         }
     }
 
     /// The segments, oldest first. A plain file counts as one, with the number 0.
     pub(super) fn segments(&self) -> Result<Vec<SegmentNumber>, StoreError> {
-        let mut segments = self.listed()?;
-        if let (Self::Directory(_), false) = (self, planted(Bug::ListedOnce)) {
-            // A directory is not listed in one moment. Of a segment that is replaced by its
-            // compressed self meanwhile, neither may be seen: the one because it came behind
-            // the reading, the other because it went before it. It happens to each only once, so
-            // it is seen the second time.
+        let segments = self.listed()?;
+        if planted(Bug::ListedOnce) { Ok(segments) } else { self.segments_beside(segments) }
+    }
+
+    /// These that were [listed](Self::listed), and what a second look shows.
+    ///
+    /// A directory is not listed in one moment. Of a segment that is replaced by its compressed self
+    /// meanwhile, neither may be seen: the one because it came behind the reading, the other because
+    /// it went before it. It happens to each only once, so it is seen the second time.
+    pub(super) fn segments_beside(
+        &self,
+        mut segments: Vec<SegmentNumber>,
+    ) -> Result<Vec<SegmentNumber>, StoreError> {
+        if let Self::Directory(_) = self {
             segments.append(&mut self.listed()?);
             segments.sort_unstable();
             segments.dedup();
@@ -144,8 +156,16 @@ impl Target {
         };
         match storage.open(&name, Access::Read) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            opened => opened.and_then(packed::open).map(Some).map_err(failed),
+            opened => opened.and_then(packed::open_anyhow).map(Some).map_err(failed),
         }
+    }
+
+    /// Whether a plain file is another one than that which was opened: somebody has put it in its
+    /// place.
+    pub(super) fn is_another(&self, opened: &Forward) -> bool {
+        let Self::File(path) = self else { return false };
+        let now = Disk::identity_of(path);
+        now.is_some() && opened.identity().is_some_and(|opened| now != Some(opened))
     }
 
     pub(super) fn failed(
@@ -154,15 +174,17 @@ impl Target {
         number: Option<SegmentNumber>,
         error: io::Error,
     ) -> StoreError {
-        match self {
-            Self::Directory(storage) => io_failed(storage.place(), verb, number, error),
-            Self::File(path) => StoreError::from_io(format!("{verb} {}", path.display()), error),
-        }
+        let place = match (self, number) {
+            (Self::Directory(storage), None) => storage.place().to_owned(),
+            (Self::Directory(_), Some(number)) => self.file_path(number),
+            (Self::File(path), _) => path.clone(),
+        };
+        StoreError::from_io(format!("{verb} {}", place.display()), error)
     }
 
     /// The record in a line, or what is wrong with it.
-    pub(super) fn judge(&self, line: Option<&[u8]>) -> Result<json::Record, String> {
-        let line = line.ok_or_else(|| format!("longer than {LONGEST} bytes"))?;
+    pub(super) fn judge(&self, line: Result<&[u8], Unreadable>) -> Result<json::Record, String> {
+        let line = line.map_err(|why| why.to_string())?;
         let record = json::decode_record(line, &limits()).map_err(|error| error.to_string())?;
         self.accept((record.sequence, record.checksum))?;
         Ok(record)
@@ -170,7 +192,7 @@ impl Target {
 
     /// Whether a record that was read may be given out, by what stands beside its event.
     #[inline]
-    fn accept(&self, marks: Marks) -> Result<Marks, String> {
+    pub(super) fn accept(&self, marks: Marks) -> Result<Marks, String> {
         match self {
             Self::Directory(_) => verdict::stored(marks),
             Self::File(_) => verdict::sound(marks),
@@ -465,136 +487,6 @@ impl Iterator for Records {
     }
 }
 
-/// Goes over every line of some segments; the caller decides what to make of each.
-#[derive(Debug)]
-pub(super) struct Walk {
-    pub(super) target: Target,
-    segments: VecDeque<SegmentNumber>,
-    /// The newest of them.
-    newest: Option<SegmentNumber>,
-    /// Where to begin in the first of them.
-    begin: u64,
-    current: Option<(SegmentNumber, Forward)>,
-    at: Option<At>,
-    /// Segments that were gone when it came to them.
-    pub(super) gone: u64,
-}
-
-/// The line a [`Walk`] stands on.
-#[derive(Clone, Copy, Debug)]
-enum At {
-    Line(super::lines::Found),
-    Unfinished,
-}
-
-impl Walk {
-    pub(super) fn new(target: Target, segments: Vec<SegmentNumber>) -> Self {
-        let newest = segments.last().copied();
-        let segments = segments.into();
-        Self { target, segments, newest, begin: 0, current: None, at: None, gone: 0 }
-    }
-
-    /// Adds the segments that are newer than all it had, if it had any; whether there may have been
-    /// others between.
-    fn look_again(&mut self) -> Result<bool, StoreError> {
-        let Some(newest) = self.newest.filter(|_| self.target.hides_repeats()) else {
-            return Ok(false);
-        };
-        let newer = self.target.segments()?.into_iter();
-        self.segments.extend(newer.filter(|number| *number > newest));
-        Ok(self.segments.front().is_some_and(|first| first.0 - newest.0 > 1))
-    }
-
-    /// Goes to the next line that is not blank; false at the end.
-    pub(super) fn advance(&mut self) -> Result<bool, StoreError> {
-        loop {
-            if matches!(self.at.take(), Some(At::Unfinished)) {
-                self.current = None;
-            }
-            let Some((number, lines)) = &mut self.current else {
-                let Some(number) = self.segments.pop_front() else { return Ok(false) };
-                // It is the first one's, also if that one is gone.
-                let begin = std::mem::take(&mut self.begin);
-                match self.target.open(number)? {
-                    Some(file) => self.current = Some((number, Forward::new(file, begin))),
-                    None => self.gone += 1,
-                }
-                continue;
-            };
-            let number = *number;
-            match lines.next().map_err(|error| self.target.failed("read", Some(number), error))? {
-                Some(found) if is_blank(lines.line(found).bytes) => {}
-                Some(found) => {
-                    self.at = Some(At::Line(found));
-                    return Ok(true);
-                }
-                None if lines.unfinished().is_some() => {
-                    self.at = Some(At::Unfinished);
-                    return Ok(true);
-                }
-                None => self.current = None,
-            }
-        }
-    }
-
-    fn here(&self) -> Option<(SegmentNumber, super::lines::Line<'_>)> {
-        let (number, lines) = self.current.as_ref()?;
-        match self.at? {
-            At::Line(found) => Some((*number, lines.line(found))),
-            At::Unfinished => lines.unfinished().map(|line| (*number, line)),
-        }
-    }
-
-    /// Makes `event` the one in the line and says what stands beside it, or why it is no record;
-    /// nothing for the end of a segment that was not written to its end. After an error the event is
-    /// anything.
-    pub(super) fn piece(&mut self, event: &mut Event) -> Option<Result<Marks, String>> {
-        if let (Some((_, lines)), Some(At::Line(found))) = (&mut self.current, self.at)
-            && let Some((home, length)) = lines.home(found)
-        {
-            let read = json::record_within(home, length, &limits(), event);
-            let read = read.map_err(|error| error.to_string());
-            return Some(read.and_then(|marks| self.target.accept(marks)));
-        }
-        let (_, line) = self.here()?;
-        match self.target.judge(line.bytes) {
-            Err(_) if !line.ended => None,
-            judged => Some(judged.map(|record| {
-                *event = record.event;
-                (record.sequence, record.checksum)
-            })),
-        }
-    }
-
-    /// The segment of the line, and whether it is the last one.
-    pub(super) fn segment(&self) -> Option<(SegmentNumber, bool)> {
-        self.current.as_ref().map(|(number, _)| (*number, self.segments.is_empty()))
-    }
-
-    /// The line's length, without its newline.
-    pub(super) fn length(&self) -> u64 {
-        self.here().map_or(0, |(_, line)| line.length)
-    }
-
-    /// Where the line is, and its bytes if they are wanted.
-    fn place(&self, wants_line: bool) -> (Position, Vec<u8>) {
-        let (segment, offset, line) = match self.here() {
-            Some((number, line)) => (number.0, line.offset, line.bytes.unwrap_or_default()),
-            None => (0, 0, &[][..]),
-        };
-        let line = if wants_line { line.to_vec() } else { Vec::new() };
-        (Position { segment, offset }, line)
-    }
-
-    pub(super) fn damage(&self, reason: String) -> Damage {
-        let (number, offset, length) = match self.here() {
-            Some((number, line)) => (number, line.offset, line.length),
-            None => (SegmentNumber(0), 0, 0),
-        };
-        Damage { file: self.target.file_path(number), offset, length, reason }
-    }
-}
-
 pub(super) fn entry(record: json::Record, line: Vec<u8>, position: Position) -> Entry {
     let json::Record { event, sequence, checksum, .. } = record;
     Entry { event, sequence, checksum, line, position, missing: None }
@@ -608,6 +500,6 @@ pub(super) fn missing_between(before: u64, now: Sequence) -> Option<SequenceRang
 }
 
 /// Blank lines are neither records nor damage.
-pub(super) fn is_blank(line: Option<&[u8]>) -> bool {
-    line.is_some_and(|line| line.iter().all(u8::is_ascii_whitespace))
+pub(super) fn is_blank(line: Result<&[u8], Unreadable>) -> bool {
+    line.is_ok_and(|line| line.iter().all(u8::is_ascii_whitespace))
 }

@@ -19,7 +19,7 @@ use super::segment::{Listing, SegmentNumber};
 use super::storage::{Access, Storage, StoredFile, append_all};
 use super::verdict::judge_stored;
 use crate::Sequence;
-use crate::store::StoreError;
+use crate::store::{StoreError, StoreErrorKind};
 
 /// What was found, and mended, when a journal was opened for writing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,6 +74,16 @@ pub(super) struct Resume {
 pub(super) fn recover(storage: &dyn Storage, durable: bool) -> Result<Resume, StoreError> {
     let names = storage.names().map_err(|error| io_failed(storage.place(), "list", None, error))?;
     let listing = Listing::of(names.iter().map(String::as_str));
+    if let Some(name) = &listing.strange {
+        let place = storage.place();
+        let attempt = format!(
+            "open {} for writing, because {} has a number that leaves none for what follows: take \
+             it away",
+            place.display(),
+            place.join(name).display()
+        );
+        return Err(StoreError::new(StoreErrorKind::Refused, attempt));
+    }
     for name in &listing.unfinished {
         // It was never read, and is made anew. Where it cannot be removed it harms nobody.
         let _ = storage.remove(name);
@@ -137,7 +147,7 @@ fn last_packed_sequence(
             continue;
         }
         let name = number.packed_name();
-        let opened = storage.open(&name, Access::Read).and_then(packed::open);
+        let opened = storage.open(&name, Access::Read).and_then(packed::open_anyhow);
         let found =
             opened.and_then(|file| last_sequence(&*file, file.length()?, &mut recovery.damaged));
         match found {
@@ -169,7 +179,7 @@ fn mend(
     let mut lines = Backward::new(file, end);
     let Some(tail) = lines.next()?.filter(|line| !line.ended) else { return Ok(end) };
     let (offset, bytes) = (tail.offset, tail.length);
-    if tail.bytes.is_some_and(|bytes| judge_stored(bytes).is_ok()) {
+    if tail.bytes.is_ok_and(|bytes| judge_stored(bytes).is_ok()) {
         written(append_all(file, b"\n"))?;
         file.sync()?;
         recovery.newline_added = true;
@@ -273,7 +283,7 @@ fn last_sequence(
             continue;
         }
         match line.bytes.map(judge_stored) {
-            Some(Ok(record)) => {
+            Ok(Ok(record)) => {
                 if record.sequence.is_some() {
                     return Ok(record.sequence);
                 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::JournalOptions;
 use super::io_failed;
-use super::lines::Backward;
+use super::lines::{Backward, Unreadable};
 use super::planted::{Bug, planted};
 use super::read::Target;
 use super::segment::SegmentNumber;
@@ -309,8 +309,10 @@ impl Stock {
         let Some(file) = self.target.open(number)? else { return Ok(end) };
         let failed = |error| self.target.failed("read", Some(number), error);
         let mut lines = Backward::new(&*file, file.length().map_err(failed)?);
+        let mut unreadable = None;
         while let Some(line) = lines.next().map_err(failed)? {
-            let Some(Ok(record)) = line.bytes.map(judge_stored) else { continue };
+            let Ok(bytes) = line.bytes.inspect_err(|why| unreadable = Some(*why)) else { continue };
+            let Ok(record) = judge_stored(bytes) else { continue };
             let event = &record.event;
             end.time = end.time.or(event.recorded_at()).or(event.time());
             end.sequence = record.sequence.map(|sequence| sequence.get());
@@ -318,7 +320,13 @@ impl Stock {
                 break;
             }
         }
-        Ok(end)
+        match unreadable {
+            // Its last sequence may be any.
+            Some(why @ Unreadable::Damaged) if end.sequence.is_none() => {
+                Err(failed(io::Error::new(io::ErrorKind::InvalidData, why.to_string())))
+            }
+            _ => Ok(end),
+        }
     }
 
     /// Why a segment could not be read, if there was one since this was asked last.

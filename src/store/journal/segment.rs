@@ -18,6 +18,7 @@ const PACKED: &str = ".jsonl.zst";
 const UNFINISHED: &str = ".jsonl.zst.tmp";
 const COPY: &str = ".jsonl.tmp";
 const INDEX: &str = ".index";
+const TORN: &str = ".torn";
 
 impl SegmentNumber {
     /// The segment's file name.
@@ -47,17 +48,33 @@ impl SegmentNumber {
 
     /// The name under which the `nth` torn tail of this segment is kept, counted from 1.
     pub(crate) fn torn_name(self, nth: u32) -> String {
-        if nth == 1 { format!("{self}.torn") } else { format!("{self}.{nth}.torn") }
+        if nth == 1 { format!("{self}{TORN}") } else { format!("{self}.{nth}{TORN}") }
     }
 
-    /// The number at the start of any of a segment's files, whatever they hold.
+    /// The number at the start of any of a segment's files, whatever they hold; none of a name that
+    /// no journal gives.
     fn of_any(name: &str) -> Option<Self> {
-        let digits = name.get(..DIGITS)?;
-        if !name[DIGITS..].starts_with('.') || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        let (digits, kind) = name.split_at_checked(DIGITS)?;
+        if !is_number(digits) {
             return None;
         }
-        digits.parse().ok().map(Self)
+        let is_torn = || {
+            let nth = kind.strip_suffix(TORN).map(|nth| nth.strip_prefix('.').unwrap_or(nth));
+            nth.is_some_and(|nth| nth.is_empty() || is_number(nth))
+        };
+        let is_ours = matches!(kind, PLAIN | PACKED | UNFINISHED | COPY | INDEX) || is_torn();
+        if is_ours { digits.parse().ok().map(Self) } else { None }
     }
+
+    /// Whether no journal ever gets as far: a segment of this number was put there by somebody, and
+    /// those behind it would come to the end of the numbers.
+    pub(crate) fn is_out_of_reach(self) -> bool {
+        self.0 >= 1 << 63
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 impl fmt::Display for SegmentNumber {
@@ -77,6 +94,8 @@ pub(crate) struct Listing {
     pub(crate) unfinished: Vec<String>,
     /// A number that no file here has had.
     pub(crate) next: u64,
+    /// A file whose number is [out of reach](SegmentNumber::is_out_of_reach).
+    pub(crate) strange: Option<String>,
 }
 
 impl Listing {
@@ -92,6 +111,9 @@ impl Listing {
                 _ => {}
             }
             listing.next = listing.next.max(number.0.saturating_add(1));
+            if number.is_out_of_reach() {
+                listing.strange = Some(name.to_owned());
+            }
         }
         listing.segments.sort_unstable();
         listing.packed.sort_unstable();
@@ -126,6 +148,10 @@ mod tests {
             "00000000000000000003.jsonl.tmp",
             "00000000000000000010.jsonl.zst.tmp",
             "ééééééééééé.jsonl",
+            "00000000000000000099.bak",
+            "00000000000000000099.jsonl.bak",
+            "00000000000000000099.x.torn",
+            "00000000000000000099torn",
         ];
         let listing = Listing::of(names);
         assert_eq!(listing.segments, [SegmentNumber(9), SegmentNumber(10)]);
@@ -134,7 +160,10 @@ mod tests {
         assert_eq!(listing.unfinished, unfinished);
         assert_eq!(listing.clone().readable(), [1, 9, 10].map(SegmentNumber));
         assert_eq!(listing.next, 13, "the number of a torn tail is not used again");
+        assert_eq!(listing.strange, None);
         assert_eq!(Listing::of([]).next, 1);
+        assert_eq!(Listing::of(["00000000000000000007.12.torn"]).next, 8);
+        assert_eq!(Listing::of(["00000000000000000007.index"]).next, 8);
     }
 
     #[test]

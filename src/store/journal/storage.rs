@@ -9,10 +9,12 @@
 use std::fmt::Debug;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::lock::LOCK;
 use super::planted::{Bug, planted};
 use super::syncer::Syncer;
 
@@ -92,6 +94,16 @@ pub(crate) trait StoredFile: Send + Debug {
     fn is_stream(&self) -> bool {
         false
     }
+    /// Asked once reading at `offset` failed with `InvalidData`: from where to where nothing can be
+    /// read, because what is stored of it is damaged. A line begins behind it.
+    fn damage_at(&self, _offset: u64) -> Option<Range<u64>> {
+        None
+    }
+    /// What the system knows it by, where there is such a thing: device and number. For a file under a
+    /// name that others give; a segment is known by its number.
+    fn identity(&self) -> Option<(u64, u64)> {
+        None
+    }
     /// Who may have written it; what cannot tell is unsupported.
     fn ownership(&self) -> io::Result<Ownership> {
         Err(io::ErrorKind::Unsupported.into())
@@ -151,10 +163,20 @@ impl Disk {
         Ok(self.directory.join(name))
     }
 
+    /// The directory itself, if it can be opened.
+    fn opened(&self) -> Option<File> {
+        File::open(&self.directory).ok()
+    }
+
     /// A plain file that a person named: links are followed, only reading is possible.
     pub(crate) fn open_named(path: &Path) -> io::Result<Box<dyn StoredFile>> {
         let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
         Ok(Box::new(DiskFile::plain(file, Arc::default())?))
+    }
+
+    /// The [identity](StoredFile::identity) of what now has that name, if something has.
+    pub(crate) fn identity_of(path: &Path) -> Option<(u64, u64)> {
+        fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
     }
 
     fn options(access: Access) -> OpenOptions {
@@ -234,8 +256,20 @@ impl Storage for Disk {
 
     fn lock(&self, name: &str, note: &str) -> io::Result<Box<dyn Held>> {
         let path = self.path(name)?;
+        // Whoever removes the journal's lock lets nobody in: its writer holds the directory as well,
+        // where the file system has such locks. Consumers' locks share theirs.
+        let directory = if name == LOCK { self.opened() } else { None };
+        if let Some(Err(TryLockError::WouldBlock)) = directory.as_ref().map(File::try_lock)
+            && !planted(Bug::NoLock)
+        {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         let file = Self::options(Access::Append).create(true).open(path).map_err(explain_link)?;
         let file = DiskFile::plain(file, Arc::default())?.file;
+        // What is written into it would be written into the file that it is elsewhere.
+        if file.metadata()?.nlink() > 1 {
+            return Err(refused("the file has more than one name"));
+        }
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) if planted(Bug::NoLock) => {}
@@ -245,10 +279,14 @@ impl Storage for Disk {
         file.set_permissions(Permissions::from_mode(0o600))?;
         // The note is a courtesy: on a full disk the lock is as good without it.
         let _ = file.set_len(0).and_then(|()| io::Write::write(&mut &*file, note.as_bytes()));
-        Ok(Box::new(DiskLock { _file: file }))
+        Ok(Box::new(DiskLock { _file: file, _directory: directory }))
     }
 
     fn is_locked(&self, name: &str) -> io::Result<bool> {
+        let directory = if name == LOCK { self.opened() } else { None };
+        if let Some(Err(TryLockError::WouldBlock)) = directory.as_ref().map(File::try_lock_shared) {
+            return Ok(true);
+        }
         let file = match Self::options(Access::Read).open(self.path(name)?) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -275,10 +313,11 @@ impl Storage for Disk {
     }
 }
 
-/// The open lock file: closing it, also by dying, is what gives the lock back.
+/// The open lock file, and the directory: closing them, also by dying, is what gives the lock back.
 #[derive(Debug)]
 struct DiskLock {
     _file: Arc<File>,
+    _directory: Option<File>,
 }
 
 impl Held for DiskLock {}
@@ -327,6 +366,10 @@ impl StoredFile for DiskFile {
 
     fn begin_sync(&mut self) -> Option<Box<dyn RunningSync>> {
         self.syncer.begin(&self.file)
+    }
+
+    fn identity(&self) -> Option<(u64, u64)> {
+        self.file.metadata().ok().map(|found| (found.dev(), found.ino()))
     }
 
     fn ownership(&self) -> io::Result<Ownership> {

@@ -5,8 +5,12 @@
 //! inode or a time, and it never does anything that a writer could notice.
 #![forbid(unsafe_code)]
 
+use std::collections::VecDeque;
+use std::path::PathBuf;
+
 use super::index::{self, Window};
 use super::lines::{Backward, Forward, Line};
+use super::planted::{Bug, planted};
 use super::read::{Damage, Entry, JournalReader, Position, Target};
 use super::read::{entry, is_blank, missing_between};
 use super::segment::SegmentNumber;
@@ -145,6 +149,7 @@ impl JournalReader {
         let mut follow = Follow {
             target: self.target.clone(),
             current: None,
+            ahead: VecDeque::new(),
             next: Position::default(),
             last: None,
             from: None,
@@ -248,6 +253,9 @@ impl JournalReader {
 pub struct Follow {
     target: Target,
     current: Option<(SegmentNumber, Forward)>,
+    /// Newer segments that were there when it was listed last, oldest first: a listing costs as much
+    /// as there are segments, so there is none for each.
+    ahead: VecDeque<SegmentNumber>,
     next: Position,
     last: Option<Sequence>,
     from: Option<Sequence>,
@@ -342,11 +350,20 @@ impl Follow {
         if let Some((number, _)) = self.current {
             return Ok(Some(number));
         }
-        let segments = self.target.segments()?;
-        let Some(&number) = segments.iter().find(|number| number.0 >= self.next.segment) else {
-            return Ok(None);
+        // Those that were known may be gone by now: then once more by what is there.
+        let mut looks = 2;
+        let (number, file) = loop {
+            if self.ahead.is_empty() {
+                looks -= 1;
+            }
+            self.look_ahead(self.next.segment)?;
+            let Some(&number) = self.ahead.front().filter(|_| looks >= 0) else { return Ok(None) };
+            let file = self.target.open(number)?;
+            self.ahead.pop_front();
+            if let Some(file) = file {
+                break (number, file);
+            }
         };
-        let Some(file) = self.target.open(number)? else { return Ok(None) };
         if number.0 != self.next.segment {
             // Those before it are gone, or their numbers were never used.
             self.may_miss = self.target.hides_repeats();
@@ -357,12 +374,66 @@ impl Follow {
         Ok(Some(number))
     }
 
+    /// Begins again with the first record, because this is not what was read so far.
+    fn begin_again(&mut self, file: PathBuf, what: &str) {
+        let reason =
+            format!("the {what} was replaced by another one, which is read from its beginning");
+        let offset = self.next.offset;
+        self.note(Damage { file, offset, length: 0, reason });
+        (self.current, self.last, self.doubted) = (None, None, None);
+        (self.next, self.given) = (Position::default(), Position::default());
+        self.ahead.clear();
+        self.may_miss = false;
+    }
+
+    /// Sees to it that the segments from a number on are at hand, if there are any. Numbers only
+    /// rise: where all are below those seen, it is another journal.
+    fn look_ahead(&mut self, from: u64) -> Result<(), StoreError> {
+        while self.ahead.front().is_some_and(|number| number.0 < from) {
+            self.ahead.pop_front();
+        }
+        if !self.ahead.is_empty() {
+            return Ok(());
+        }
+        let mut all = self.target.listed()?;
+        let present = self.current.as_ref().map(|(number, _)| *number);
+        let newest = all.last().copied();
+        if present.is_some() && newest == present {
+            return Ok(());
+        }
+        if !planted(Bug::ListedOnce) {
+            // As for any reader of them all, what is just being compressed may not be seen at once.
+            all = self.target.segments_beside(all)?;
+        }
+        let seen = present.map_or(self.next.segment, |present| present.0);
+        if all.last().is_some_and(|last| last.0 < seen) {
+            self.begin_again(self.target.file_path(SegmentNumber(seen)), "journal");
+            // The next look is at the beginning.
+            return Ok(());
+        }
+        // Of those that came since the first look, one may be seen and one before it not.
+        let newest = newest.or(all.first().copied());
+        self.ahead = all.into_iter().filter(|n| n.0 >= from && Some(*n) <= newest).collect();
+        Ok(())
+    }
+
     /// At the end of a segment: goes on to the next one, if there is one and this one is surely
     /// read to its end.
     fn turn_page(&mut self, number: SegmentNumber) -> Result<Page, StoreError> {
-        let Some((_, lines)) = &mut self.current else { return Ok(Page::Same) };
-        let newer = self.target.listed()?.iter().any(|other| *other > number);
-        if !newer {
+        self.look_ahead(number.0.saturating_add(1))?;
+        // None where the journal is another one now.
+        let Some((_, lines)) = &mut self.current else { return Ok(Page::Next(None)) };
+        if self.ahead.is_empty() && self.target.is_another(lines) {
+            if self.looked_again {
+                self.begin_again(self.target.file_path(number), "file");
+            } else {
+                // Its writer may have written until then.
+                self.looked_again = true;
+                lines.read_again_from(self.next.offset);
+            }
+            return Ok(Page::Next(None));
+        }
+        if self.ahead.is_empty() {
             let length = lines.length();
             let length =
                 length.map_err(|error| self.target.failed("look at", Some(number), error))?;
@@ -392,7 +463,7 @@ impl Follow {
         let position = self.next;
         let left = lines.unfinished().and_then(|line| take(&self.target, line, position).ok());
         self.current = None;
-        self.next = Position { segment: number.0 + 1, offset: 0 };
+        self.next = Position { segment: number.0.saturating_add(1), offset: 0 };
         Ok(Page::Next(left.flatten().map(Box::new)))
     }
 

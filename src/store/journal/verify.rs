@@ -3,10 +3,11 @@
 //! Behind the command line's `verify` and `stats`. Reads only.
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::lock::WriterLock;
-use super::read::{Damage, JournalReader, Target, Walk};
+use super::read::{Damage, JournalReader, Target};
+use super::walk::{Sum, Walk};
 use crate::Sequence;
 use crate::event::json::Checksum;
 use crate::event::{Event, Timestamp};
@@ -41,8 +42,8 @@ pub struct Verification {
     pub gaps: Vec<SequenceRange>,
     /// Records whose sequence does not rise above the one before. Readers of a journal hide them.
     pub duplicates: u64,
-    /// Those of them that begin a segment: records written again after a failed sync, as they
-    /// should be.
+    /// Those of them that begin a segment, each with the same line as before: records written again
+    /// after a failed sync, as they should be. Any other hides what may be another event.
     pub rewritten: u64,
     /// The first damages, at most [`Verification::DAMAGES_KEPT`].
     pub damages: Vec<Damage>,
@@ -109,6 +110,7 @@ impl JournalReader {
         let mut rising_in = None;
         // How many segments were removed under its hands.
         let mut gone = 0;
+        let mut recent = Recent::default();
         let mut walk = Walk::new(self.target.clone(), self.target.segments()?);
         let mut event = Event::unfinished(0);
         while walk.advance()? {
@@ -140,7 +142,8 @@ impl JournalReader {
             match last {
                 Some(last) if sequence <= last => {
                     found.duplicates += 1;
-                    found.rewritten += u64::from(rising_in != segment);
+                    let is_same = rising_in != segment && recent.holds(sequence, walk.sum());
+                    found.rewritten += u64::from(is_same);
                     continue;
                 }
                 Some(last) if sequence.get() > last.get() + 1 && !after_removal => {
@@ -151,6 +154,7 @@ impl JournalReader {
             }
             last = Some(sequence);
             rising_in = segment;
+            recent.add(sequence, walk.sum());
         }
         Ok(found)
     }
@@ -205,6 +209,34 @@ impl JournalReader {
             Target::Directory(storage) => WriterLock::is_taken(&**storage),
             Target::File(_) => false,
         }
+    }
+}
+
+/// The last lines, by what tells one from another: at most 32 MiB of them are written again, so twice as
+/// much is remembered.
+#[derive(Debug, Default)]
+struct Recent {
+    /// In rising order.
+    lines: VecDeque<(Sequence, Sum)>,
+    bytes: u64,
+}
+
+impl Recent {
+    const BYTES: u64 = 64 * 1024 * 1024;
+
+    fn add(&mut self, sequence: Sequence, sum: Sum) {
+        self.lines.push_back((sequence, sum));
+        self.bytes += sum.length;
+        while self.bytes > Self::BYTES
+            && let Some((_, gone)) = self.lines.pop_front()
+        {
+            self.bytes -= gone.length;
+        }
+    }
+
+    fn holds(&self, sequence: Sequence, sum: Sum) -> bool {
+        let at = self.lines.binary_search_by_key(&sequence, |(sequence, _)| *sequence);
+        at.is_ok_and(|at| self.lines[at].1 == sum)
     }
 }
 

@@ -205,6 +205,9 @@ fn parse(bytes: &[u8], slot: usize) -> Option<Newest> {
         return None;
     }
     let line: Line = serde_json::from_str(text).ok()?;
+    if line.next >= Sequence::LIMIT {
+        return None;
+    }
     let checkpoint = Checkpoint {
         next: Sequence::new(line.next),
         pattern: line.pattern,
@@ -259,6 +262,20 @@ mod tests {
         for cut in 0..text {
             let found = next(judge(&file(&old, &new[..cut])));
             assert!(matches!(found, Some(5 | 9)), "cut at {cut} gives {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_no_sequence_is_no_checkpoint_whatever_its_checksum_says() {
+        let text = String::from_utf8(slot(&at(5), 7)).expect("text");
+        for (number, is_sequence) in
+            [(Sequence::LIMIT - 1, true), (Sequence::LIMIT, false), (u64::MAX, false)]
+        {
+            let body = text.split(CHECKSUM).next().expect("a body");
+            let body = body.replace("\"next\":5,", &format!("\"next\":{number},"));
+            let sum = crc32c::crc32c(body.as_bytes());
+            let line = format!("{body}{CHECKSUM}{sum:08x}\"}}");
+            assert_eq!(parse(line.as_bytes(), 0).is_some(), is_sequence, "{number}");
         }
     }
 

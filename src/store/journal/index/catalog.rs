@@ -98,7 +98,8 @@ impl Maker {
         }
         let Some(Block { times, .. }) = self.blocks.last_mut() else { return };
         // Only what has a valid checksum cannot be read otherwise one day, as a record.
-        let read = line.bytes.filter(|bytes| checksum(bytes) == Checksum::Valid).map(Place::of);
+        let read =
+            line.bytes.ok().filter(|bytes| checksum(bytes) == Checksum::Valid).map(Place::of);
         match read.flatten() {
             Some(Place { time, sequence }) => {
                 if *times == Times::NONE || !planted(Bug::IndexOfFirstTimes) {

@@ -6,7 +6,7 @@
 
 use std::io;
 
-use crate::store::journal::lines::LONGEST;
+use crate::store::journal::lines::{LONGEST, Unreadable, damage_at};
 use crate::store::journal::storage::StoredFile;
 
 const BUFFER: usize = 256 * 1024;
@@ -38,8 +38,8 @@ pub(super) struct Block<'b> {
     pub(super) offset: u64,
     /// The lines, each with its newline; the last line of a file may have none.
     pub(super) text: &'b [u8],
-    /// The bytes of one line that is longer than [`LONGEST`], instead of lines.
-    pub(super) over_long: Option<u64>,
+    /// The length of one line whose bytes are not at hand, instead of lines, and why they are not.
+    pub(super) unreadable: Option<(u64, Unreadable)>,
 }
 
 impl Blocks {
@@ -77,8 +77,8 @@ impl Blocks {
                     self.given = end + 1;
                     if !std::mem::take(&mut self.skips) {
                         let offset = self.offset - dropped;
-                        let over_long = Some(dropped + end as u64);
-                        return Ok(Some(Block { offset, text: &[], over_long }));
+                        let unreadable = Some((dropped + end as u64, Unreadable::TooLong));
+                        return Ok(Some(Block { offset, text: &[], unreadable }));
                     }
                     self.discard();
                     searched = 0;
@@ -93,10 +93,10 @@ impl Blocks {
             searched = self.held;
             if self.at_end {
                 if dropped > 0 {
-                    let over_long = Some(dropped + self.held as u64);
+                    let unreadable = Some((dropped + self.held as u64, Unreadable::TooLong));
                     let offset = self.offset - dropped;
                     self.given = self.held;
-                    return Ok(Some(Block { offset, text: &[], over_long }));
+                    return Ok(Some(Block { offset, text: &[], unreadable }));
                 }
                 // A last line without its newline.
                 return Ok((self.held > 0 && !self.skips).then(|| self.give(self.held)));
@@ -109,7 +109,20 @@ impl Blocks {
                 self.discard();
                 searched = 0;
             }
-            self.fill()?;
+            if let Err(error) = self.fill() {
+                let at = self.offset + self.held as u64;
+                let Some(damage) = damage_at(&*self.file, at, &error) else { return Err(error) };
+                let offset = self.offset - dropped;
+                // A line begins behind it. It is told, with the piece of a line before it, where that
+                // begins: not here if the beginning is still being looked for.
+                let is_own = !std::mem::take(&mut self.skips);
+                (self.held, self.given, self.offset) = (0, 0, damage.end);
+                (searched, dropped) = (0, 0);
+                if is_own {
+                    let unreadable = Some((damage.end - offset - 1, Unreadable::Damaged));
+                    return Ok(Some(Block { offset, text: &[], unreadable }));
+                }
+            }
         }
     }
 
@@ -126,7 +139,7 @@ impl Blocks {
 
     fn give(&mut self, end: usize) -> Block<'_> {
         self.given = end;
-        Block { offset: self.offset, text: &self.buffer[..end], over_long: None }
+        Block { offset: self.offset, text: &self.buffer[..end], unreadable: None }
     }
 
     fn discard(&mut self) {
@@ -170,7 +183,7 @@ mod tests {
         let mut blocks = Blocks::new(Disk::open_named(path).unwrap(), from, to);
         let mut found = Vec::new();
         while let Some(block) = blocks.next().unwrap() {
-            if let Some(length) = block.over_long {
+            if let Some((length, _)) = block.unreadable {
                 found.push((block.offset, length.to_string().into_bytes()));
                 continue;
             }

@@ -145,9 +145,8 @@ impl Search {
     /// Goes through whole lines.
     pub(super) fn block(&self, segment: SegmentNumber, block: Block<'_>, into: &mut Findings) {
         let place = |offset| Position { segment: segment.0, offset: block.offset + offset as u64 };
-        if let Some(length) = block.over_long {
-            let reason = self.target.judge(None).err().unwrap_or_default();
-            self.damage(place(0), length, reason, into);
+        if let Some((length, why)) = block.unreadable {
+            self.damage(place(0), length, why.to_string(), into);
         }
         for (number, (start, end)) in (1..).zip(self.prefilter.over(block.text)) {
             if number % LOOK == 0 && self.stop.is_asked_for() {
@@ -170,7 +169,7 @@ impl Search {
                 }
                 // The end of a segment that was not written to its end.
                 Err(_) if !is_ended => {}
-                Err(_) if is_blank(Some(line)) => {}
+                Err(_) if is_blank(Ok(line)) => {}
                 Err(reason) => self.damage(place(start), line.len() as u64, reason, into),
             }
         }
@@ -178,7 +177,7 @@ impl Search {
 
     /// The record in a line and its group, if it matches; or why it is no record.
     fn line(&self, line: &[u8]) -> Result<Option<(json::Record, Option<String>)>, String> {
-        let judge = || self.target.judge(Some(line));
+        let judge = || self.target.judge(Ok(line));
         if self.selection.is_empty() && self.group.is_none() {
             return judge().map(|record| Some((record, None)));
         }

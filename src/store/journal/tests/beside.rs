@@ -18,6 +18,8 @@ pub(super) struct Beside {
     pub(super) made: fn(&SimFs),
     /// Before a file is removed.
     pub(super) removes: fn(&SimFs, &str),
+    /// Before a file is opened.
+    pub(super) opens: fn(&SimFs, &str),
     /// A file that is just being replaced by another one: every other listing shows neither.
     pub(super) replaced: Option<String>,
     /// Whether the next listing shows it.
@@ -32,6 +34,7 @@ impl Beside {
             refuses: false,
             made: |_| {},
             removes: |_, _| {},
+            opens: |_, _| {},
             replaced: None,
             shows: Mutex::new(false),
         }
@@ -70,6 +73,7 @@ impl Storage for Beside {
     }
     fn open(&self, name: &str, access: Access) -> io::Result<Box<dyn StoredFile>> {
         self.refuse(name)?;
+        (self.opens)(&self.disk, name);
         self.disk.open(name, access)
     }
     fn sync_directory(&self) -> io::Result<()> {

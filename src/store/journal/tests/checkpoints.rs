@@ -207,3 +207,31 @@ fn no_life_of_a_checkpoint_takes_back_what_was_stored() {
 fn a_slot_of_an_earlier_life_taken_for_durable_is_found() {
     assert!(shows(Bug::InheritedCheckpoint, || histories_hold(1..=400)));
 }
+
+#[test]
+fn a_journal_whose_sequences_are_used_up_is_read_and_not_written_into() {
+    use crate::store::Begin;
+    use crate::store::journal::{Journal, JournalOptions, JournalReader, segment::SegmentNumber};
+
+    let disk = SimFs::default();
+    let last = Sequence::new(Sequence::LIMIT - 1);
+    let mut line = Vec::new();
+    crate::event::json::encode_record(&super::record(1).event, last, &mut line);
+    disk.put(&SegmentNumber(1).file_name(), &line);
+    let mut own = all(&disk).take(&name("billing")).expect("taken");
+    own.store(&at(7)).expect("stored");
+    drop(own);
+
+    let storage: Arc<SimFs> = Arc::new(disk.clone());
+    let error = Journal::on(storage.clone(), JournalOptions::default()).expect_err("used up");
+    assert_eq!(error.kind(), StoreErrorKind::Refused);
+    assert_eq!(all(&disk).hold_back(Some(last)).expect("read"), []);
+    let reader = JournalReader::of(storage);
+    assert_eq!(reader.records().expect("records").count(), 1);
+    let consumers = reader.consumers().expect("a directory");
+    let lag = consumers.get(&name("billing")).expect("read").expect("there").lag;
+    assert_eq!(lag, Sequence::LIMIT - 7);
+    let error = consumers.reset(&name("billing"), Begin::Now).expect_err("nothing comes");
+    assert_eq!(error.kind(), StoreErrorKind::Refused);
+    assert_eq!(consumers.reset(&name("billing"), Begin::First).expect("reset"), last);
+}
