@@ -47,7 +47,7 @@ fn overrun_beside_a_required_reader() {
         let model = Model::new(2, 4, 2);
         let (mut lossy, mut required) = (Log::reader(&model.log, 2), Log::required(&model.log, 6));
         let mut writer = Log::writer(&model.log);
-        let mut read = move |required: &mut Reader<Watched>| {
+        let read = move |required: &mut Reader<Watched>| {
             assert!(matches!(required.next(), Next::Item(..)));
             required.advance();
             required.publish();
