@@ -267,6 +267,16 @@ fn a_key_that_holds_something_else_is_left_alone() {
 }
 
 #[test]
+fn a_stream_whose_sequences_are_used_up_is_refused() {
+    let Some(server) = Server::start(Sync::Nothing) else { return };
+    let last = Sequence::LIMIT - 1;
+    store(&server).append(&records(last..=last)).expect("appended");
+    let error = RedisStore::open(url(&server), options()).expect_err("nothing comes behind it");
+    assert_eq!(error.kind(), StoreErrorKind::Refused);
+    assert_eq!(reader(&server).verify().expect("readable").records, 1);
+}
+
+#[test]
 fn a_length_bounds_the_stream() {
     let Some(server) = Server::start(Sync::Nothing) else { return };
     for (parameters, most) in [("stream=s&maxlen=10", 10), ("stream=t&maxlen=~10", 200)] {

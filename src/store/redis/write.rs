@@ -101,6 +101,9 @@ impl RedisStore {
         if found != EntryId::default() && found.sequence().is_none() {
             return Err(foreign(format!("its last id {found} is none of ringpost's")));
         }
+        if found.major + 1 >= Sequence::LIMIT {
+            return Err(foreign(format!("its last id {found} is the last sequence there can be")));
+        }
         store.expected = found;
         (store.accepted, store.written) = (found.major, found.major);
         store.inherited = found.major;
