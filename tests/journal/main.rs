@@ -5,6 +5,7 @@
 #[cfg(all(feature = "query", feature = "zstd"))]
 mod damaged;
 #[cfg(feature = "query")]
+mod following;
 mod indexing;
 #[cfg(all(feature = "query", feature = "zstd"))]
 mod packed;

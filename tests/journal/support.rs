@@ -49,6 +49,15 @@ pub(crate) fn segment(directory: &Path, number: u64) -> PathBuf {
     directory.join(format!("{number:020}.jsonl"))
 }
 
+/// Twenty records in a few segments, and a copy of the first one behind all others.
+pub(crate) fn with_an_old_copy(directory: &Path) {
+    let settings = options(Fsync::Never).with_segment_bytes(1000);
+    let mut journal = Journal::open(directory, settings).expect("the journal opens");
+    journal.append(&records(1..=20)).expect("appended");
+    drop(journal);
+    fs::copy(segment(directory, 1), segment(directory, 50)).expect("copied");
+}
+
 pub(crate) fn entries(directory: &Path) -> Vec<Entry> {
     let reader = JournalReader::open(directory).expect("a reader");
     reader.records().expect("records").collect::<Result<_, _>>().expect("readable")

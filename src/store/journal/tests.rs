@@ -12,6 +12,7 @@ mod indexing;
 mod inode;
 mod kept;
 mod listing;
+mod op;
 #[cfg(feature = "zstd")]
 mod packing;
 mod planting;

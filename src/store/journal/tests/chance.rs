@@ -1,7 +1,8 @@
 //! Histories by chance: ops drawn from a seed, so that each can be run again.
 #![forbid(unsafe_code)]
 
-use super::history::{ERRORS, End, Kind, Op, POLICIES, Verdict, Way, World};
+use super::history::{Verdict, World};
+use super::op::{ERRORS, End, Kind, Op, POLICIES, Way};
 use super::rng::Rng;
 
 /// An op by chance.

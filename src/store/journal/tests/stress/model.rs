@@ -6,7 +6,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::super::history::{ERRORS, End, Kind, Op, POLICIES, Verdict, Way, World};
+use super::super::history::{Verdict, World};
+use super::super::op::{ERRORS, End, Kind, Op, POLICIES, Way};
 use crate::store::journal::Fsync;
 
 fn op() -> impl Strategy<Value = Op> {
