@@ -246,7 +246,10 @@ impl<M: Message> Source<M> for MailboxSource<M> {
         // Places that publishers gave back, or that gave way, are passed without a message.
         self.finish_batch();
         match &mut self.open {
-            Some(open) => open.mailbox.poll_idle(task, &OnWorker),
+            Some(open) => {
+                self.target.subscriber.home.log.stock();
+                open.mailbox.poll_idle(task, &OnWorker)
+            }
             None => self.target.addr.poll_found(task).map(|found| {
                 if let Found::Mailbox(mailbox) = found {
                     self.open = Some(Open::new(*mailbox));
@@ -292,6 +295,7 @@ mod tests {
     use crate::actor::subscriber::{Home, Host};
     use crate::mailbox::Wait;
     use crate::mailbox::lazy::LazyAddr;
+    use crate::ring::Log;
     use crate::topic::Pattern;
     use crate::topic::names::Names;
 
@@ -314,7 +318,8 @@ mod tests {
     fn gaps_wait_for_a_later_message_and_are_told_as_one_a_reason() {
         let host: Weak<dyn Host<u64>> = Weak::<Nobody>::new();
         let (names, pattern) = (Arc::new(Names::new()), Pattern::parse("t").unwrap());
-        let home = Arc::new(Home { bus: 1, names, caused: Arc::default(), host });
+        let log = Log::new(8, 1);
+        let home = Arc::new(Home { bus: 1, names, log, caused: Arc::default(), host });
         let subscriber = Subscriber::new(1, home, pattern, true);
         let addr = LazyAddr::new(4, Overflow::DropNewest, Wait::Park);
         let mut source = MailboxSource::<u64>::new(Arc::new(Target { subscriber, addr }));

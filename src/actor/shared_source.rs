@@ -298,8 +298,10 @@ impl<M: Message> Source<M> for SharedSource<M> {
         let last = !self.reader.is_ready();
         self.reader.tell_ahead(0, last);
         self.reader.release();
-        let Self { reader, member, idle, .. } = self;
+        let Self { reader, log, member, idle, .. } = self;
         let SharedMember { bell, subscriber, .. } = &**member;
+        log.log.stock();
+        subscriber.home.log.stock();
         let ready = || reader.is_ready() || subscriber.life() != Life::Running;
         let polled = bell.poll(idle, task, reader.position(), ready, || reader.is_coming());
         self.was_empty = polled.is_ready();

@@ -6,6 +6,8 @@ use std::ops::Deref;
 use std::sync::{Arc, Weak};
 
 use super::ledger::Ledger;
+use super::source::Entry;
+use crate::ring::Log;
 use crate::stats::Counter;
 use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -45,6 +47,7 @@ pub(crate) struct Home<M: Message> {
     /// The bus's number, for [`scope`](super::scope).
     pub(crate) bus: u64,
     pub(crate) names: Arc<Names>,
+    pub(crate) log: Arc<Log<Entry<M>>>,
     /// Messages that the handlers of the bus published to it: one count for all of them, so that
     /// it stays whole when subscriptions go.
     pub(crate) caused: Arc<CachePadded<Counter>>,

@@ -89,16 +89,18 @@ impl<M: Message> Core<M> {
             *next - 1
         };
         let (topics, caused) = (Topics::new(), Arc::<CachePadded<Counter>>::default());
+        let log = Log::new(slots, start);
         Arc::new_cyclic(|this: &Weak<Self>| Self {
             home: Arc::new(Home {
                 bus: number,
                 names: Arc::clone(&topics.names),
+                log: Arc::clone(&log),
                 caused: Arc::clone(&caused),
                 host: this.clone(),
             }),
             number,
             settings,
-            log: Log::new(slots, start),
+            log,
             topics,
             table: Table::new(),
             room: Arc::new(Space::new()),

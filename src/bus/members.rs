@@ -80,6 +80,7 @@ mod tests {
     use super::*;
     use crate::actor::subscriber::{Home, Host, Subscriber};
     use crate::bus::inline::Inline;
+    use crate::ring::Log;
     use crate::topic::Pattern;
     use crate::topic::names::Names;
 
@@ -95,7 +96,8 @@ mod tests {
 
     fn member(id: u64) -> Member<u64> {
         let host: Weak<dyn Host<u64>> = Weak::<Nobody>::new();
-        let home = Home { bus: 1, names: Arc::new(Names::new()), caused: Arc::default(), host };
+        let (names, log) = (Arc::new(Names::new()), Log::new(8, 1));
+        let home = Home { bus: 1, names, log, caused: Arc::default(), host };
         let pattern = Pattern::parse("t").unwrap();
         let subscriber = Arc::new(Subscriber::new(id, Arc::new(home), pattern, true));
         Member::Inline(Arc::new(Inline::new(subscriber, Box::new(|_| Ok(())))))

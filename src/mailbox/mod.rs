@@ -405,6 +405,7 @@ impl<T> Mailbox<T> {
         let taker = &self.taker;
         let bell = &taker.queue().beside().signal;
         let position = taker.queue().head();
+        taker.make_ahead();
         self.idle.poll(bell, cx, position, around, || taker.is_ready(), || taker.is_coming())
     }
 

@@ -40,7 +40,6 @@ impl<T> Arena<T> {
     }
 
     /// How many blocks were ever made.
-    #[cfg(test)]
     pub(super) fn len(&self) -> u32 {
         // ORDER: Relaxed; a statistic.
         self.len.load(Ordering::Relaxed).min(self.most)

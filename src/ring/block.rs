@@ -83,6 +83,11 @@ impl<T> Block<T> {
         }
     }
 
+    /// Asks for the first slots, which [`prefetch_behind`](Self::prefetch_behind) does not get to.
+    pub(super) fn prefetch_first(&self) {
+        self.slots.iter().take(AHEAD).for_each(|slot| prefetch::for_writing(slot));
+    }
+
     /// Its owner makes it block `number`, about to be put in the directory.
     pub(super) fn install(&self, number: u64) {
         // ORDER: Relaxed; published with the word and the directory entry.

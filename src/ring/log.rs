@@ -184,6 +184,13 @@ impl<T: Send + Sync + 'static> Log<T> {
         Some(self.cursors.some_limit()?.saturating_sub(self.window(window)))
     }
 
+    /// Makes the block that will be needed next, unless there is one, or all that a lap needs were
+    /// made: for receivers that find nothing to do. Else a publisher has to, and waits for fresh memory
+    /// with a message in hand. Nothing is made before the first message.
+    pub(crate) fn stock(&self) {
+        self.pool.stock(self.shape.blocks as u32);
+    }
+
     /// Lets no claim succeed any more and says where the ring ends. Idempotent.
     pub(crate) fn close(&self) -> u64 {
         // ORDER(close): AcqRel; pairs with ORDER(close) in `is_closed`, and with ORDER(claim): a
@@ -372,6 +379,7 @@ impl<T> Log<T> {
                 continue;
             }
             spares.pop();
+            block.prefetch_first();
             if let Some(index) = old.index() {
                 let evicted = self.pool.arena().get(index);
                 if evicted.retire() {

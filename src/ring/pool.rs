@@ -34,6 +34,11 @@ impl Stack {
         Self { head: CachePadded::new(AtomicU64::new(pack(tag, 0))) }
     }
 
+    fn is_empty(&self) -> bool {
+        // ORDER: Relaxed; a hint.
+        unpack(self.head.load(Ordering::Relaxed)).1 == 0
+    }
+
     /// Puts a chain on top, from `first` down to `last`.
     fn push<T>(&self, first: &Block<T>, last: &Block<T>) {
         // ORDER: Relaxed; the CAS decides whether it was up to date.
@@ -141,6 +146,16 @@ impl<T> Pool<T> {
     /// A block for the caller to own: a free one, or a new one; none when the arena is full.
     pub(super) fn get(&self) -> Option<&Block<T>> {
         self.free.pop(&self.arena).or_else(|| self.arena.make())
+    }
+
+    /// Makes a free block if there is none, and at least one and fewer than `enough` were ever made.
+    pub(super) fn stock(&self, enough: u32) {
+        if self.free.is_empty()
+            && (1..enough).contains(&self.arena.len())
+            && let Some(block) = self.arena.make()
+        {
+            self.put(block);
+        }
     }
 
     /// The owner gives an empty block back.

@@ -74,6 +74,8 @@ fn an_empty_journal_has_no_first_and_no_last() {
     assert_eq!((&stats["last_sequence"], &stats["types"]), (&json!(null), &json!({})));
     let found = place.run(&["verify", "j", "--json"]);
     assert_eq!((found.code, &found.json()["records"]), (Some(0), &json!(0)));
+    let found = place.run(&["verify", "j"]).out;
+    assert!(found.ends_with("there is no record\n"), "nor is anything known to be right: {found}");
 }
 
 #[test]

@@ -174,6 +174,25 @@ fn two_publishers_install_one_block() {
     });
 }
 
+/// A receiver makes a block ahead while a publisher takes what is free, makes its own or comes round:
+/// no block is lost, and none is in two places.
+#[test]
+fn a_receiver_stocks_a_block_beside_a_publisher() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(|| {
+        let model = Model::new(2, 2, 1 << 49);
+        let mut writer = Log::writer(&model.log);
+        model.publish(&mut writer);
+        let receiver = model.spawn(|model| model.log.stock());
+        model.publish(&mut writer);
+        model.publish(&mut writer);
+        receiver.join().unwrap();
+        drop(writer);
+        model.check(3);
+    });
+}
+
 fn transient_reader() {
     loom::model(|| {
         let model = Model::narrow();

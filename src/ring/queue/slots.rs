@@ -208,6 +208,14 @@ impl<T> Slots<T> {
         self.made_from(position).expect("a chunk stays once it is made")
     }
 
+    /// Makes the chunk behind that of `position`, if `position` lies in the second half of its own.
+    pub(super) fn make_ahead(&self, position: u64) {
+        let (_, within) = self.split(position);
+        if within >= 1 << self.shift >> 1 {
+            self.at(position + (1 << self.shift));
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn make(&self, position: u64) -> &Slot<T> {

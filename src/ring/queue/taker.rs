@@ -246,6 +246,13 @@ impl<T, B> Taker<T, B> {
         tail != self.queue.front.head.load(Ordering::Relaxed)
     }
 
+    /// Makes the slots that will be needed next, if they are not there yet: for a consumer that finds
+    /// nothing to take. Else whoever puts in has to, and waits for fresh memory with a message in hand.
+    pub(crate) fn make_ahead(&self) {
+        // ORDER: Relaxed; a number to find the next slots by.
+        self.queue.slots.make_ahead(self.queue.front.head.load(Ordering::Relaxed));
+    }
+
     /// Whether the queue is closed and every claimed place was taken.
     pub(crate) fn is_finished(&self) -> bool {
         // ORDER(free): Acquire; pairs with ORDER(free) of stealers, as above.

@@ -416,6 +416,29 @@ fn memory_is_made_on_first_use() {
 }
 
 #[test]
+fn who_finds_nothing_makes_the_next_slots_once_half_of_the_last_ones_are_used() {
+    let mut taker = queue::<u64>(1_024, 0, false);
+    let shared = Arc::clone(taker.queue());
+    let mut chunks_after = |messages: usize| {
+        for n in 0..messages as u64 {
+            shared.put(n).unwrap();
+            drop(take(&mut taker, 1));
+        }
+        taker.make_ahead();
+        (shared.slots.bytes() - 256) / (CHUNK * 16)
+    };
+    assert_eq!(chunks_after(0), 0);
+    assert_eq!(chunks_after(CHUNK / 2 - 1), 1);
+    assert_eq!(chunks_after(1), 2);
+    assert_eq!(chunks_after(CHUNK), 3);
+    assert_eq!(chunks_after(2 * 1_024), 32, "no more than there are");
+    let mut one = queue::<u64>(1, 0, false);
+    one.queue().put(1).unwrap();
+    drop(take(&mut one, 1));
+    one.make_ahead();
+}
+
+#[test]
 #[should_panic(expected = "room for at least one message")]
 fn a_queue_for_nothing_is_refused() {
     drop(queue::<u8>(0, 0, false));

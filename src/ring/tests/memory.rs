@@ -37,6 +37,28 @@ fn a_reader_inside_a_block_keeps_it_while_the_ring_comes_round() {
 }
 
 #[test]
+fn receivers_stock_one_block_ahead_and_no_more_than_a_lap_needs() {
+    let log = tiny::<u64>(4, 4, 4);
+    let made = |log: &Log<u64>| log.pool.arena().len();
+    log.stock();
+    assert_eq!(made(&log), 0, "nothing before the first message");
+    let mut writer = Log::writer(&log);
+    publish_all(&mut writer, 4..=5);
+    (0..3).for_each(|_| log.stock());
+    assert_eq!(made(&log), 2, "one ahead");
+    publish_all(&mut writer, 6..=9);
+    assert_eq!(made(&log), 2, "which the publisher took");
+    for n in 10..100 {
+        log.stock();
+        publish(&mut writer, n);
+    }
+    // A lap's blocks, and the one that comes in before another goes out.
+    assert!(made(&log) <= 5, "{}", made(&log));
+    let mut reader = Log::reader(&log, 92);
+    assert_eq!(read(&mut reader).0.len(), 8);
+}
+
+#[test]
 fn an_idle_reader_holds_no_block_and_finds_the_gap() {
     let log = tiny(4, 2, 1);
     let mut writer = Log::writer(&log);

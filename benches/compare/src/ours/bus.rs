@@ -1,10 +1,10 @@
 //! The bus: publishers on threads, subscribers on workers, tokio tasks or threads.
 
-use std::sync::Barrier;
+use std::sync::{Barrier, LazyLock};
 use std::thread;
 use std::time::Duration;
 
-use ringpost::{Bus, Delivery, Executor, Overflow, Wait};
+use ringpost::{Bus, Delivery, Executor, Overflow, Wait, Workers};
 use tokio::runtime::Runtime;
 
 use crate::heat::{Heat, Load, Seen};
@@ -12,6 +12,9 @@ use crate::tick::Tick;
 
 /// A timeout that never runs out: lossless.
 pub const LONG: Duration = Duration::from_secs(600);
+
+static CROWD: LazyLock<Workers> =
+    LazyLock::new(|| Workers::new(thread::available_parallelism().map_or(1, usize::from)));
 
 pub const TOPIC: &str = "md.tick";
 
@@ -51,6 +54,8 @@ impl Way {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     Workers,
+    /// A pool with a worker a core: by default the publisher has one to itself.
+    Crowd,
     Tasks,
     Thread(Wait),
 }
@@ -67,6 +72,7 @@ impl Place {
     pub fn name(self) -> String {
         match self {
             Self::Workers => "workers".to_owned(),
+            Self::Crowd => "a worker a core".to_owned(),
             Self::Tasks => "tokio tasks".to_owned(),
             Self::Thread(wait) => format!("threads ({wait:?})"),
         }
@@ -75,6 +81,7 @@ impl Place {
     pub fn executor(self, runtime: &Runtime) -> Executor {
         match self {
             Self::Workers => Executor::workers(),
+            Self::Crowd => Executor::pool(CROWD.clone()),
             Self::Tasks => Executor::tokio_handle(runtime.handle().clone()),
             Self::Thread(wait) => Executor::thread(wait),
         }

@@ -55,6 +55,11 @@ fn enter_ours<'a>(contest: &mut Contest<'a>, stage: &'a Stage, load: Load) {
         contest.enter(name, move |m| bus::run(runtime, &of(load, m), Way::Apart, Place::Workers));
     }
     for way in [Way::Mailbox, Way::Ring] {
+        if load.receivers > 4 {
+            let place = Place::Crowd;
+            contest
+                .enter(bus::name(way, place), move |m| bus::run(runtime, &of(load, m), way, place));
+        }
         for place in Place::ALL {
             // With more receivers than cores a thread each measures the scheduler.
             let spins = matches!(place, Place::Thread(wait) if wait == ringpost::Wait::Spin);

@@ -1,6 +1,7 @@
 //! Open loop: 1k, 100k and 1M messages a second, to one and to four receivers. What a call costs
 //! its publisher is told apart from how long messages take. A publisher is always a thread.
 
+use std::hint;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use actix::Arbiter;
 use hdrhistogram::Histogram;
 use ringpost::{Bus, Delivery, Mailbox, Overflow, Wait};
+use rtrb::PushError;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -126,6 +128,7 @@ fn systems(runtime: &Runtime) -> Vec<(String, Connect<'_>)> {
     }
     systems.push(("tokio mpsc, tasks".to_owned(), Box::new(|probes| tokio_mpsc(runtime, probes))));
     systems.push(("crossbeam-channel, threads".to_owned(), Box::new(crossbeam)));
+    systems.push(("rtrb, receivers that spin (bound)".to_owned(), Box::new(rtrb_spinning)));
     systems.push(("kameo".to_owned(), Box::new(|probes| kameo(runtime, probes))));
     systems.push(("actix".to_owned(), Box::new(actix)));
     systems
@@ -210,6 +213,37 @@ fn crossbeam<'a>(probes: Vec<Probe>) -> Send<'a> {
     Box::new(move |tick| {
         for sender in &senders {
             sender.send(tick).expect("the receiver stays");
+        }
+    })
+}
+
+/// What two cores need at least: nobody sleeps, one sender and one receiver a ring, no claim.
+fn rtrb_spinning<'a>(probes: Vec<Probe>) -> Send<'a> {
+    let mut senders: Vec<_> = probes
+        .into_iter()
+        .map(|mut probe| {
+            let (sender, mut receiver) = rtrb::RingBuffer::new(CAPACITY);
+            thread::spawn(move || {
+                let mut is_last = false;
+                while !is_last {
+                    // In this order: what was put in before the end is taken out.
+                    is_last = receiver.is_abandoned();
+                    while let Ok(tick) = receiver.pop() {
+                        probe.see(&tick);
+                    }
+                    hint::spin_loop();
+                }
+            });
+            sender
+        })
+        .collect();
+    Box::new(move |tick| {
+        for sender in &mut senders {
+            let mut tick = tick;
+            while let Err(PushError::Full(back)) = sender.push(tick) {
+                tick = back;
+                thread::yield_now();
+            }
         }
     })
 }

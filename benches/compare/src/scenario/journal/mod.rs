@@ -169,9 +169,13 @@ fn ours(events: &[Event], count: usize, by: By, until: Until) -> f64 {
     let since = Instant::now();
     let full = "the journal keeps up";
     match by {
-        By::Bus => list.into_iter().for_each(|event| drop(bus.publish(event).expect(full))),
+        By::Bus => list.into_iter().for_each(|event| {
+            bus.publish(event).expect(full);
+        }),
         By::Publisher => {
-            list.into_iter().for_each(|event| drop(publisher.publish(event).expect(full)));
+            list.into_iter().for_each(|event| {
+                publisher.publish(event).expect(full);
+            });
         }
         By::Batch => {
             let mut list = list.into_iter();
