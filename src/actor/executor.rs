@@ -1,6 +1,7 @@
 //! On what an actor's run loop runs.
 #![forbid(unsafe_code)]
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -71,9 +72,10 @@ pub enum ExecutorError {
 }
 
 /// Who executes, once the choice is made: what a run loop needs to know about its surroundings.
-#[derive(Clone, Debug)]
-pub(crate) enum Chosen {
-    Workers(Workers, Option<Runtime>),
+#[derive(Debug)]
+pub(crate) enum Chosen<'w> {
+    /// The bus's pool is only borrowed: its count is everybody's.
+    Workers(Cow<'w, Workers>, Option<Runtime>),
     Thread(Wait),
     Own(Arc<dyn Spawn>),
 }
@@ -108,14 +110,15 @@ impl Executor {
         matches!(self.0, Kind::Default)
     }
 
-    pub(crate) fn choose(self, workers: &Workers, is_async: bool) -> Chosen {
+    pub(crate) fn choose(self, workers: &Workers, is_async: bool) -> Chosen<'_> {
         match self.0 {
             Kind::Default => match Runtime::current() {
                 Some(runtime) if is_async => Chosen::Own(Arc::new(runtime)),
-                runtime => Chosen::Workers(workers.clone(), runtime),
+                runtime => Chosen::Workers(Cow::Borrowed(workers), runtime),
             },
             Kind::Workers(own) => {
-                Chosen::Workers(own.unwrap_or_else(|| workers.clone()), Runtime::current())
+                let workers = own.map_or(Cow::Borrowed(workers), Cow::Owned);
+                Chosen::Workers(workers, Runtime::current())
             }
             Kind::Thread(wait) => Chosen::Thread(wait),
             Kind::Own(spawn) => Chosen::Own(spawn),
@@ -123,7 +126,7 @@ impl Executor {
     }
 }
 
-impl Chosen {
+impl Chosen<'_> {
     /// How the run loop waits for messages: only a thread of its own may spin.
     pub(crate) fn wait(&self) -> Wait {
         match self {

@@ -254,7 +254,7 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
     fn start_on_ring<A: Actor<M>, W: Way<M, A>>(
         self,
         actor: A,
-        chosen: Chosen,
+        chosen: Chosen<'_>,
     ) -> Result<Subscription<M>, SubscribeError> {
         let log = &self.core.log;
         let required = self.overflow.waits();
@@ -281,7 +281,7 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
     fn start_on_log<A: Actor<M>, W: Way<M, A>>(
         self,
         actor: A,
-        chosen: Chosen,
+        chosen: Chosen<'_>,
         log: Arc<SharedLog<M>>,
         mut reader: SharedReader<M>,
     ) -> Result<Subscription<M>, SubscribeError> {
@@ -301,7 +301,7 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
     fn start_with_mailbox<A: Actor<M>, W: Way<M, A>>(
         self,
         actor: A,
-        chosen: Chosen,
+        chosen: Chosen<'_>,
     ) -> Result<Subscription<M>, SubscribeError> {
         let log = &self.core.log;
         let past = match self.begin() {
@@ -355,7 +355,7 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
 /// waker for whoever brings something.
 fn launch<M: Message, A: Actor<M>, W: Way<M, A>, S: Source<M>>(
     core: &Arc<Core<M>>,
-    mut chosen: Chosen,
+    mut chosen: Chosen<'_>,
     lane: Lane,
     (actor, source, subscriber): (A, S, impl Held<M>),
     member: Member<M>,

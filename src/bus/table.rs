@@ -20,7 +20,7 @@ use crate::actor::ring_source::RingMember;
 use crate::actor::shared_log::{SharedLog, SharedMember};
 use crate::actor::subscriber::Subscriber;
 use crate::sync::CachePadded;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::topic::{Pattern, Trie};
 
 /// One subscription, by how it gets its messages.
@@ -66,6 +66,8 @@ const LOOKS: usize = 8;
 pub(crate) struct Table<M: Message> {
     pub(super) exact: Exact<M>,
     trie: ArcSwap<Trie<Member<M>>>,
+    /// Whether the trie ever had somebody: looking into it takes two locked instructions.
+    has_trie: AtomicBool,
     /// The bells of everybody who reads the ring: subscriptions, taps and the journal.
     pub(crate) bells: Bells,
     /// Rises after each change of `exact` or the trie.
@@ -91,6 +93,7 @@ impl<M: Message> Table<M> {
         Self {
             exact,
             trie: ArcSwap::from_pointee(Trie::new()),
+            has_trie: AtomicBool::new(false),
             bells: Bells::new(),
             version: CachePadded::new(AtomicU64::new(0)),
             list: Mutex::new(List {
@@ -116,6 +119,12 @@ impl<M: Message> Table<M> {
         self.version.fetch_add(1, Ordering::Release);
     }
 
+    #[inline]
+    fn has_trie(&self) -> bool {
+        // ORDER: Relaxed; set before the version rises, so that whoever has seen that sees it.
+        self.has_trie.load(Ordering::Relaxed)
+    }
+
     /// Whom a topic reaches now.
     pub(crate) fn route(&self, topic: &str) -> Route<M> {
         // The version first: if the table changes in between, the route is newer than it says
@@ -125,9 +134,11 @@ impl<M: Message> Table<M> {
         if let Some(target) = self.exact.get(topic) {
             members.push((target.subscriber.id, Member::Mailbox(target)));
         }
-        self.trie.load().for_each_match(topic, |id, member| {
-            members.push((id, member.clone()));
-        });
+        if self.has_trie() {
+            self.trie.load().for_each_match(topic, |id, member| {
+                members.push((id, member.clone()));
+            });
+        }
         Route::new(version, members)
     }
 
@@ -196,6 +207,8 @@ impl<M: Message> Table<M> {
     /// is dropped in here.
     fn set_leaf(&self, list: &mut List<M>, subscriber: &Subscriber<M>, leaf: Option<Member<M>>) {
         let (pattern, id) = (&subscriber.pattern, subscriber.id);
+        // ORDER: Relaxed; published by `bump`.
+        self.has_trie.store(true, Ordering::Relaxed);
         let spare = list.spare.take();
         let mut next = spare.unwrap_or_else(|| Arc::new(Trie::clone(&self.trie.load())));
         Arc::make_mut(&mut next).put(pattern, id, leaf);
@@ -210,7 +223,7 @@ impl<M: Message> Table<M> {
     /// Whether anybody has asked for the same, by a pattern of topics or of their tokens.
     pub(crate) fn is_asked_for(&self, pattern: &Pattern) -> bool {
         pattern.literal_topic().is_some_and(|topic| self.exact.get(topic).is_some())
-            || self.trie.load().find_map_at(pattern, |_, _| Some(())).is_some()
+            || (self.has_trie() && self.trie.load().find_map_at(pattern, |_, _| Some(())).is_some())
     }
 
     /// The log that a subscription like this one is to share with those that are there already, if
