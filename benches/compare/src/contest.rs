@@ -1,5 +1,6 @@
 //! Several systems doing one thing, by turns, and the median of each.
 
+use crate::machine;
 use crate::results::{Cell, Results, Row};
 
 /// Messages of a run: fewer would measure how its threads start, more would only take long.
@@ -68,11 +69,14 @@ impl<'a> Contest<'a> {
             })
             .collect();
         let mut rows: Vec<Row> = self.entries.iter().map(|entry| Row::new(&entry.name)).collect();
+        let mut round_trip = Row::new("a line there and back");
         for _ in 0..pace.rounds {
+            round_trip.add(machine::round_trip());
             for ((entry, &count), row) in self.entries.iter().zip(&counts).zip(&mut rows) {
                 row.add((entry.run)(count));
             }
         }
-        results.add(Cell::new(self.scenario, self.case, self.unit, rows));
+        let cell = Cell::new(self.scenario, self.case, self.unit, rows);
+        results.add(cell.on(round_trip));
     }
 }

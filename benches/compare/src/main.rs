@@ -5,6 +5,7 @@ mod child;
 mod contest;
 mod goals;
 mod heat;
+mod machine;
 mod open_loop;
 mod options;
 mod ours;

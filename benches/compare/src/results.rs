@@ -40,6 +40,8 @@ pub struct Cell {
     pub case: String,
     pub unit: &'static str,
     pub rows: Vec<Row>,
+    /// What a line's round trip between two cores took meanwhile, in nanoseconds, once a round.
+    pub round_trip: Row,
 }
 
 impl Cell {
@@ -49,7 +51,14 @@ impl Cell {
         unit: &'static str,
         rows: Vec<Row>,
     ) -> Self {
-        Self { scenario, case: case.into(), unit, rows }
+        let round_trip = Row::new("a line there and back");
+        Self { scenario, case: case.into(), unit, rows, round_trip }
+    }
+
+    /// The same with what the machine was like meanwhile.
+    pub fn on(mut self, round_trip: Row) -> Self {
+        self.round_trip = round_trip;
+        self
     }
 
     /// Whether a small figure is a good one.

@@ -1,6 +1,6 @@
 //! Figures as text.
 
-use crate::results::Cell;
+use crate::results::{Cell, Row};
 
 /// A figure with three digits that count.
 pub fn figure(value: f64) -> String {
@@ -15,9 +15,19 @@ pub fn figure(value: f64) -> String {
     }
 }
 
+/// How far the machine's cores were from each other, if that was measured.
+pub fn machine(round_trip: &Row) -> String {
+    if round_trip.runs.is_empty() {
+        return String::new();
+    }
+    let Row { median, .. } = *round_trip;
+    let (low, high) = (round_trip.lowest(), round_trip.highest());
+    format!("; a line there and back: {median:.0} ns ({low:.0} to {high:.0})")
+}
+
 /// One cell, best first, each with its ratio to the best and how far its runs went apart.
 pub fn print(cell: &Cell) {
-    println!("\n{}: {} ({})", cell.scenario, cell.case, cell.unit);
+    println!("\n{}: {} ({}){}", cell.scenario, cell.case, cell.unit, machine(&cell.round_trip));
     let mut rows: Vec<_> = cell.rows.iter().collect();
     rows.sort_by(|a, b| a.median.total_cmp(&b.median));
     if !cell.lower_is_better() {

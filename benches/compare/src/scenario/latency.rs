@@ -14,11 +14,12 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::Stage;
+use crate::machine;
 use crate::open_loop::{self, Probe, Schedule};
 use crate::ours::bus::{self, LONG, Place, TOPIC, Way};
 use crate::peers::actors::{Witness, actix_actor, actix_send, kameo_actor};
 use crate::results::{Cell, Results, Row};
-use crate::table::figure;
+use crate::table::{self, figure};
 use crate::tick::Tick;
 
 pub const NAME: &str = "latency";
@@ -61,7 +62,9 @@ fn measure(stage: &Stage, rate: &str, receivers: u64, schedule: Schedule, result
     let systems = systems(&stage.runtime);
     let mut columns: Vec<Vec<Row>> =
         METRICS.iter().map(|_| systems.iter().map(|(name, _)| Row::new(name)).collect()).collect();
+    let mut round_trip = Row::new("a line there and back");
     for _ in 0..stage.pace.rounds {
+        round_trip.add(machine::round_trip());
         for (index, (_, connect)) in systems.iter().enumerate() {
             let (costs, delays) = once(connect, receivers, schedule);
             for ((_, publish, quantile), column) in METRICS.iter().zip(&mut columns) {
@@ -70,9 +73,10 @@ fn measure(stage: &Stage, rate: &str, receivers: u64, schedule: Schedule, result
             }
         }
     }
-    print(&format!("{rate}/s, 1 to {receivers}"), &columns);
+    print(&format!("{rate}/s, 1 to {receivers}"), &round_trip, &columns);
     for ((metric, ..), rows) in METRICS.iter().zip(columns) {
-        results.keep(Cell::new(NAME, case(rate, receivers, metric), "ns", rows));
+        let cell = Cell::new(NAME, case(rate, receivers, metric), "ns", rows);
+        results.keep(cell.on(round_trip.clone()));
     }
 }
 
@@ -101,8 +105,8 @@ fn once(
     (costs, delays.expect("there is a receiver"))
 }
 
-fn print(case: &str, columns: &[Vec<Row>]) {
-    println!("\n{NAME}: {case} (us)");
+fn print(case: &str, round_trip: &Row, columns: &[Vec<Row>]) {
+    println!("\n{NAME}: {case} (us){}", table::machine(round_trip));
     let heads: String = METRICS.iter().map(|(metric, ..)| format!("{metric:>15}")).collect();
     println!("  {:44}{heads}", "");
     for (index, row) in columns[0].iter().enumerate() {
