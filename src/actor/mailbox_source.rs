@@ -31,6 +31,8 @@ struct Open<M: Message> {
     collector: Collector,
     /// Gaps not yet told: each waits for the first message that is newer.
     pending: Vec<Gap>,
+    /// Where the ring was last stocked from here.
+    stocked: u64,
 }
 
 impl<M: Message> Open<M> {
@@ -40,6 +42,7 @@ impl<M: Message> Open<M> {
             batch: VecDeque::new(),
             collector: Collector::new(),
             pending: Vec::new(),
+            stocked: 0,
         })
     }
 
@@ -247,7 +250,8 @@ impl<M: Message> Source<M> for MailboxSource<M> {
         self.finish_batch();
         match &mut self.open {
             Some(open) => {
-                self.target.subscriber.home.log.stock();
+                let position = open.mailbox.position();
+                self.target.subscriber.stock(&mut open.stocked, position);
                 open.mailbox.poll_idle(task, &OnWorker)
             }
             None => self.target.addr.poll_found(task).map(|found| {
@@ -295,7 +299,6 @@ mod tests {
     use crate::actor::subscriber::{Home, Host};
     use crate::mailbox::Wait;
     use crate::mailbox::lazy::LazyAddr;
-    use crate::ring::Log;
     use crate::topic::Pattern;
     use crate::topic::names::Names;
 
@@ -307,6 +310,8 @@ mod tests {
         fn failing(&self, _id: u64) {}
 
         fn ended(&self, _id: u64) {}
+
+        fn stock(&self) {}
     }
 
     fn gap(from: u64, to: u64, reason: DropReason) -> Gap {
@@ -318,8 +323,7 @@ mod tests {
     fn gaps_wait_for_a_later_message_and_are_told_as_one_a_reason() {
         let host: Weak<dyn Host<u64>> = Weak::<Nobody>::new();
         let (names, pattern) = (Arc::new(Names::new()), Pattern::parse("t").unwrap());
-        let log = Log::new(8, 1);
-        let home = Arc::new(Home { bus: 1, names, log, caused: Arc::default(), host });
+        let home = Arc::new(Home { bus: 1, names, caused: Arc::default(), host });
         let subscriber = Subscriber::new(1, home, pattern, true);
         let addr = LazyAddr::new(4, Overflow::DropNewest, Wait::Park);
         let mut source = MailboxSource::<u64>::new(Arc::new(Target { subscriber, addr }));

@@ -40,6 +40,12 @@ impl<T: Send + Sync + 'static> RingReader<T> {
         }
     }
 
+    /// As [`Log::stock`].
+    #[inline]
+    pub(crate) fn stock(&self) {
+        self.log.stock();
+    }
+
     /// The same, for a reader whose stake another one has: it tells nothing once that was lifted.
     #[inline]
     pub(crate) fn tell_if_held(&mut self) {

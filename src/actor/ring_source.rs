@@ -228,7 +228,7 @@ impl<M: Message> Source<M> for RingSource<M> {
         self.reader.release();
         let Self { reader, member, idle, .. } = self;
         let RingMember { bell, subscriber, .. } = &**member;
-        subscriber.home.log.stock();
+        reader.stock();
         let ready = || reader.is_ready() || subscriber.life() != Life::Running;
         let polled = bell.poll(idle, task, reader.position(), ready, || reader.is_coming());
         if polled.is_pending() {

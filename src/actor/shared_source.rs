@@ -34,6 +34,8 @@ pub(crate) struct SharedSource<M: Message> {
     last: u64,
     pending: Option<Gap>,
     idle: Idle,
+    /// Where the bus's ring was last stocked from here.
+    stocked: u64,
     end: End,
 }
 
@@ -66,6 +68,7 @@ impl<M: Message> SharedSource<M> {
             overrun: false,
             last: start.saturating_sub(1),
             pending: None,
+            stocked: 0,
             end: End::Running,
         }
     }
@@ -298,10 +301,10 @@ impl<M: Message> Source<M> for SharedSource<M> {
         let last = !self.reader.is_ready();
         self.reader.tell_ahead(0, last);
         self.reader.release();
-        let Self { reader, log, member, idle, .. } = self;
+        let Self { reader, member, idle, stocked, .. } = self;
         let SharedMember { bell, subscriber, .. } = &**member;
-        log.log.stock();
-        subscriber.home.log.stock();
+        reader.stock();
+        subscriber.stock(stocked, reader.position());
         let ready = || reader.is_ready() || subscriber.life() != Life::Running;
         let polled = bell.poll(idle, task, reader.position(), ready, || reader.is_coming());
         self.was_empty = polled.is_ready();

@@ -6,8 +6,6 @@ use std::ops::Deref;
 use std::sync::{Arc, Weak};
 
 use super::ledger::Ledger;
-use super::source::Entry;
-use crate::ring::Log;
 use crate::stats::Counter;
 use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -24,7 +22,12 @@ pub(crate) trait Host<M: Message>: Send + Sync {
     fn failing(&self, id: u64);
     /// The run loop is over: the subscription leaves the route table.
     fn ended(&self, id: u64);
+    /// A receiver has nothing to do: the memory that publishers will need next may be made.
+    fn stock(&self);
 }
+
+/// How many messages apart a receiver has the ring stocked: a quarter of a block of a usual ring.
+const STOCK_EVERY: u64 = 64;
 
 /// The life of a subscription. It only goes forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +50,6 @@ pub(crate) struct Home<M: Message> {
     /// The bus's number, for [`scope`](super::scope).
     pub(crate) bus: u64,
     pub(crate) names: Arc<Names>,
-    pub(crate) log: Arc<Log<Entry<M>>>,
     /// Messages that the handlers of the bus published to it: one count for all of them, so that
     /// it stays whole when subscriptions go.
     pub(crate) caused: Arc<CachePadded<Counter>>,
@@ -113,6 +115,18 @@ impl<M: Message> Subscriber<M> {
     pub(crate) fn note_caused(&self, published: u64) {
         if published != 0 {
             self.home.caused.add(published);
+        }
+    }
+
+    /// For a receiver that finds nothing at `position`: has the bus make memory ahead, unless it did
+    /// `since` a few messages ago, because holding the bus for a moment takes a line from everybody.
+    /// The ring itself is not held on to: its messages live no longer for a subscription.
+    pub(crate) fn stock(&self, since: &mut u64, position: u64) {
+        if position >= since.saturating_add(STOCK_EVERY) {
+            *since = position;
+            if let Some(host) = self.home.host.upgrade() {
+                host.stock();
+            }
         }
     }
 

@@ -89,18 +89,16 @@ impl<M: Message> Core<M> {
             *next - 1
         };
         let (topics, caused) = (Topics::new(), Arc::<CachePadded<Counter>>::default());
-        let log = Log::new(slots, start);
         Arc::new_cyclic(|this: &Weak<Self>| Self {
             home: Arc::new(Home {
                 bus: number,
                 names: Arc::clone(&topics.names),
-                log: Arc::clone(&log),
                 caused: Arc::clone(&caused),
                 host: this.clone(),
             }),
             number,
             settings,
-            log,
+            log: Log::new(slots, start),
             topics,
             table: Table::new(),
             room: Arc::new(Space::new()),
@@ -319,6 +317,10 @@ impl<M: Message> Host<M> for Core<M> {
             // A mailbox says so itself once it is closed; and who loses anyway just goes.
             _ => {}
         }
+    }
+
+    fn stock(&self) {
+        self.log.stock();
     }
 
     fn ended(&self, id: u64) {

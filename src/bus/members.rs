@@ -80,7 +80,6 @@ mod tests {
     use super::*;
     use crate::actor::subscriber::{Home, Host, Subscriber};
     use crate::bus::inline::Inline;
-    use crate::ring::Log;
     use crate::topic::Pattern;
     use crate::topic::names::Names;
 
@@ -92,12 +91,13 @@ mod tests {
         fn failing(&self, _id: u64) {}
 
         fn ended(&self, _id: u64) {}
+
+        fn stock(&self) {}
     }
 
     fn member(id: u64) -> Member<u64> {
         let host: Weak<dyn Host<u64>> = Weak::<Nobody>::new();
-        let (names, log) = (Arc::new(Names::new()), Log::new(8, 1));
-        let home = Home { bus: 1, names, log, caused: Arc::default(), host };
+        let home = Home { bus: 1, names: Arc::new(Names::new()), caused: Arc::default(), host };
         let pattern = Pattern::parse("t").unwrap();
         let subscriber = Arc::new(Subscriber::new(id, Arc::new(home), pattern, true));
         Member::Inline(Arc::new(Inline::new(subscriber, Box::new(|_| Ok(())))))

@@ -121,7 +121,8 @@ impl<M: Message> Table<M> {
 
     #[inline]
     fn has_trie(&self) -> bool {
-        // ORDER: Relaxed; set before the version rises, so that whoever has seen that sees it.
+        // ORDER: Relaxed; set before the version rises, so that a route of that version has seen it. For
+        // who asks without a version it is a hint.
         self.has_trie.load(Ordering::Relaxed)
     }
 
@@ -207,8 +208,10 @@ impl<M: Message> Table<M> {
     /// is dropped in here.
     fn set_leaf(&self, list: &mut List<M>, subscriber: &Subscriber<M>, leaf: Option<Member<M>>) {
         let (pattern, id) = (&subscriber.pattern, subscriber.id);
-        // ORDER: Relaxed; published by `bump`.
-        self.has_trie.store(true, Ordering::Relaxed);
+        if leaf.is_some() {
+            // ORDER: Relaxed; published by `bump`.
+            self.has_trie.store(true, Ordering::Relaxed);
+        }
         let spare = list.spare.take();
         let mut next = spare.unwrap_or_else(|| Arc::new(Trie::clone(&self.trie.load())));
         Arc::make_mut(&mut next).put(pattern, id, leaf);

@@ -229,9 +229,9 @@ impl<M: Message> Tap<M> {
                 self.acknowledge();
             }
             self.reader.release();
-            let Self { core, reader, bell, idle, .. } = self;
+            let Self { reader, bell, idle, .. } = self;
             let position = reader.position();
-            core.log.stock();
+            reader.stock();
             if bell
                 .poll(idle, task, position, || reader.is_ready(), || reader.is_coming())
                 .is_pending()

@@ -41,7 +41,7 @@ impl<T> Arena<T> {
 
     /// How many blocks were ever made.
     pub(super) fn len(&self) -> u32 {
-        // ORDER: Relaxed; a statistic.
+        // ORDER: Relaxed; a hint, and a statistic.
         self.len.load(Ordering::Relaxed).min(self.most)
     }
 

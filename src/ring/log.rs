@@ -186,9 +186,11 @@ impl<T: Send + Sync + 'static> Log<T> {
 
     /// Makes the block that will be needed next, unless there is one, or all that a lap needs were
     /// made: for receivers that find nothing to do. Else a publisher has to, and waits for fresh memory
-    /// with a message in hand. Nothing is made before the first message.
+    /// with a message in hand. Nothing is made before the first message. Receivers that look at the
+    /// same moment may make one each.
     pub(crate) fn stock(&self) {
-        self.pool.stock(self.shape.blocks as u32);
+        // A new block is taken before an old one is evicted: a lap needs one more than there are places.
+        self.pool.stock(self.shape.blocks as u32 + 1);
     }
 
     /// Lets no claim succeed any more and says where the ring ends. Idempotent.

@@ -1,6 +1,6 @@
 //! Blocks that nobody uses: the free ones, and those that wait to be emptied.
 //!
-//! Called by `writer`, which takes and empties blocks, and by `log` for the last one out of a
+//! Called by `writer`, which takes and empties blocks, by receivers, which make one ahead, and by `log` for the last one out of a
 //! block. Nothing here drops a message or waits.
 //!
 //! Both lists are Treiber stacks (R. K. Treiber, "Systems Programming: Coping with Parallelism",
@@ -218,6 +218,20 @@ mod tests {
 
     fn indexes(pool: &Pool<u8>, take: impl Fn(u32) -> bool) -> Vec<u32> {
         std::iter::from_fn(|| pool.reclaim(|b| take(b.index()))).map(Block::index).collect()
+    }
+
+    #[test]
+    fn no_more_than_enough_are_ever_made_ahead() {
+        let pool = Pool::<u8>::new(2, 10, 0);
+        pool.stock(4);
+        assert_eq!(pool.arena.len(), 0, "the first is for who needs it");
+        assert!(pool.get().is_some());
+        for _ in 0..10 {
+            pool.stock(4);
+            pool.stock(4);
+            pool.free.pop(&pool.arena);
+        }
+        assert_eq!(pool.arena.len(), 4);
     }
 
     #[test]

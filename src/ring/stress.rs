@@ -144,6 +144,7 @@ fn reader(mut reader: Reader<Checked>, case: Case, dice: u64, agreed: &Agreed) -
                 reader.publish();
                 if dice.roll(4) == 0 {
                     reader.release();
+                    reader.log().stock();
                 }
                 thread::yield_now();
             }

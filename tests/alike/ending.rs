@@ -242,6 +242,32 @@ fn a_shutdown_drains_what_is_shared_and_gives_up_on_who_is_stuck() {
 }
 
 #[test]
+fn who_keeps_a_subscription_keeps_no_message_of_a_bus_that_is_gone() {
+    for patterns in [vec!["t"], vec!["t", "t", "t"], vec!["**"], vec!["*", "t", "**"]] {
+        for overflow in [BLOCK, Overflow::DropOldest] {
+            let bus = Bus::<Counted>::new();
+            let subscribe = |pattern: &&str| {
+                let builder = bus.subscribe(pattern).unwrap().mailbox(64).overflow(overflow);
+                builder.spawn(|_: Delivery<'_, Counted>| {}).unwrap()
+            };
+            let kept: Vec<_> = patterns.iter().map(subscribe).collect();
+            let token = Arc::new(());
+            for _ in 0..500 {
+                bus.publish_to("t", Counted(Arc::clone(&token))).unwrap();
+            }
+            bus.settle(LONG).unwrap();
+            assert!(bus.shutdown(LONG).is_clean());
+            drop(bus);
+            // The last run loop lets go of what it read in its own time.
+            while Arc::strong_count(&token) > 1 {
+                std::thread::yield_now();
+            }
+            assert!(kept.iter().all(|one| one.stats().balances()));
+        }
+    }
+}
+
+#[test]
 fn every_copy_is_dropped_with_the_bus_and_none_before_it_was_handled() {
     for overflow in [BLOCK, Overflow::DropOldest] {
         let bus = Bus::<Counted>::new();

@@ -69,7 +69,7 @@ impl<'a> Contest<'a> {
             })
             .collect();
         let mut rows: Vec<Row> = self.entries.iter().map(|entry| Row::new(&entry.name)).collect();
-        let mut round_trip = Row::new("a line there and back");
+        let mut round_trip = Row::new(machine::ROUND_TRIP);
         for _ in 0..pace.rounds {
             round_trip.add(machine::round_trip());
             for ((entry, &count), row) in self.entries.iter().zip(&counts).zip(&mut rows) {

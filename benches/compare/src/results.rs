@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::table;
+use crate::{machine, table};
 
 /// One system's runs.
 #[derive(Clone, Debug, Serialize)]
@@ -40,7 +40,7 @@ pub struct Cell {
     pub case: String,
     pub unit: &'static str,
     pub rows: Vec<Row>,
-    /// What a line's round trip between two cores took meanwhile, in nanoseconds, once a round.
+    /// What a line's round trip between two cores took before each round, in nanoseconds.
     pub round_trip: Row,
 }
 
@@ -51,7 +51,7 @@ impl Cell {
         unit: &'static str,
         rows: Vec<Row>,
     ) -> Self {
-        let round_trip = Row::new("a line there and back");
+        let round_trip = Row::new(machine::ROUND_TRIP);
         Self { scenario, case: case.into(), unit, rows, round_trip }
     }
 

@@ -180,11 +180,13 @@ fn table(found: &Summary, is_clean: bool) -> String {
         // Writing to a string can't fail.
         let _ = writeln!(text, "{name:<11} {:>12}  {meaning}", grouped(count));
     }
-    let verdict = match is_clean {
-        // A directory that is not the one that was meant has nothing wrong in it either.
-        true if found.records == 0 => "there is no record",
-        true => "nothing is wrong",
-        false => "something is wrong",
+    let verdict = if !is_clean {
+        "something is wrong"
+    } else if found.records == 0 {
+        // In what is not the journal that was meant nothing is wrong either.
+        "there is no record"
+    } else {
+        "nothing is wrong"
     };
     let _ = writeln!(text, "{verdict}");
     text

@@ -174,14 +174,14 @@ fn two_publishers_install_one_block() {
     });
 }
 
-/// A receiver makes a block ahead while a publisher takes what is free, makes its own or comes round:
-/// no block is lost, and none is in two places.
+/// A receiver makes a block ahead while a publisher takes what is free or makes its own, comes round,
+/// evicts the first block and gives it back: no block is lost, and none is in two places.
 #[test]
 fn a_receiver_stocks_a_block_beside_a_publisher() {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(2);
     builder.check(|| {
-        let model = Model::new(2, 2, 1 << 49);
+        let model = Model::narrow();
         let mut writer = Log::writer(&model.log);
         model.publish(&mut writer);
         let receiver = model.spawn(|model| model.log.stock());
@@ -189,6 +189,7 @@ fn a_receiver_stocks_a_block_beside_a_publisher() {
         model.publish(&mut writer);
         receiver.join().unwrap();
         drop(writer);
+        assert!(model.log.pool.arena().len() <= 4);
         model.check(3);
     });
 }

@@ -17,7 +17,8 @@ use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 /// Set in the stamp of a place that was given back without a value.
 const SKIPPED: u64 = 1 << 63;
 
-/// Slots in a chunk: an idle mailbox pays eight bytes for 32 slots, the first message 32 slots.
+/// Slots in a chunk: an idle mailbox pays eight bytes for 32 slots, the first message 32 slots, and so does
+/// the 16th, whose receiver makes the next ones.
 pub(super) const CHUNK: usize = 32;
 
 /// What a taker finds in the slot of a position.
@@ -211,7 +212,7 @@ impl<T> Slots<T> {
     /// Makes the chunk behind that of `position`, if `position` lies in the second half of its own.
     pub(super) fn make_ahead(&self, position: u64) {
         let (_, within) = self.split(position);
-        if within >= 1 << self.shift >> 1 {
+        if self.chunks.len() > 1 && within >= (1 << self.shift) / 2 {
             self.at(position + (1 << self.shift));
         }
     }

@@ -432,10 +432,14 @@ fn who_finds_nothing_makes_the_next_slots_once_half_of_the_last_ones_are_used() 
     assert_eq!(chunks_after(1), 2);
     assert_eq!(chunks_after(CHUNK), 3);
     assert_eq!(chunks_after(2 * 1_024), 32, "no more than there are");
-    let mut one = queue::<u64>(1, 0, false);
-    one.queue().put(1).unwrap();
-    drop(take(&mut one, 1));
+    let start = 1_024 - CHUNK as u64 / 2;
+    let last = queue::<u64>(1_024, start, false);
+    last.queue().put(1).unwrap();
+    last.make_ahead();
+    assert_eq!(last.queue().slots.bytes(), 256 + 2 * CHUNK * 16, "the first ones come next");
+    let one = queue::<u64>(1, 0, false);
     one.make_ahead();
+    assert_eq!(one.queue().slots.bytes(), 8, "there is no next one");
 }
 
 #[test]
