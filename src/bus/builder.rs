@@ -58,7 +58,8 @@ impl<M: Message> BusBuilder<M> {
     }
 
     /// Slots of the ring, rounded up to a power of two and at least 8; the statistics say what it
-    /// became. Default: 8,192. Memory is taken as the ring is first filled.
+    /// became. Default: 8,192. Memory is taken as the ring is first filled, in blocks of
+    /// 256 messages and at most one ahead for each receiver.
     pub fn ring(mut self, slots: usize) -> Self {
         self.ring = slots;
         self

@@ -133,8 +133,9 @@ pub(crate) enum Batch {
 
 /// The receiving end of a bounded queue of messages, with exactly one owner.
 ///
-/// [`Mailbox::new`] gives it and the first [`Addr`]. Memory for messages is made on first use, in
-/// chunks of 32 places: an idle mailbox is small whatever its capacity.
+/// [`Mailbox::new`] gives it and the first [`Addr`]. Memory for messages is made in chunks of 32 places:
+/// the first on first use, so that an idle mailbox is small whatever its capacity; a further one by
+/// the receiver, if it finds nothing and half of the last one is used, or by who needs it first.
 ///
 /// Dropping it closes it: senders get [`OfferError::Closed`], those that wait are woken, and the
 /// messages inside are dropped.
@@ -400,7 +401,8 @@ impl<T> Mailbox<T> {
         }
     }
 
-    /// Ready when there is something to take, or the end; until then yields and at last sleeps.
+    /// Ready when there is something to take, or the end; until then makes the slots that come next, yields
+    /// and at last sleeps.
     pub(crate) fn poll_idle(&mut self, cx: &mut Context<'_>, around: &impl Around) -> Poll<()> {
         let taker = &self.taker;
         let bell = &taker.queue().beside().signal;

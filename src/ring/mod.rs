@@ -50,6 +50,9 @@
 //!                                                                     POOLED wins    dropped)
 //! ```
 //!
+//! A block comes into the pool from there, or fresh: made by the publisher that needs it, or ahead by a
+//! receiver that finds nothing to do (`Log::stock`).
+//!
 //! # Why it holds
 //!
 //! - *One order.* The tail moves by CAS only; a position belongs to who moved it. A reader goes on

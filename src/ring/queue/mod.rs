@@ -25,7 +25,7 @@
 //! |---|---|---|---|
 //! | `commit` | claimer stores the stamp | taker loads the stamp | the message |
 //! | `free` | taker stores `head`; a claimer passes it on in `cached_head` | claimer loads either | the places below are empty |
-//! | `chunk` | who needs the chunk first sets its pointer | everybody loads it | the chunk's stamps |
+//! | `chunk` | who needs the chunk first, or the consumer ahead, sets its pointer | everybody loads it | the chunk's stamps |
 //! | `claim` | each claim's RMW on `tail` | the consumer's look before it sleeps | nothing; their order with the doorbell |
 //! | `close` | the closer's RMW on `tail` | who finds the flag | what the closer did before; the final tail |
 //! | `closing` | the closer stores the consumer's copy of the flag | a consumer that finds nothing | the flag in `tail` |

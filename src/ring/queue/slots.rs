@@ -1,4 +1,5 @@
-//! The slots of a queue: a stamp beside each value, in chunks that are made on first use.
+//! The slots of a queue: a stamp beside each value, in chunks that are made on first use or
+//! just before.
 //!
 //! Called by the queue alone. Knows nothing of who may claim or take: that is the caller's
 //! promise, written down at each unsafe function. It must never move a chunk or free one
@@ -127,7 +128,7 @@ impl<T> Slot<T> {
 
 /// A power of two of slots behind a directory of lazily made chunks.
 pub(super) struct Slots<T> {
-    /// Written once each, from null, by whoever needs the chunk first.
+    /// Written once each, from null, by whoever needs the chunk first, or by the consumer ahead.
     chunks: Box<[AtomicPtr<Slot<T>>]>,
     mask: u64,
     /// Bits of a slot's index that count within its chunk.

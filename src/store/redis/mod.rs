@@ -28,6 +28,18 @@
 //! | `no` | never | all since its last snapshot | the same |
 //! | not told (managed servers) | as its statistics show: when flushed, or never | not known | not known |
 //!
+//! As measured (`ci/redis.sh kill`, `power`), with events published as fast as the server takes them:
+//!
+//! | `appendonly`, `appendfsync` | power cut at the server | events written before | of them lost | called durable and lost |
+//! |---|---|---|---|---|
+//! | `yes`, `always` | 100 times | 288,357 | 0 | 0 |
+//! | `yes`, `everysec` | 100 times | 295,985 | 99,008 | 0 |
+//! | `no` | 100 times | 257,751 | 257,170 | none is ever called durable |
+//!
+//! Of 100 kills of the server's process with each of them the first lost nothing, nothing came twice, and
+//! every loss was told by its range, as in the cuts. The power is cut by shutting down an ext4 of its own
+//! without letting it write anything back.
+//!
 //! A receipt for *durable* ([`Receipts::durable`](super::Receipts::durable)) is promised where the
 //! table says anything but never. Where it comes with a flush, the server is asked ten times a second.
 //! What a connection left behind that broke is made durable through the next one, by a write that
