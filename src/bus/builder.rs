@@ -58,8 +58,9 @@ impl<M: Message> BusBuilder<M> {
     }
 
     /// Slots of the ring, rounded up to a power of two and at least 8; the statistics say what it
-    /// became. Default: 8,192. Memory is taken as the ring is first filled, in blocks of
-    /// 256 messages and at most one ahead for each receiver.
+    /// became. Default: 8,192. Memory is taken as the ring is first filled, by the block: a
+    /// quarter of a small ring, 256 messages of one of up to a million; one ahead, or one for each
+    /// receiver that looks at the same moment.
     pub fn ring(mut self, slots: usize) -> Self {
         self.ring = slots;
         self

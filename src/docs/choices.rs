@@ -65,7 +65,7 @@
 //! * A copy stays in the log until the log has come round, which is after 256 to 4 times the size
 //!   messages, or until the last of them is gone and something was published to the topic again. (So
 //!   does the bus's own copy, in its ring.) The log's memory is that many messages, at most; it is
-//!   taken as the log is filled for the first time, a quarter of it at most ahead.
+//!   taken as the log is filled for the first time, by the block and one ahead, as the ring's.
 //!
 //! To have a mailbox of its own for each, give them different sizes.
 //!

@@ -76,11 +76,12 @@
 //!   (a scratch program; `benches/compare/README.md` has the rest). An actor that has hooks runs
 //!   at once, because `on_start` is to come first.
 //! * **Memory is made by who has nothing to do.** The first message in a block of the ring, or in 32
-//!   slots of a mailbox, waited for fresh memory: 3 us and 2 us, and three of a hundred messages of a
-//!   slow stream's first thousand were such. A receiver that finds nothing makes the next ones
-//!   (`Log::stock`, `Taker::make_ahead`), so that the first message in a block takes 0.6 us. The price is a
-//!   block and a chunk ahead. Asking the ring's tail how soon the next block is needed was dearer than
-//!   the block: it takes the tail's line from publishers, nine publishes in ten took 0.1 us and then 0.28.
+//!   slots of a mailbox, waited for fresh memory: 3 to 12 us and 2 us, at 100,000 a second. A receiver that
+//!   finds nothing makes the next ones (`Log::stock`, `Taker::make_ahead`), so that the first message in a
+//!   block takes 0.6 to 0.9 us (a scratch program; `ringpost-compare --only latency` has the publisher's
+//!   p99.9). The price is a block and a chunk ahead. Asking the ring's tail how soon the next block is
+//!   needed was dearer than the block: it takes the tail's line from publishers, and the p90 of a
+//!   publish went from 0.1 to 0.28 us.
 //! * **A worker that is wanted lingers only after several messages.** An actor that runs out of
 //!   messages pauses for 0.2 us, so that the next ones come in a batch. With 1,000 subscribers of one
 //!   message each by turns this was 44 % of the worker's time, so an actor that found one message

@@ -159,8 +159,8 @@
 //!   Each publisher resolves its route again at its next publish.
 //! * Memory is taken while the ring, a mailbox, or a log that subscriptions share, is filled for the
 //!   first time, and for one block when a reader stalls inside a message. Receivers that find nothing
-//!   to do take it ahead, a block or a chunk of 32 places; only where they have no pause, or nobody
-//!   listens, does a publisher wait for it.
+//!   to do take it ahead, a block or a chunk of 32 places; a publisher waits for it with the first message
+//!   of all, where receivers have no pause, and where nobody listens but inline handlers.
 //! * With `Block`, or with a required reader such as the journal, `publish` waits when it is full:
 //!   that is what was asked for. [`try_publish`](crate::Publisher::try_publish) does not.
 //!

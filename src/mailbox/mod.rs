@@ -401,8 +401,8 @@ impl<T> Mailbox<T> {
         }
     }
 
-    /// Ready when there is something to take, or the end; until then makes the slots that come next, yields
-    /// and at last sleeps.
+    /// Ready when there is something to take, or the end; until then makes the slots that come next,
+    /// yields and at last sleeps.
     pub(crate) fn poll_idle(&mut self, cx: &mut Context<'_>, around: &impl Around) -> Poll<()> {
         let taker = &self.taker;
         let bell = &taker.queue().beside().signal;

@@ -1,7 +1,7 @@
 //! Blocks that nobody uses: the free ones, and those that wait to be emptied.
 //!
-//! Called by `writer`, which takes and empties blocks, by receivers, which make one ahead, and by `log` for the last one out of a
-//! block. Nothing here drops a message or waits.
+//! Called by `writer`, which takes and empties blocks, and by `log`: for receivers that make one ahead,
+//! and for the last one out of a block. Nothing here drops a message or waits.
 //!
 //! Both lists are Treiber stacks (R. K. Treiber, "Systems Programming: Coping with Parallelism",
 //! IBM RJ 5118, 1986). Their heads carry a tag against ABA; blocks are type-stable, so looking at

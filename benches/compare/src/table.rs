@@ -17,10 +17,10 @@ pub fn figure(value: f64) -> String {
 
 /// How far the machine's cores were from each other, if that was measured.
 pub fn machine(round_trip: &Row) -> String {
-    if round_trip.runs.is_empty() {
+    let Row { median, .. } = *round_trip;
+    if !median.is_finite() {
         return String::new();
     }
-    let Row { median, .. } = *round_trip;
     let (low, high) = (round_trip.lowest(), round_trip.highest());
     format!("; a line there and back: {median:.0} ns ({low:.0} to {high:.0})")
 }

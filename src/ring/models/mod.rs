@@ -178,9 +178,7 @@ fn two_publishers_install_one_block() {
 /// evicts the first block and gives it back: no block is lost, and none is in two places.
 #[test]
 fn a_receiver_stocks_a_block_beside_a_publisher() {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(2);
-    builder.check(|| {
+    loom::model(|| {
         let model = Model::narrow();
         let mut writer = Log::writer(&model.log);
         model.publish(&mut writer);

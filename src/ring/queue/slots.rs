@@ -18,8 +18,8 @@ use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 /// Set in the stamp of a place that was given back without a value.
 const SKIPPED: u64 = 1 << 63;
 
-/// Slots in a chunk: an idle mailbox pays eight bytes for 32 slots, the first message 32 slots, and so does
-/// the 16th, whose receiver makes the next ones.
+/// Slots in a chunk: an idle mailbox pays eight bytes for 32 slots, the first message 32 slots, and
+/// so does the 16th, whose receiver makes the next ones.
 pub(super) const CHUNK: usize = 32;
 
 /// What a taker finds in the slot of a position.

@@ -50,7 +50,9 @@ fn receivers_stock_one_block_ahead_and_no_more_than_a_lap_needs() {
     assert_eq!(made(&log), 2, "which the publisher took");
     for n in 10..100 {
         log.stock();
+        let before = made(&log);
         publish(&mut writer, n);
+        assert_eq!(made(&log), before, "message {n} waits for no memory");
     }
     // A lap's blocks, and the one that comes in before another goes out.
     assert_eq!(made(&log), 5);

@@ -61,6 +61,7 @@ pub enum Place {
 }
 
 impl Place {
+    /// Those of every case.
     pub const ALL: [Self; 5] = [
         Self::Workers,
         Self::Tasks,

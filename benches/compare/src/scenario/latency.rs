@@ -28,9 +28,10 @@ const CAPACITY: usize = 1024;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is told of each run: name, whether it is the publisher's, quantile.
-const METRICS: [(&str, bool, f64); 5] = [
+const METRICS: [(&str, bool, f64); 6] = [
     ("publish p50", true, 0.5),
     ("publish p99", true, 0.99),
+    ("publish p99.9", true, 0.999),
     ("delivery p50", false, 0.5),
     ("delivery p99", false, 0.99),
     ("delivery p99.9", false, 0.999),
