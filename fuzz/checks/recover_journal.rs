@@ -34,6 +34,7 @@ pub(crate) fn check(input: &[u8]) {
     assert_eq!(lines(directory), before, "recovery loses and adds nothing");
     let last = journal.last_sequence();
     drop(journal);
+    let highest = highest(directory);
     let first = contents(directory);
     journal = open(directory);
     assert!(journal.recovery().torn.is_none() && !journal.recovery().newline_added);
@@ -45,14 +46,19 @@ pub(crate) fn check(input: &[u8]) {
     let mut follow = reader.follow(tail.end()).expect("followed");
     assert!(follow.poll().expect("readable").is_none(), "nothing is behind the tail");
     journal.append(&[record(last.map_or(1, |last| last.get() + 1))]).expect("appended");
-    let added = text(follow.poll().expect("readable").expect("the record just written"));
+    let added = follow.poll().expect("readable").map(text);
     assert!(follow.poll().expect("readable").is_none());
 
     let after = lines(directory);
     let check = reader.verify().expect("verified");
+    assert!(after.starts_with(&before), "what was there is still read");
     // Copies of lines in the wrong places can hold a higher sequence than the end: then readers
     // take what comes for a repetition. No crash makes such a journal.
+    if highest <= last {
+        assert!(added.is_some(), "the record just written is read");
+    }
     if check.duplicates == 0 {
+        let added = added.expect("without repetitions the record just written is read");
         let (end, rest) = after.split_last().expect("at least the new one");
         assert_eq!((end, rest), (&added, &before[..]), "the new record is behind the others");
         let held = reader.tail(after.len() + 1).expect("a tail");
@@ -103,6 +109,12 @@ fn open(directory: &Path) -> Journal {
 fn lines(directory: &Path) -> Vec<String> {
     let reader = JournalReader::open(directory).expect("a reader");
     reader.records().expect("records").map(|entry| text(entry.expect("readable"))).collect()
+}
+
+fn highest(directory: &Path) -> Option<Sequence> {
+    let reader = JournalReader::open(directory).expect("a reader");
+    let records = reader.records().expect("records");
+    records.filter_map(|entry| entry.expect("readable").sequence).max()
 }
 
 fn text(entry: Entry) -> String {
