@@ -279,7 +279,7 @@ fn a_message_whose_clone_panics_is_counted_and_leaks_nothing() {
             let alive = Arc::new(AtomicU64::new(0));
             let bus = Bus::<Fragile>::new();
             let subscriptions: Vec<_> =
-                // Of two that are alike, the second reads a log.
+                // Those that are alike read a log.
                 [Overflow::DropOldest, Overflow::block(), Overflow::DropNewest]
                     .into_iter()
                     .chain([Overflow::DropOldest, Overflow::block()])
@@ -388,7 +388,7 @@ fn a_message_whose_share_panics_is_published_and_every_mailbox_loses_it() {
     for policy in [Overflow::DropNewest, Overflow::block()] {
         for batch in [false, true] {
             let bus = Bus::<Alone>::new();
-            // Of two that are alike, the second reads a log.
+            // Two that are alike read a log.
             let subscriptions = [(); 2].map(|()| {
                 let builder = bus.subscribe("t").unwrap().overflow(policy);
                 builder.spawn(|_: Delivery<'_, Alone>| {}).unwrap()

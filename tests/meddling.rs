@@ -211,26 +211,21 @@ fn try_publish_does_not_wait_for_a_full_mailbox_that_joined_meanwhile() {
 
 #[test]
 fn a_subscription_cancelled_with_a_publish_under_way_leaves_no_place_behind() {
-    let bus = Bus::<Meddler>::new();
-    let cancelled = bus
-        .subscribe("t")
-        .unwrap()
-        .overflow(Overflow::block())
-        .spawn(|_: Delivery<'_, Meddler>| {})
-        .unwrap();
-    let other = bus
-        .subscribe("t")
-        .unwrap()
-        .overflow(Overflow::block())
-        .spawn(|_: Delivery<'_, Meddler>| {})
-        .unwrap();
-    let mut publisher = bus.publisher("t").unwrap();
-    let cancelled = Arc::new(cancelled);
-    let handle = Arc::clone(&cancelled);
-    let meddler = Meddler { in_share: Once::new(move || handle.cancel()), ..number(1) };
-    assert_eq!(publisher.publish(meddler).unwrap().delivered, 1);
-    bus.settle(LONG).unwrap();
-    assert_eq!((cancelled.stats().matched, other.stats().handled), (0, 1));
+    // With mailboxes of their own, and alike: then the log that they share has the message all the same.
+    for (size, delivered) in [(128, 1), (64, 2)] {
+        let bus = Bus::<Meddler>::new();
+        let [cancelled, other] = [64, size].map(|size| {
+            let builder = bus.subscribe("t").unwrap().mailbox(size).overflow(Overflow::block());
+            builder.spawn(|_: Delivery<'_, Meddler>| {}).unwrap()
+        });
+        let mut publisher = bus.publisher("t").unwrap();
+        let cancelled = Arc::new(cancelled);
+        let handle = Arc::clone(&cancelled);
+        let meddler = Meddler { in_share: Once::new(move || handle.cancel()), ..number(1) };
+        assert_eq!(publisher.publish(meddler).unwrap().delivered, delivered);
+        bus.settle(LONG).unwrap();
+        assert_eq!((cancelled.stats().matched, other.stats().handled), (0, 1));
+    }
 }
 
 /// An error whose own code panics.

@@ -73,6 +73,12 @@ impl Bell {
         self.number
     }
 
+    /// For a reader that slept elsewhere before it had this bell: see [`Signal::begin_asleep`].
+    pub(crate) fn begin_asleep(&self, waker: Waker) {
+        self.sleepers.add();
+        self.signal.begin_asleep(waker);
+    }
+
     /// Wakes the reader if it sleeps. The caller has claimed, or passed `signal::fence`.
     pub(crate) fn ring(&self) {
         if self.signal.ring() {

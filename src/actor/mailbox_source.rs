@@ -156,6 +156,16 @@ impl<M: Message> MailboxSource<M> {
         }
     }
 
+    pub(crate) fn target(&self) -> &Arc<Target<M>> {
+        &self.target
+    }
+
+    /// Whether it has its mailbox.
+    #[inline]
+    pub(crate) fn is_made(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// Looks for the mailbox; `Ended` if there never will be one.
     #[cold]
     fn look(&mut self) -> Refill {
@@ -164,13 +174,13 @@ impl<M: Message> MailboxSource<M> {
                 self.open = Some(Open::new(*mailbox));
                 Refill::Busy
             }
-            Found::Nothing => Refill::Empty,
+            Found::Nothing | Found::GaveWay => Refill::Empty,
             Found::Closed => Refill::Ended,
         }
     }
 
     /// Closes the mailbox, also if it was not made: then it never is, or is empty when it is.
-    fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.target.addr.close();
         if self.open.is_none() {
             self.look();
@@ -326,7 +336,7 @@ mod tests {
         let home = Arc::new(Home { bus: 1, names, caused: Arc::default(), host });
         let subscriber = Subscriber::new(1, home, pattern, true);
         let addr = LazyAddr::new(4, Overflow::DropNewest, Wait::Park);
-        let mut source = MailboxSource::<u64>::new(Arc::new(Target { subscriber, addr }));
+        let mut source = MailboxSource::<u64>::new(Arc::new(Target::new(subscriber, addr)));
         let (newest, lapped) = (DropReason::FullNewest, DropReason::Lapped);
         let lost = [gap(5, 6, newest), gap(3, 3, lapped), gap(8, 9, newest), gap(20, 20, newest)];
         source.set_start(1, lost.to_vec());

@@ -16,7 +16,9 @@
 //! | [`ledger`] | what became of every message |
 //! | [`scope`] | whether this thread is inside a handler |
 //! | [`ring_reader`], [`bell`], [`bells`] | a reader of the ring, its doorbell, and those of all |
-//! | [`shared_log`], [`shared_source`] | a log that several subscriptions share; one of them |
+//! | [`target`] | a subscription with a mailbox of its own, or a seat at a log that others share |
+//! | [`shared_log`], [`seat`], [`shared_source`] | such a log; what one of them has of it; its source |
+//! | [`own_source`] | a mailbox, or the seat that was taken instead before it was made |
 //! | [`executor`] | on what the loop runs |
 //!
 //! # Orderings
@@ -43,10 +45,12 @@ pub(crate) mod executor;
 pub(crate) mod history;
 pub(crate) mod ledger;
 pub(crate) mod mailbox_source;
+pub(crate) mod own_source;
 pub(crate) mod ring_reader;
 pub(crate) mod ring_source;
 pub(crate) mod run;
 pub(crate) mod scope;
+pub(crate) mod seat;
 pub(crate) mod shared_log;
 pub(crate) mod shared_source;
 pub(crate) mod source;

@@ -21,18 +21,16 @@
 //! its start is passed over, most of it before the subscription is handed out.
 #![forbid(unsafe_code)]
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use super::bell::Bell;
 use super::bells::Bells;
 use super::ring_reader::RingReader;
-use super::source::{Letter, drop_caught};
-use super::subscriber::{Life, Subscriber};
+use super::source::Letter;
+use crate::Message;
 use crate::mailbox::Overflow;
 use crate::mailbox::space::Space;
-use crate::ring::{Log, Next, Stake};
+use crate::ring::Log;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::{DropReason, Message};
 
 /// What lies in the log: a letter, or nothing where a place was given back.
 pub(crate) type Slip<M> = Option<Letter<M>>;
@@ -134,117 +132,5 @@ impl<M: Message> SharedLog<M> {
     pub(crate) fn resume(&self, subscriber: u64) -> bool {
         // ORDER: Relaxed; see `stopped`.
         self.stopped.compare_exchange(subscriber, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-    }
-}
-
-/// A subscription that reads a shared log, as its publishers and its owner see it.
-pub(crate) struct SharedMember<M: Message> {
-    pub(crate) subscriber: Arc<Subscriber<M>>,
-    pub(crate) bell: Arc<Bell>,
-    /// Where it began.
-    pub(crate) begin: u64,
-    /// How many messages may wait for it.
-    pub(crate) window: usize,
-    /// The first sequence that is its own; 0 until that is known.
-    start: AtomicU64,
-    hold: Mutex<Hold<M>>,
-}
-
-/// What a member has of its log, for as long as it is of use: its owner may keep the member for its
-/// account, and messages are not to be kept for that.
-struct Hold<M: Message> {
-    log: Option<Arc<SharedLog<M>>>,
-    /// What holds publishers back for it, for as long as it reads.
-    stake: Option<Stake<Slip<M>>>,
-}
-
-impl<M: Message> SharedMember<M> {
-    pub(crate) fn new(
-        subscriber: Arc<Subscriber<M>>,
-        log: &Arc<SharedLog<M>>,
-        reader: &SharedReader<M>,
-    ) -> Self {
-        subscriber.ledger.runner.set_done(reader.position());
-        let (bell, begin, window) = (log.bells.bell(), reader.position(), log.window);
-        let hold = Mutex::new(Hold { log: Some(Arc::clone(log)), stake: reader.stake() });
-        Self { subscriber, bell, begin, window, start: AtomicU64::new(0), hold }
-    }
-
-    fn hold(&self) -> MutexGuard<'_, Hold<M>> {
-        self.hold.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Its log; `None` once it has nothing more to do with it.
-    pub(crate) fn log(&self) -> Option<Arc<SharedLog<M>>> {
-        self.hold().log.clone()
-    }
-
-    pub(crate) fn reads(&self, log: &Arc<SharedLog<M>>) -> bool {
-        self.hold().log.as_ref().is_some_and(|own| Arc::ptr_eq(own, log))
-    }
-
-    /// Whether a message with this sequence is its own, or may be.
-    pub(crate) fn wants(&self, sequence: u64) -> bool {
-        // ORDER: Relaxed; at worst a message that was published meanwhile counts too.
-        self.start.load(Ordering::Relaxed) <= sequence
-    }
-
-    /// Everything below it has taken, or lost.
-    pub(crate) fn taken(&self) -> u64 {
-        let ledger = &self.subscriber.ledger;
-        // Only the runner loses the oldest here.
-        self.begin + ledger.runner.taken.get() + ledger.losses.count(DropReason::FullOldest)
-    }
-
-    /// It is cancelled: what comes from now on is not its own, and publishers need not wait for it,
-    /// though its handler may be running.
-    pub(crate) fn cancel(&self) {
-        let hold = self.hold();
-        let Some(log) = &hold.log else { return };
-        if self.subscriber.life() == Life::Running {
-            self.subscriber.set_ended_at(log.log.tail());
-            self.subscriber.advance(Life::Cancelled);
-        }
-        if let Some(stake) = &hold.stake {
-            stake.lift();
-        }
-        let log = Arc::clone(log);
-        drop(hold);
-        log.space.changed();
-    }
-
-    /// Its reader is about to leave: from now on nobody can let go for it. `read` is how far it has
-    /// read everything.
-    pub(crate) fn leaving(&self, read: Option<u64>) {
-        let mut hold = self.hold();
-        if let (Some(log), Some(read)) = (&hold.log, read) {
-            log.note_read(read);
-        }
-        hold.stake = None;
-    }
-
-    /// It has nothing more to do with its log.
-    pub(crate) fn forget(&self) {
-        // Messages may go with it, which is foreign code: not under the lock.
-        let log = self.hold().log.take();
-        drop_caught(log);
-    }
-
-    /// Its start, from which it wants everything. Passes over what is older, as far as it is there,
-    /// so that publishers have all of its places.
-    pub(crate) fn begin_at(&self, start: u64, reader: &mut SharedReader<M>) {
-        // ORDER: Relaxed; see `wants`.
-        self.start.store(start, Ordering::Relaxed);
-        let counts = &self.subscriber.ledger.runner;
-        while let Next::Item(_, slip) = reader.next() {
-            if slip.as_ref().is_some_and(|letter| letter.sequence >= start) {
-                break;
-            }
-            reader.advance();
-            counts.taken.add_owned(1);
-            counts.discarded.add_owned(1);
-        }
-        counts.set_done(reader.position());
-        reader.tell_ahead(0, true);
     }
 }

@@ -7,7 +7,8 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::shared_log::{IN_HAND, SharedLog, SharedMember, SharedReader, Slip};
+use super::seat::{Seat, SharedMember};
+use super::shared_log::{IN_HAND, SharedLog, SharedReader, Slip};
 use super::source::{Head, Letter, Refill, Source};
 use super::subscriber::Life;
 use crate::mailbox::wait::{Idle, Wait};
@@ -21,7 +22,7 @@ const MOST_AT_ONCE: usize = 256;
 pub(crate) struct SharedSource<M: Message> {
     reader: SharedReader<M>,
     log: Arc<SharedLog<M>>,
-    member: Arc<SharedMember<M>>,
+    member: SharedMember<M>,
     /// The first sequence that is this subscription's.
     start: u64,
     /// Messages of the batch that were not handed out.
@@ -50,14 +51,12 @@ enum End {
 }
 
 impl<M: Message> SharedSource<M> {
-    pub(crate) fn new(
-        reader: SharedReader<M>,
-        log: Arc<SharedLog<M>>,
-        member: Arc<SharedMember<M>>,
-        start: u64,
-        wait: Wait,
-    ) -> Self {
-        Self {
+    /// For a subscription whose start is known. Passes over what is older, as far as it is there, so that
+    /// publishers have all of its places.
+    pub(crate) fn new(member: SharedMember<M>, wait: Wait) -> Self {
+        let (reader, log) = member.take_reader().expect("a seat has one source");
+        let start = member.start();
+        let mut source = Self {
             idle: Idle::new(wait, member.window),
             reader,
             log,
@@ -70,7 +69,19 @@ impl<M: Message> SharedSource<M> {
             pending: None,
             stocked: 0,
             end: End::Running,
+        };
+        // Of one that is over already, `give_up` counts what was its own.
+        while source.member.subscriber().life() == Life::Running {
+            match source.reader.next() {
+                Next::Item(_, Some(letter)) if letter.sequence >= start => break,
+                Next::Item(..) => source.pass(),
+                Next::Gap { from, to } => source.lose(None, None, to - from + 1),
+                Next::Empty | Next::Closed => break,
+            }
         }
+        source.finish_batch();
+        source.reader.tell_ahead(0, true);
+        source
     }
 
     /// The sequence of the next message, if it is there. What was overwritten before it is lost.
@@ -121,7 +132,7 @@ impl<M: Message> SharedSource<M> {
         let reason = DropReason::FullOldest;
         let from = from.unwrap_or(self.last + 1).max(self.start);
         let to = to.unwrap_or(from).max(from);
-        self.member.subscriber.ledger.losses.record(reason, from, to, count);
+        self.member.subscriber().ledger.losses.record(reason, from, to, count);
         let gap = self.pending.get_or_insert(Gap {
             from: Sequence::new(from),
             to: Sequence::new(to),
@@ -141,14 +152,14 @@ impl<M: Message> SharedSource<M> {
         let is_own = |slip: &Slip<M>| slip.as_ref().is_some_and(|letter| letter.sequence >= start);
         let count = self.reader.in_a_row(most, is_own);
         self.left = count;
-        self.member.subscriber.ledger.runner.taken.add_owned(count);
+        self.member.subscriber().ledger.runner.taken.add_owned(count);
         let last = count < most;
         self.reader.tell_ahead(count, last);
     }
 
     /// Goes past one that is not its own.
     fn pass(&mut self) {
-        let counts = &self.member.subscriber.ledger.runner;
+        let counts = &self.member.subscriber().ledger.runner;
         counts.taken.add_owned(1);
         counts.discarded.add_owned(1);
         self.reader.advance();
@@ -156,7 +167,7 @@ impl<M: Message> SharedSource<M> {
 
     /// Counts messages as given up, some of which may have been in hand.
     fn give_up_some(&mut self, sequence: u64, count: u64, reason: DropReason) {
-        let ledger = &self.member.subscriber.ledger;
+        let ledger = &self.member.subscriber().ledger;
         let in_hand = self.left.min(count);
         self.left -= in_hand;
         // In this order: once nothing is queued or in flight, everything is accounted for.
@@ -173,7 +184,7 @@ impl<M: Message> SharedSource<M> {
             self.reader.leave();
             let position = self.reader.position();
             // What came after it was cancelled is not its own.
-            let end = self.member.subscriber.end(position + self.reader.lag());
+            let end = self.member.subscriber().end(position + self.reader.lag());
             self.end = End::Leaving(end.max(position + self.left));
         }
         let (End::Leaving(end) | End::Left(end)) = self.end else { return true };
@@ -207,8 +218,8 @@ impl<M: Message> SharedSource<M> {
                 Next::Closed => break,
             }
         }
-        self.member.subscriber.set_ended_at(end);
-        self.member.subscriber.ledger.runner.set_done(end);
+        self.member.subscriber().set_ended_at(end);
+        self.member.subscriber().ledger.runner.set_done(end);
         true
     }
 }
@@ -292,7 +303,7 @@ impl<M: Message> Source<M> for SharedSource<M> {
 
     #[inline]
     fn finish_batch(&mut self) {
-        self.member.subscriber.ledger.runner.set_done(self.reader.position());
+        self.member.subscriber().ledger.runner.set_done(self.reader.position());
     }
 
     fn poll_wait(&mut self, task: &mut Context<'_>) -> Poll<()> {
@@ -302,7 +313,7 @@ impl<M: Message> Source<M> for SharedSource<M> {
         self.reader.tell_ahead(0, last);
         self.reader.release();
         let Self { reader, member, idle, stocked, .. } = self;
-        let SharedMember { bell, subscriber, .. } = &**member;
+        let (Seat { bell, .. }, subscriber) = (&**member, member.subscriber());
         reader.stock();
         subscriber.stock(stocked, reader.position());
         let ready = || reader.is_ready() || subscriber.life() != Life::Running;
@@ -327,7 +338,7 @@ impl<M: Message> Drop for SharedSource<M> {
         }
         self.log.bells.remove(&self.member.bell);
         // Of one that stopped by failure publishers are still to hear.
-        let life = self.member.subscriber.life();
+        let life = self.member.subscriber().life();
         let told = life == Life::Failed && !self.log.log.is_closed();
         if !(told && self.log.blocks()) {
             self.member.forget();

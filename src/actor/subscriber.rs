@@ -183,6 +183,13 @@ impl<M: Message> Subscriber<M> {
         self.ended_at.store(tail, Ordering::Relaxed);
     }
 
+    /// Notes where it ends, unless that is noted.
+    pub(crate) fn end_at(&self, tail: u64) {
+        let (at, relaxed) = (&self.ended_at, Ordering::Relaxed);
+        // ORDER: Relaxed; a statistic, exact once `life` said Ended.
+        let _ = at.compare_exchange(u64::MAX, tail, relaxed, relaxed);
+    }
+
     /// Where a ring reader ended, or `tail` while it runs.
     pub(crate) fn end(&self, tail: u64) -> u64 {
         // ORDER: Relaxed; a statistic, exact once `life` said Ended.

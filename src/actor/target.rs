@@ -1,27 +1,89 @@
-//! A subscription's mailbox as its publishers and its source share it.
+//! A subscription as its publishers and its source share it, with what it gets its messages by: a
+//! mailbox of its own, or a seat at a log that it shares with others.
 #![forbid(unsafe_code)]
 
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use super::seat::Seat;
+use super::shared_log::{SharedLog, SharedReader};
 use super::source::Letter;
-use super::subscriber::Subscriber;
+use super::subscriber::{Life, Subscriber};
 use crate::Message;
 use crate::mailbox::Overflow;
 use crate::mailbox::lazy::LazyAddr;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// A subscription with a mailbox, as publishers see it: one allocation. In this order, because what
+/// A subscription, as publishers see it: one allocation. In this order, because what
 /// stands before and behind the runner's counters is to be written seldom, see [`Subscriber`].
 #[repr(C)]
 pub(crate) struct Target<M: Message> {
     pub(crate) subscriber: Subscriber<M>,
+    /// Its mailbox. Never made where there is a seat.
     pub(crate) addr: LazyAddr<Letter<M>>,
+    /// The first sequence that is its own, if it began with what was published then; 0 until that is
+    /// known, and of who asked for something else.
+    start: AtomicU64,
+    seat: OnceLock<Box<Seat<M>>>,
 }
 
 impl<M: Message> Target<M> {
+    pub(crate) fn new(subscriber: Subscriber<M>, addr: LazyAddr<Letter<M>>) -> Self {
+        Self { subscriber, addr, start: AtomicU64::new(0), seat: OnceLock::new() }
+    }
+
+    /// One that never has a mailbox.
+    pub(crate) fn with_seat(
+        subscriber: Subscriber<M>,
+        addr: LazyAddr<Letter<M>>,
+        seat: Seat<M>,
+    ) -> Self {
+        subscriber.ledger.runner.set_done(seat.begin());
+        let target = Self::new(subscriber, addr);
+        target.seat.get_or_init(|| Box::new(seat));
+        target.addr.give_way(|_| ());
+        target
+    }
+
     /// Whether publishers must not overrun it.
     pub(crate) fn blocks(&self) -> bool {
         matches!(self.addr.overflow(), Overflow::Block { .. })
+    }
+
+    /// Its seat, if it has one.
+    pub(crate) fn seat(&self) -> Option<&Seat<M>> {
+        self.seat.get().map(Box::as_ref)
+    }
+
+    pub(crate) fn start(&self) -> u64 {
+        // ORDER: Relaxed; the number alone. At worst it is not known yet.
+        self.start.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_start(&self, start: u64) {
+        // ORDER: Relaxed; see `start`.
+        self.start.store(start, Ordering::Relaxed);
+    }
+
+    /// Takes a seat at a log, for which this reader was made, instead of the mailbox that nobody has put
+    /// anything into so far; whether it did. `show` is called before anybody can see that there is no
+    /// mailbox any more: it shows the seat to publishers.
+    pub(crate) fn take_seat(
+        self: &Arc<Self>,
+        log: &Arc<SharedLog<M>>,
+        reader: SharedReader<M>,
+        show: impl FnOnce(),
+    ) -> bool {
+        // Who stops by failure tells publishers by what it is then; and the start is looked for here.
+        if self.subscriber.life() != Life::Running || self.start() == 0 {
+            return false;
+        }
+        self.addr.give_way(|waker| {
+            let seat = Seat::new(log, reader, waker);
+            self.subscriber.ledger.runner.set_done(seat.begin());
+            self.seat.get_or_init(|| Box::new(seat));
+            show();
+        })
     }
 }
 

@@ -1,8 +1,10 @@
 //! Which subscriptions share a log, and the logs that are shared.
 //!
-//! Those that are alike: one pattern, one mailbox size, one policy. The first of them has a mailbox
-//! and keeps it; whoever comes after it shares a log with those that come later still. So a publish
-//! costs two copies at most for all of them.
+//! Those that are alike: one pattern, one mailbox size, one policy. The first of them has a mailbox,
+//! which is made when somebody first publishes to it. If a second one comes before that, the first takes
+//! a seat at the log that is made for it, and a publish costs one copy for all of them. If it comes later,
+//! the first keeps its mailbox, and whoever comes after it shares a log with those that come later still:
+//! two copies for all of them.
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
@@ -106,18 +108,69 @@ mod tests {
     }
 
     #[test]
-    fn those_that_are_alike_share_a_log_from_the_second_on() {
+    fn those_that_are_alike_share_a_log_if_they_come_before_the_first_message() {
         let bus = Bus::<u64>::new();
         let block = Overflow::block();
         let mut kept: Vec<_> = (0..4).map(|_| subscribe(&bus, 64, Overflow::DropOldest)).collect();
-        assert_eq!(reached(&bus), (1, vec![3]));
         kept.extend((0..3).map(|_| subscribe(&bus, 64, block)));
-        assert_eq!(reached(&bus), (2, vec![2, 3]), "those with Block come first");
         kept.extend((0..2).map(|_| subscribe(&bus, 65, block)));
-        assert_eq!(reached(&bus), (3, vec![2, 1, 3]));
         let longer = Overflow::Block { timeout: Duration::from_secs(2) };
         kept.push(subscribe(&bus, 65, longer));
-        assert_eq!(reached(&bus), (4, vec![2, 1, 3]));
+        assert_eq!(reached(&bus), (1, vec![3, 2, 4]), "those with Block come first");
+    }
+
+    #[test]
+    fn who_has_had_a_message_keeps_its_mailbox_when_others_come() {
+        for topic in ["t", "*"] {
+            let bus = Bus::<u64>::new();
+            let subscribe = || {
+                let builder = bus.subscribe(topic).unwrap().mailbox(64);
+                builder.spawn(|_: Delivery<'_, u64>| {}).unwrap()
+            };
+            let first = subscribe();
+            bus.publish_to("t", 1_u64).unwrap();
+            let others = [subscribe(), subscribe()];
+            assert_eq!(reached(&bus), (1, vec![2]));
+            bus.publish_to("t", 2_u64).unwrap();
+            bus.settle(Duration::from_secs(60)).unwrap();
+            assert_eq!(first.stats().handled, 2);
+            assert!(others.iter().all(|other| other.stats().handled == 1));
+        }
+    }
+
+    #[test]
+    fn who_takes_a_seat_keeps_its_number_and_its_account() {
+        for topic in ["t", "*"] {
+            for way in [Overflow::DropOldest, Overflow::block()] {
+                let bus = Bus::<u64>::new();
+                let subscribe = || {
+                    let builder = bus.subscribe(topic).unwrap().mailbox(64).overflow(way);
+                    builder.spawn(|_: Delivery<'_, u64>| {}).unwrap()
+                };
+                let first = subscribe();
+                let before = first.stats();
+                let second = subscribe();
+                assert_eq!(reached(&bus), (0, vec![2]));
+                assert_eq!(first.stats(), before);
+                for n in 0..1000_u64 {
+                    bus.publish_to("t", n).unwrap();
+                }
+                bus.settle(Duration::from_secs(60)).unwrap();
+                for one in [&first, &second] {
+                    let stats = one.stats();
+                    assert_eq!(stats.matched, 1000);
+                    assert_eq!(stats.handled + stats.total_dropped(), 1000, "{stats:?}");
+                }
+                let all = bus.stats().subscriptions;
+                assert_eq!(
+                    all.iter().map(|one| one.id).collect::<Vec<_>>(),
+                    [first.id(), second.id()]
+                );
+                first.cancel();
+                assert_eq!(reached(&bus), (0, vec![1]));
+                assert_eq!(first.stats().matched, 1000);
+            }
+        }
     }
 
     #[test]

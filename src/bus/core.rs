@@ -10,6 +10,7 @@ use super::table::{Member, Table};
 use super::topics::Topics;
 use crate::actor::ring_reader::RingReader;
 use crate::actor::scope;
+use crate::actor::seat::Seat;
 use crate::actor::shared_log::SharedLog;
 use crate::actor::source::{Entry, Letter};
 use crate::actor::subscriber::{Home, Host, Life};
@@ -132,13 +133,18 @@ impl<M: Message> Core<M> {
     }
 
     fn tell_closed(member: &Member<M>) {
-        match member {
-            Member::Mailbox(target) => target.addr.close(),
-            Member::Shared(member) => {
-                if let Some(log) = member.log() {
-                    log.close();
-                }
+        let close_log = |seat: Option<&Seat<M>>| {
+            if let Some(log) = seat.and_then(Seat::log) {
+                log.close();
             }
+        };
+        match member {
+            Member::Mailbox(target) => {
+                target.addr.close();
+                // It may have given way since the members were listed.
+                close_log(target.seat());
+            }
+            Member::Shared(member) => close_log(Some(member)),
             // It finds the end of the ring by itself; and what has a place on the ring by now is
             // still handled inline.
             Member::Ring(_) | Member::Inline(_) => {}
@@ -163,7 +169,10 @@ impl<M: Message> Core<M> {
         signal::fence();
         for member in self.table.members() {
             match &member {
-                Member::Mailbox(target) => target.addr.ring(),
+                Member::Mailbox(target) => {
+                    target.addr.ring();
+                    target.seat().into_iter().for_each(|seat| seat.bell.ring());
+                }
                 Member::Shared(member) => member.bell.ring(),
                 Member::Ring(reader) => reader.bell.ring(),
                 Member::Inline(_) => {}
@@ -225,7 +234,7 @@ impl<M: Message> Core<M> {
         while log.resume(released) {
             let failed = self.table.members().into_iter().find(|member| {
                 matches!(member, Member::Shared(other)
-                    if other.reads(log) && other.subscriber.life() == Life::Failed)
+                    if other.reads(log) && other.subscriber().life() == Life::Failed)
             });
             let Some(failed) = failed else { return };
             released = failed.subscriber().id;

@@ -21,6 +21,8 @@ use crate::{Addr, DropReason, Gap, Mailbox, Overflow};
 mod bell;
 #[path = "models/exact.rs"]
 mod exact;
+#[path = "models/seat.rs"]
+mod seat;
 #[path = "models/shared.rs"]
 mod shared;
 #[path = "models/sleepers.rs"]

@@ -15,7 +15,8 @@ use super::table::Member;
 use crate::Message;
 use crate::actor::ring_source::RingMember;
 use crate::actor::scope;
-use crate::actor::shared_log::{SharedLog, SharedMember};
+use crate::actor::seat::SharedMember;
+use crate::actor::shared_log::SharedLog;
 use crate::actor::subscriber::Subscriber;
 use crate::mailbox::Overflow;
 use crate::mailbox::looks::{self, Looks};
@@ -75,7 +76,7 @@ impl<M: Message> Room<M> {
                     |member: &SharedMember<M>| log.log.tail() >= member.taken() + log.window as u64;
                 let own = |member: &Member<M>| match member {
                     Member::Shared(member) => {
-                        own(&member.subscriber) && member.reads(log) && full(member)
+                        own(member.subscriber()) && member.reads(log) && full(member)
                     }
                     _ => false,
                 };

@@ -7,28 +7,31 @@ use std::sync::Arc;
 use super::inline::Inline;
 use super::table::Member;
 use crate::Message;
-use crate::actor::shared_log::{SharedLog, SharedMember};
+use crate::actor::seat::SharedMember;
+use crate::actor::shared_log::SharedLog;
 use crate::actor::source::Letter;
 pub(crate) use crate::actor::target::Target;
 use crate::mailbox::Addr;
 
 /// One mailbox of a route. The address lies in the route itself: the claim of the mailbox before
 /// is a locked instruction, every load behind it waits for it, so each step to memory counts. So a
-/// mailbox is made when somebody resolves a route that leads to it.
+/// mailbox is made when somebody resolves a route that leads to it, and then it never gives way.
 pub(crate) struct Leg<M: Message> {
     pub(crate) addr: Addr<Letter<M>>,
     pub(crate) target: Arc<Target<M>>,
 }
 
 impl<M: Message> Leg<M> {
-    fn new(target: Arc<Target<M>>) -> Self {
-        Self { addr: target.addr.clone(), target }
+    /// `None` if the mailbox has given way.
+    fn new(target: Arc<Target<M>>) -> Option<Self> {
+        let addr = target.addr.reach()?.clone();
+        Some(Self { addr, target })
     }
 }
 
 impl<M: Message> Clone for Leg<M> {
     fn clone(&self) -> Self {
-        Self::new(Arc::clone(&self.target))
+        Self { addr: self.addr.clone(), target: Arc::clone(&self.target) }
     }
 }
 
@@ -43,7 +46,7 @@ impl<M: Message> Deref for Leg<M> {
 /// One log of a route, and those who share it.
 pub(crate) struct SharedLeg<M: Message> {
     pub(crate) log: Arc<SharedLog<M>>,
-    pub(crate) members: Vec<Arc<SharedMember<M>>>,
+    pub(crate) members: Vec<SharedMember<M>>,
 }
 
 impl<M: Message> SharedLeg<M> {
@@ -79,14 +82,15 @@ pub(crate) struct Route<M: Message> {
 }
 
 impl<M: Message> Route<M> {
-    pub(crate) fn new(version: u64, mut members: Vec<(u64, Member<M>)>) -> Self {
+    /// `None` if a mailbox has given way meanwhile: then the table has changed.
+    pub(crate) fn new(version: u64, mut members: Vec<(u64, Member<M>)>) -> Option<Self> {
         members.sort_unstable_by_key(|&(id, _)| id);
         let (mut blocking, mut open, mut inline, mut readers) = (vec![], vec![], vec![], 0);
         let mut shared: Vec<SharedLeg<M>> = vec![];
         for (_, member) in members {
             match member {
-                Member::Mailbox(target) if target.blocks() => blocking.push(Leg::new(target)),
-                Member::Mailbox(target) => open.push(Leg::new(target)),
+                Member::Mailbox(target) if target.blocks() => blocking.push(Leg::new(target)?),
+                Member::Mailbox(target) => open.push(Leg::new(target)?),
                 Member::Inline(handler) => inline.push(handler),
                 Member::Ring(_) => readers += 1,
                 Member::Shared(member) => {
@@ -101,7 +105,7 @@ impl<M: Message> Route<M> {
         }
         shared.sort_by_key(|leg| !leg.log.blocks());
         let shared_blocking = shared.partition_point(|leg| leg.log.blocks());
-        Self {
+        Some(Self {
             version,
             blocking: blocking.into(),
             open: open.into(),
@@ -109,7 +113,7 @@ impl<M: Message> Route<M> {
             shared_blocking,
             inline: inline.into(),
             readers,
-        }
+        })
     }
 
     /// Whether a message goes to the ring and nowhere else.

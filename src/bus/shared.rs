@@ -13,7 +13,8 @@ use super::room::Room;
 use super::route::{Route, SharedLeg};
 use super::scratch::Scratch;
 use super::table::Member;
-use crate::actor::shared_log::{LEAST_SLOTS, SharedLog, SharedMember, Slip};
+use crate::actor::seat::SharedMember;
+use crate::actor::shared_log::{LEAST_SLOTS, SharedLog, Slip};
 use crate::actor::source::{Letter, drop_caught};
 use crate::actor::subscriber::Life;
 use crate::caught::caught;
@@ -364,17 +365,19 @@ pub(super) fn lose<M: Message>(
     counts: &mut Counts,
 ) {
     let mut lose = |member: &SharedMember<M>| {
-        let left = matches!(member.subscriber.life(), Life::Cancelled | Life::Failed);
-        if !left && member.wants(sequence) {
+        let subscriber = member.subscriber();
+        let left = matches!(subscriber.life(), Life::Cancelled | Life::Failed);
+        // Where its start is not known yet, at worst a message that was published meanwhile counts too.
+        if !left && member.start() <= sequence {
             counts.dropped += 1;
-            member.subscriber.ledger.lose_outside(reason, sequence);
+            subscriber.ledger.lose_outside(reason, sequence);
         }
     };
     leg.members.iter().for_each(|member| lose(member));
     for member in core.table.members() {
         if let Member::Shared(member) = member
             && member.reads(&leg.log)
-            && !leg.members.iter().any(|known| Arc::ptr_eq(known, &member))
+            && !leg.members.iter().any(|known| known.is(&member))
         {
             lose(&member);
         }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::core::Core;
 use super::table::Member;
 use crate::actor::ledger::Ledger;
+use crate::actor::seat::SharedMember;
 use crate::{BusStats, DropReason, Message, Sequence, SubscriptionStats};
 
 /// The account of one subscription.
@@ -14,7 +15,12 @@ pub(crate) fn account<M: Message>(core: Option<&Core<M>>, member: &Member<M>) ->
     let ledger = &subscriber.ledger;
     let counts = &ledger.runner;
     let mut lost = dropped(ledger);
-    let (matched, queued, in_flight, capacity) = match member {
+    let shared = match member {
+        // Its mailbox may have given way since it was subscribed.
+        Member::Mailbox(target) => SharedMember::of(target).map(Member::Shared),
+        _ => None,
+    };
+    let (matched, queued, in_flight, capacity) = match shared.as_ref().unwrap_or(member) {
         Member::Mailbox(target) => {
             let inside = target.addr.counts();
             let past = counts.replayed.get() + counts.lapped.get();
@@ -44,9 +50,7 @@ pub(crate) fn account<M: Message>(core: Option<&Core<M>>, member: &Member<M>) ->
             if over > 0 {
                 *lost.entry(DropReason::FullOldest).or_default() += over;
             }
-            let matched =
-                (end + ledger.outside.get()).saturating_sub(member.begin + counts.discarded.get());
-            (matched, waiting - over, counts.in_flight(), member.window)
+            (member.matched(end), waiting - over, counts.in_flight(), member.window)
         }
         Member::Inline(inline) => {
             let lost: u64 = lost.values().sum();

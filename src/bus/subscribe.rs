@@ -20,9 +20,10 @@ use crate::actor::direct::{AtOnce, Awaiting, Way};
 use crate::actor::executor::Chosen;
 use crate::actor::history::{CatchUpSource, Join};
 use crate::actor::mailbox_source::MailboxSource;
+use crate::actor::own_source::OwnSource;
 use crate::actor::ring_reader::RingReader;
 use crate::actor::ring_source::{RingMember, RingSource};
-use crate::actor::shared_log::{SharedLog, SharedMember, SharedReader};
+use crate::actor::seat::{Seat, SharedMember};
 use crate::actor::shared_source::SharedSource;
 use crate::actor::source::{Entry, Source};
 use crate::actor::subscriber::{Held, Subscriber};
@@ -178,21 +179,21 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
         if self.reads_ring() {
             return self.start_on_ring::<A, W>(actor, chosen);
         }
-        match self.shared_log() {
-            Some((log, reader)) => self.start_on_log::<A, W>(actor, chosen, log, reader),
+        match self.seat() {
+            Some(seat) => self.start_on_log::<A, W>(actor, chosen, seat),
             None => self.start_with_mailbox::<A, W>(actor, chosen),
         }
     }
 
-    /// The log that it shares with those that are like it, if there are any, and its reader of it.
-    fn shared_log(&self) -> Option<(Arc<SharedLog<M>>, SharedReader<M>)> {
+    /// Its seat at the log that it shares with those that are like it, if there are any.
+    fn seat(&self) -> Option<Seat<M>> {
         let table = &self.core.table;
         if self.start != Start::Now || !table.is_asked_for(&self.pattern) {
             return None;
         }
         let log = table.shared_log(&Alike::of(&self.pattern, self.mailbox, self.overflow)?)?;
         let reader = log.reader()?;
-        Some((log, reader))
+        Some(Seat::new(&log, reader, None))
     }
 
     fn reads_ring(&self) -> bool {
@@ -282,19 +283,19 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
         self,
         actor: A,
         chosen: Chosen<'_>,
-        log: Arc<SharedLog<M>>,
-        mut reader: SharedReader<M>,
+        seat: Seat<M>,
     ) -> Result<Subscription<M>, SubscribeError> {
         let core = self.core;
-        let subscriber = self.subscriber();
-        let shared = Arc::new(SharedMember::new(Arc::clone(&subscriber), &log, &reader));
-        let member = Member::Shared(Arc::clone(&shared));
+        let addr = LazyAddr::new(self.mailbox, self.overflow, chosen.wait());
+        let subscriber = subscriber(core, self.pattern.clone(), true);
+        let target = Arc::new(Target::with_seat(subscriber, addr, seat));
+        let shared = SharedMember::of(&target).expect("it was made with a seat");
+        let member = Member::Shared(shared.clone());
         core.table.insert(member.clone());
         core.listed(&member);
-        let start = core.log.join();
-        shared.begin_at(start, &mut reader);
-        let source = SharedSource::new(reader, log, shared, start, chosen.wait());
-        let parts = (actor, source, subscriber);
+        target.set_start(core.log.join());
+        let source = SharedSource::new(shared, chosen.wait());
+        let parts = (actor, source, Account(target));
         launch::<M, A, W, _>(core, chosen, self.lane(), parts, member, |_| false)
     }
 
@@ -315,10 +316,9 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
             addr.make();
         }
         let subscriber = subscriber(core, self.pattern, past.is_none());
-        let target = Arc::new(Target { subscriber, addr });
+        let target = Arc::new(Target::new(subscriber, addr));
         let account = Account(Arc::clone(&target));
         let member = Member::Mailbox(Arc::clone(&target));
-        let mut source = MailboxSource::new(Arc::clone(&target));
         match past {
             None => {
                 let numbered = !account.pattern.sees_reserved();
@@ -326,7 +326,9 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
                 core.listed(&member);
                 let start = core.log.join();
                 // Notices have numbers of their own: none of them is older than the subscription.
-                source.set_start(if numbered { start } else { 0 }, Vec::new());
+                let start = if numbered { start } else { 0 };
+                target.set_start(start);
+                let source = OwnSource::new(Arc::clone(&target), start);
                 let sleeps = |waker| target.addr.sleep(waker);
                 launch::<M, A, W, _>(core, chosen, lane, (actor, source, account), member, sleeps)
             }
@@ -341,6 +343,7 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
                     }
                     log.join()
                 });
+                let source = MailboxSource::new(Arc::clone(&target));
                 let past = Account(target);
                 let source = CatchUpSource::new(reader, filter, join, source, past);
                 launch::<M, A, W, _>(core, chosen, lane, (actor, source, account), member, |_| {

@@ -2,12 +2,14 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
 use super::core::Core;
 use super::stats::account;
 use super::table::Member;
+use crate::actor::seat::SharedMember;
+use crate::actor::shared_log::SharedLog;
 use crate::actor::subscriber::{Life, Subscriber};
 use crate::mailbox::signal;
 use crate::{Message, SubscriptionStats};
@@ -65,20 +67,25 @@ impl<M: Message> Subscription<M> {
     /// its handler may be running. A second call does nothing.
     pub fn cancel(&self) {
         let subscriber = self.subscriber();
-        let log = match &self.member {
-            Member::Shared(member) => {
-                member.cancel();
-                member.log()
-            }
-            _ => None,
-        };
+        let mut log = self.let_go_of_log();
+        #[cfg(test)]
+        tests::meanwhile();
         subscriber.advance(Life::Cancelled);
         let core = self.core.upgrade();
         if let Some(core) = &core {
             core.table.remove(subscriber.id);
         }
+        if log.is_none() {
+            // Its mailbox may have given way until now; who is in no table keeps what it has.
+            log = self.let_go_of_log();
+        }
         match &self.member {
-            Member::Mailbox(target) => target.addr.close(),
+            Member::Mailbox(target) => {
+                target.addr.close();
+                if let Some(member) = SharedMember::of(target) {
+                    leave(core.as_deref(), &member, log);
+                }
+            }
             Member::Ring(reader) => {
                 // Only now, so that it never is overrun without having been cancelled.
                 reader.let_go();
@@ -89,20 +96,23 @@ impl<M: Message> Subscription<M> {
                     core.release_publishers(subscriber.id);
                 }
             }
-            Member::Shared(member) => {
-                signal::fence();
-                member.bell.ring();
-                if let (Some(core), Some(log)) = (&core, &log) {
-                    core.release_log(log, subscriber.id);
-                }
-                if matches!(subscriber.life(), Life::Ended | Life::Failed) {
-                    member.forget();
-                }
-            }
+            Member::Shared(member) => leave(core.as_deref(), member, log),
             Member::Inline(_) => {
                 subscriber.advance(Life::Ended);
             }
         }
+    }
+
+    /// If it has a seat at a shared log: publishers need not wait for it any more. The log, unless it has
+    /// nothing more to do with that.
+    fn let_go_of_log(&self) -> Option<Arc<SharedLog<M>>> {
+        let member = match &self.member {
+            Member::Mailbox(target) => SharedMember::of(target),
+            Member::Shared(member) => Some(member.clone()),
+            Member::Ring(_) | Member::Inline(_) => None,
+        }?;
+        member.cancel();
+        member.log()
     }
 
     /// Lets the subscription live as long as the bus.
@@ -112,6 +122,23 @@ impl<M: Message> Subscription<M> {
 
     fn subscriber(&self) -> &Subscriber<M> {
         self.member.subscriber()
+    }
+}
+
+/// The rest of cancelling who had a seat at this log.
+fn leave<M: Message>(
+    core: Option<&Core<M>>,
+    member: &SharedMember<M>,
+    log: Option<Arc<SharedLog<M>>>,
+) {
+    signal::fence();
+    member.bell.ring();
+    let subscriber = member.subscriber();
+    if let (Some(core), Some(log)) = (core, &log) {
+        core.release_log(log, subscriber.id);
+    }
+    if matches!(subscriber.life(), Life::Ended | Life::Failed) {
+        member.forget();
     }
 }
 
@@ -130,5 +157,55 @@ impl<M: Message> fmt::Debug for Subscription<M> {
             .field("pattern", &self.pattern())
             .field("active", &self.is_active())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::time::Duration;
+
+    use crate::{Bus, Delivery, Overflow, Subscription};
+
+    thread_local! {
+        /// What somebody else does in the middle of this thread's next cancelling.
+        static MEANWHILE: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
+    }
+
+    pub(super) fn meanwhile() {
+        let act = MEANWHILE.take();
+        act.into_iter().for_each(|act| act());
+    }
+
+    fn subscribe(bus: &Bus<u64>, overflow: Overflow) -> Subscription<u64> {
+        let builder = bus.subscribe("t").unwrap().mailbox(64).overflow(overflow);
+        builder.spawn(|_: Delivery<'_, u64>| {}).unwrap()
+    }
+
+    #[test]
+    fn who_takes_a_seat_while_it_is_cancelled_leaves_it() {
+        let block = Overflow::Block { timeout: Duration::from_secs(1) };
+        for overflow in [block, Overflow::DropOldest] {
+            let bus = Bus::<u64>::new();
+            let first = subscribe(&bus, overflow);
+            let coming = bus.clone();
+            MEANWHILE.set(Some(Box::new(move || subscribe(&coming, overflow).detach())));
+            first.cancel();
+            assert_eq!(bus.core().table.route("t").shared[0].count(), 1, "the second is there");
+            // Far more than fit, if somebody held them up.
+            (0..1000_u64).for_each(|n| _ = bus.publish_to("t", n).unwrap());
+            bus.settle(Duration::from_secs(60)).unwrap();
+            // It was woken, sees that it is over, and lets go.
+            while first.stats().queued + first.stats().in_flight > 0 || first.keeps_its_log() {
+                std::thread::yield_now();
+            }
+            assert_eq!(first.stats().matched, 0, "{:?}", first.stats());
+        }
+    }
+
+    impl Subscription<u64> {
+        fn keeps_its_log(&self) -> bool {
+            self.let_go_of_log().is_some()
+        }
     }
 }

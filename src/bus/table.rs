@@ -17,7 +17,8 @@ use super::route::{Route, Target};
 use crate::Message;
 use crate::actor::bells::Bells;
 use crate::actor::ring_source::RingMember;
-use crate::actor::shared_log::{SharedLog, SharedMember};
+use crate::actor::seat::SharedMember;
+use crate::actor::shared_log::SharedLog;
 use crate::actor::subscriber::Subscriber;
 use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -27,7 +28,7 @@ use crate::topic::{Pattern, Trie};
 pub(crate) enum Member<M: Message> {
     Mailbox(Arc<Target<M>>),
     Ring(Arc<RingMember<M>>),
-    Shared(Arc<SharedMember<M>>),
+    Shared(SharedMember<M>),
     Inline(Arc<Inline<M>>),
 }
 
@@ -36,7 +37,7 @@ impl<M: Message> Clone for Member<M> {
         match self {
             Self::Mailbox(target) => Self::Mailbox(Arc::clone(target)),
             Self::Ring(reader) => Self::Ring(Arc::clone(reader)),
-            Self::Shared(reader) => Self::Shared(Arc::clone(reader)),
+            Self::Shared(reader) => Self::Shared(reader.clone()),
             Self::Inline(handler) => Self::Inline(Arc::clone(handler)),
         }
     }
@@ -47,7 +48,7 @@ impl<M: Message> Member<M> {
         match self {
             Self::Mailbox(target) => &target.subscriber,
             Self::Ring(reader) => &reader.subscriber,
-            Self::Shared(reader) => &reader.subscriber,
+            Self::Shared(reader) => reader.subscriber(),
             Self::Inline(handler) => &handler.subscriber,
         }
     }
@@ -128,19 +129,24 @@ impl<M: Message> Table<M> {
 
     /// Whom a topic reaches now.
     pub(crate) fn route(&self, topic: &str) -> Route<M> {
-        // The version first: if the table changes in between, the route is newer than it says
-        // and is resolved once more than needed.
-        let version = self.version();
-        let mut members = Vec::new();
-        if let Some(target) = self.exact.get(topic) {
-            members.push((target.subscriber.id, Member::Mailbox(target)));
+        loop {
+            // The version first: if the table changes in between, the route is newer than it says
+            // and is resolved once more than needed.
+            let version = self.version();
+            let mut members = Vec::new();
+            if let Some(target) = self.exact.get(topic) {
+                members.push((target.subscriber.id, Member::Mailbox(target)));
+            }
+            if self.has_trie() {
+                self.trie.load().for_each_match(topic, |id, member| {
+                    members.push((id, member.clone()));
+                });
+            }
+            // Who finds that a mailbox has given way sees the seat at the next look.
+            if let Some(route) = Route::new(version, members) {
+                return route;
+            }
         }
-        if self.has_trie() {
-            self.trie.load().for_each_match(topic, |id, member| {
-                members.push((id, member.clone()));
-            });
-        }
-        Route::new(version, members)
     }
 
     /// Adds a subscription.
@@ -236,20 +242,45 @@ impl<M: Message> Table<M> {
         if let Some(log) = list.shared.get(alike) {
             return Some(log);
         }
+        let first = self.first_alike(alike)?;
+        let log = list.shared.make(alike);
+        self.seat(&mut list, &first, &log);
+        Some(log)
+    }
+
+    /// A mailbox of a subscription that is like this one.
+    fn first_alike(&self, alike: &Alike) -> Option<Arc<Target<M>>> {
         let first = alike.pattern().literal_topic().and_then(|topic| self.exact.get(topic));
-        if first.is_some_and(|target| alike.fits(&target)) {
-            return Some(list.shared.make(alike));
+        if let Some(target) = first.filter(|target| alike.fits(target)) {
+            return Some(target);
         }
-        let trie = self.trie.load();
         let mut looks = LOOKS;
-        let found = trie.find_map_at(alike.pattern(), |_, member| {
-            looks -= 1;
-            match member {
-                Member::Mailbox(target) if alike.fits(target) => Some(true),
-                _ => (looks == 0).then_some(false),
+        self.trie
+            .load()
+            .find_map_at(alike.pattern(), |_, member| {
+                looks -= 1;
+                match member {
+                    Member::Mailbox(target) if alike.fits(target) => Some(Some(target.clone())),
+                    _ => (looks == 0).then_some(None),
+                }
+            })
+            .flatten()
+    }
+
+    /// Has a subscription take a seat at this new log instead of its mailbox, if nobody has put anything
+    /// into that so far.
+    fn seat(&self, list: &mut List<M>, target: &Arc<Target<M>>, log: &Arc<SharedLog<M>>) {
+        let Some(reader) = log.reader() else { return };
+        target.take_seat(log, reader, || {
+            let Some(member) = SharedMember::of(target).map(Member::Shared) else { return };
+            // In this order, so that nobody finds neither. Who finds both waits for the end of this,
+            // and looks again.
+            self.let_see(list, &member);
+            list.members.insert(target.subscriber.id, member);
+            if self.exact.remove(&mut list.places, target) {
+                self.bump();
             }
         });
-        (found == Some(true)).then(|| list.shared.make(alike))
     }
 
     /// A subscription by its number.

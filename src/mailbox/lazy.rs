@@ -9,6 +9,9 @@
 //! Until then the receiver's sleep is kept here, under the lock. Whoever makes the mailbox moves
 //! the sleep into its doorbell, so that the maker's own bell, after its fence, ends it: making
 //! wakes nobody, and may be done while a place in another mailbox is held.
+//!
+//! A mailbox that was never made may also give way for good to something else that its receiver is
+//! to receive from.
 #![forbid(unsafe_code)]
 
 use std::ops::Deref;
@@ -35,6 +38,8 @@ enum Rest<T> {
     Unmade(Option<Waker>),
     /// Nothing was made when it was closed.
     Closed,
+    /// Nothing was made when it gave way.
+    GaveWay,
     /// The receiver has not come for it yet.
     Made(Box<Mailbox<T>>),
     /// The receiver has it.
@@ -49,6 +54,8 @@ pub(crate) enum Found<T> {
     Nothing,
     /// Nothing was put in, and nothing ever will be.
     Closed,
+    /// Nothing was put in, and what comes comes elsewhere.
+    GaveWay,
 }
 
 impl<T> LazyAddr<T> {
@@ -66,6 +73,21 @@ impl<T> LazyAddr<T> {
         self.overflow
     }
 
+    pub(crate) fn wait(&self) -> Wait {
+        self.wait
+    }
+
+    /// Has it give way to what `replace` puts in its place, unless it is made or closed; whether it
+    /// did. `replace` gets the waker of the receiver, if that sleeps, and runs under the lock: whoever
+    /// finds that it gave way finds also what is there instead.
+    pub(crate) fn give_way(&self, replace: impl FnOnce(Option<Waker>)) -> bool {
+        let mut rest = self.lock();
+        let Rest::Unmade(waker) = &mut *rest else { return false };
+        replace(waker.take());
+        *rest = Rest::GaveWay;
+        true
+    }
+
     /// As [`Addr::tail`].
     pub(crate) fn tail(&self) -> u64 {
         self.addr.get().map_or(0, Addr::tail)
@@ -81,13 +103,15 @@ impl<T> LazyAddr<T> {
         self.addr.get().map(Addr::counts).unwrap_or_default()
     }
 
-    /// As [`Addr::close`].
+    /// As [`Addr::close`]. One that gave way has nothing to close.
     pub(crate) fn close(&self) {
         let mut rest = self.lock();
         if let Some(addr) = self.addr.get() {
             drop(rest);
             addr.close();
-        } else if let Rest::Unmade(waker) = std::mem::replace(&mut *rest, Rest::Closed) {
+        } else if let Rest::Unmade(waker) = &mut *rest {
+            let waker = waker.take();
+            *rest = Rest::Closed;
             drop(rest);
             waker.into_iter().for_each(wake_caught);
         }
@@ -149,9 +173,13 @@ impl<T> LazyAddr<T> {
         match std::mem::replace(rest, Rest::Taken) {
             Rest::Made(mailbox) => Found::Mailbox(mailbox),
             kept => {
-                let is_closed = matches!(kept, Rest::Closed);
+                let found = match &kept {
+                    Rest::Closed => Found::Closed,
+                    Rest::GaveWay => Found::GaveWay,
+                    _ => Found::Nothing,
+                };
                 *rest = kept;
-                if is_closed { Found::Closed } else { Found::Nothing }
+                found
             }
         }
     }
@@ -165,13 +193,23 @@ impl<T: Send> LazyAddr<T> {
     #[cold]
     #[inline(never)]
     pub(crate) fn make(&self) -> &Addr<T> {
-        let mut rest = self.lock();
+        self.make_from(self.lock())
+    }
+
+    /// The address, which is made if need be; `None` of one that gave way.
+    pub(crate) fn reach(&self) -> Option<&Addr<T>> {
+        let rest = self.lock();
+        (!matches!(*rest, Rest::GaveWay)).then(|| self.make_from(rest))
+    }
+
+    fn make_from(&self, mut rest: MutexGuard<'_, Rest<T>>) -> &Addr<T> {
         self.addr.get_or_init(|| {
             let (addr, mailbox) = Mailbox::new(self.capacity, self.overflow);
             let made = Rest::Made(Box::new(mailbox.with_wait(self.wait)));
             match std::mem::replace(&mut *rest, made) {
                 Rest::Unmade(Some(waker)) => addr.signal().begin_asleep(waker),
-                Rest::Closed => addr.close(),
+                // (Nobody asks for the mailbox of one that gave way: see `reach`.)
+                Rest::Closed | Rest::GaveWay => addr.close(),
                 _ => {}
             }
             addr
@@ -271,6 +309,33 @@ mod tests {
         closed.close();
         assert!(!closed.sleep(waker()));
         assert_eq!(Arc::strong_count(&wakes), 1, "nobody keeps a waker for nothing");
+    }
+
+    #[test]
+    fn one_that_gives_way_leaves_the_sleep_to_what_replaces_it_and_is_never_made() {
+        let (lazy, wakes) = (lazy(), Arc::<Wakes>::default());
+        assert!(sleep(&lazy, &wakes).is_pending());
+        let mut left = None;
+        assert!(lazy.give_way(|waker| left = waker));
+        assert!(left.is_some_and(|waker| waker.will_wake(&Waker::from(Arc::clone(&wakes)))));
+        assert!(matches!(sleep(&lazy, &wakes), Poll::Ready(Found::GaveWay)));
+        assert!(!lazy.sleep(Waker::from(Arc::clone(&wakes))));
+        assert!(lazy.reach().is_none() && lazy.addr.get().is_none());
+        lazy.close();
+        assert!(matches!(lazy.found(), Found::GaveWay), "closing is what replaces it to do");
+        assert!(!lazy.give_way(|_| panic!("it happens once")));
+        assert_eq!(wakes.0.load(SeqCst), 0);
+    }
+
+    #[test]
+    fn what_is_made_or_closed_does_not_give_way() {
+        let made = lazy();
+        assert!(made.reach().is_some_and(|addr| addr.offer(1).is_ok()));
+        let closed = lazy();
+        closed.close();
+        for lazy in [made, closed] {
+            assert!(!lazy.give_way(|_| panic!("nothing replaces it")));
+        }
     }
 
     #[test]

@@ -5,12 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use ringpost::{
-    Actor, Bus, Context, Delivery, DropReason, Executor, Failure, Overflow, PublishError,
-    Subscription,
-};
+use ringpost::{Bus, Delivery, DropReason, Executor, Overflow, PublishError, Subscription};
 
-use super::support::{BLOCK, ByHand, Counted, LONG, held, takers};
+use super::support::{BLOCK, ByHand, Counted, LONG, WontStart, held, takers};
 
 #[test]
 fn publishers_do_not_wait_for_a_subscriber_that_was_cancelled_in_the_middle_of_a_message() {
@@ -155,22 +152,6 @@ fn messages_do_not_outlive_the_subscriptions_that_shared_them() {
     }
     let stats: Vec<_> = subscriptions.drain(..).map(|one| one.stats()).collect();
     assert!(stats.iter().all(|one| one.handled == 50 && one.balances()), "{stats:?}");
-}
-
-struct WontStart;
-
-impl Actor<u64> for WontStart {
-    async fn on_start(&mut self, _context: &mut Context) -> Result<(), Failure> {
-        Err("no".into())
-    }
-
-    async fn handle(
-        &mut self,
-        _delivery: Delivery<'_, u64>,
-        _context: &mut Context,
-    ) -> Result<(), Failure> {
-        Ok(())
-    }
 }
 
 #[test]

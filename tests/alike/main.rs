@@ -1,8 +1,9 @@
-//! Subscriptions that are alike (one pattern, size and policy) share a log from the second on. They
+//! Subscriptions that are alike (one pattern, size and policy) share a log. They
 //! keep everything that a mailbox of one's own promises: size, policy, losses, account.
 #![forbid(unsafe_code)]
 
 mod ending;
+mod first;
 mod joining;
 mod size;
 mod support;

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use ringpost::{
-    Bus, Delivery, Executor, ExecutorError, Gap, Message, Overflow, Run, Spawn, Subscription, Wait,
+    Actor, Bus, Context, Delivery, Executor, ExecutorError, Failure, Gap, Message, Overflow, Run,
+    Spawn, Subscription, Wait,
 };
 
 pub(crate) const LONG: Duration = Duration::from_secs(120);
@@ -94,3 +95,20 @@ pub(crate) struct Counted(
 );
 
 impl Message for Counted {}
+
+/// An actor whose start fails.
+pub(crate) struct WontStart;
+
+impl Actor<u64> for WontStart {
+    async fn on_start(&mut self, _context: &mut Context) -> Result<(), Failure> {
+        Err("no".into())
+    }
+
+    async fn handle(
+        &mut self,
+        _delivery: Delivery<'_, u64>,
+        _context: &mut Context,
+    ) -> Result<(), Failure> {
+        Ok(())
+    }
+}

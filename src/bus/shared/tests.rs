@@ -30,11 +30,14 @@ impl Message for Fragile {}
 fn nobody_is_looked_up_while_a_place_is_held() {
     for batch in [false, true] {
         let bus = Bus::<Fragile>::new();
-        // Of two that are alike, the second reads a log.
+        // Of two that are alike, the second reads a log, and the first does if nobody has asked for
+        // its mailbox.
         let subscriptions = [64, 64, 128, 128].map(|size| {
             let builder = bus.subscribe("t").unwrap().mailbox(size);
             let builder = builder.overflow(Overflow::Block { timeout: Duration::MAX });
-            builder.spawn(|_: Delivery<'_, Fragile>| {}).unwrap()
+            let subscription = builder.spawn(|_: Delivery<'_, Fragile>| {}).unwrap();
+            drop(bus.core().table.route("t"));
+            subscription
         });
         let mut publisher = bus.publisher("t").unwrap();
         let route = bus.core().table.route("t");

@@ -1,0 +1,162 @@
+//! What a subscription has of a log that it shares with others.
+#![forbid(unsafe_code)]
+
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use super::bell::Bell;
+use super::shared_log::{SharedLog, SharedReader, Slip};
+use super::source::drop_caught;
+use super::subscriber::{Life, Subscriber};
+use super::target::Target;
+use crate::ring::Stake;
+use crate::{DropReason, Message};
+
+/// A subscription's seat at a shared log, as its publishers and its owner see it.
+pub(crate) struct Seat<M: Message> {
+    pub(crate) bell: Arc<Bell>,
+    /// Where it began.
+    begin: u64,
+    /// How many messages may wait for it.
+    pub(crate) window: usize,
+    hold: Mutex<Hold<M>>,
+}
+
+/// What a seat has of its log, for as long as it is of use: its owner may keep the subscription for
+/// its account, and messages are not to be kept for that.
+struct Hold<M: Message> {
+    log: Option<Arc<SharedLog<M>>>,
+    /// What holds publishers back for it, for as long as it reads.
+    stake: Option<Stake<Slip<M>>>,
+    /// Until its source comes for it.
+    reader: Option<SharedReader<M>>,
+}
+
+impl<M: Message> Seat<M> {
+    /// `waker` is that of a source that sleeps already.
+    pub(crate) fn new(
+        log: &Arc<SharedLog<M>>,
+        reader: SharedReader<M>,
+        waker: Option<Waker>,
+    ) -> Self {
+        let bell = log.bells.bell();
+        if let Some(waker) = waker {
+            bell.begin_asleep(waker);
+        }
+        let (begin, stake) = (reader.position(), reader.stake());
+        let hold = Hold { log: Some(Arc::clone(log)), stake, reader: Some(reader) };
+        Self { bell, begin, window: log.window, hold: Mutex::new(hold) }
+    }
+
+    pub(crate) fn begin(&self) -> u64 {
+        self.begin
+    }
+
+    fn hold(&self) -> MutexGuard<'_, Hold<M>> {
+        self.hold.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For its source, once: what it reads.
+    pub(crate) fn take_reader(&self) -> Option<(SharedReader<M>, Arc<SharedLog<M>>)> {
+        let mut hold = self.hold();
+        let reader = hold.reader.take()?;
+        hold.log.clone().map(|log| (reader, log))
+    }
+
+    /// Its log; `None` once it has nothing more to do with it.
+    pub(crate) fn log(&self) -> Option<Arc<SharedLog<M>>> {
+        self.hold().log.clone()
+    }
+
+    pub(crate) fn reads(&self, log: &Arc<SharedLog<M>>) -> bool {
+        self.hold().log.as_ref().is_some_and(|own| Arc::ptr_eq(own, log))
+    }
+
+    /// Its source is about to leave: from now on nobody can let go for it. `read` is how far it has
+    /// read everything.
+    pub(crate) fn leaving(&self, read: Option<u64>) {
+        let mut hold = self.hold();
+        if let (Some(log), Some(read)) = (&hold.log, read) {
+            log.note_read(read);
+        }
+        hold.stake = None;
+    }
+
+    /// It has nothing more to do with its log.
+    pub(crate) fn forget(&self) {
+        // Messages may go with it, which is foreign code: not under the lock.
+        let log = self.hold().log.take();
+        drop_caught(log);
+    }
+}
+
+/// A subscription that has a seat at a shared log.
+pub(crate) struct SharedMember<M: Message>(Arc<Target<M>>);
+
+impl<M: Message> Clone for SharedMember<M> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<M: Message> Deref for SharedMember<M> {
+    type Target = Seat<M>;
+
+    #[inline]
+    fn deref(&self) -> &Seat<M> {
+        self.0.seat().expect("whoever has a seat keeps it")
+    }
+}
+
+impl<M: Message> SharedMember<M> {
+    /// A subscription, if it has a seat.
+    pub(crate) fn of(target: &Arc<Target<M>>) -> Option<Self> {
+        target.seat().map(|_| Self(Arc::clone(target)))
+    }
+
+    #[inline]
+    pub(crate) fn subscriber(&self) -> &Subscriber<M> {
+        &self.0.subscriber
+    }
+
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// The first sequence that is its own; 0 until that is known.
+    pub(crate) fn start(&self) -> u64 {
+        self.0.start()
+    }
+
+    /// Everything below it has taken, or lost.
+    pub(crate) fn taken(&self) -> u64 {
+        let ledger = &self.subscriber().ledger;
+        // Only the runner loses the oldest here.
+        self.begin + ledger.runner.taken.get() + ledger.losses.count(DropReason::FullOldest)
+    }
+
+    /// How many places up to `end` were its own, as far as its account does not say otherwise.
+    pub(crate) fn matched(&self, end: u64) -> u64 {
+        let ledger = &self.subscriber().ledger;
+        (end + ledger.outside.get()).saturating_sub(self.begin + ledger.runner.discarded.get())
+    }
+
+    /// It is cancelled: what comes from now on is not its own, and publishers need not wait for it,
+    /// though its handler may be running.
+    pub(crate) fn cancel(&self) {
+        let hold = self.hold();
+        let Some(log) = &hold.log else { return };
+        // (It may have been called cancelled before it took its seat.)
+        if matches!(self.subscriber().life(), Life::Running | Life::Cancelled) {
+            self.subscriber().end_at(log.log.tail());
+            self.subscriber().advance(Life::Cancelled);
+        }
+        if let Some(stake) = &hold.stake {
+            stake.lift();
+        }
+        let log = Arc::clone(log);
+        drop(hold);
+        log.space.changed();
+    }
+}
