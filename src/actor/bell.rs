@@ -99,7 +99,8 @@ impl Bell {
         idle.poll(self, task, position, &OnWorker, ready, coming)
     }
 
-    fn unpark(&self) {
+    /// Ends the sleep from the reader's side.
+    pub(crate) fn unpark(&self) {
         if self.signal.unpark() {
             self.sleepers.remove();
         }

@@ -16,7 +16,8 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Ledger {
-    /// Written by the runner alone, once a message. First, see [`Subscriber`].
+    /// Written by the runner alone, once a message; and by who gives it a seat at a log before it has
+    /// anything to run. First, see [`Subscriber`].
     ///
     /// [`Subscriber`]: super::subscriber::Subscriber
     pub(crate) runner: RunnerCounts,

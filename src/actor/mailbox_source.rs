@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use super::bell::OnWorker;
 use super::run::notice;
+use super::shared_source::SharedSource;
 use super::source::{Head, Letter, Refill, Source, drop_caught};
 use super::subscriber::Subscriber;
 use super::target::Target;
@@ -156,8 +157,9 @@ impl<M: Message> MailboxSource<M> {
         }
     }
 
-    pub(crate) fn target(&self) -> &Arc<Target<M>> {
-        &self.target
+    /// What it goes over to if its mailbox has given way, once.
+    pub(crate) fn take_seat(&self) -> Option<SharedSource<M>> {
+        SharedSource::of(&self.target, self.start)
     }
 
     /// Whether it has its mailbox.
@@ -180,10 +182,9 @@ impl<M: Message> MailboxSource<M> {
     }
 
     /// Closes the mailbox, also if it was not made: then it never is, or is empty when it is.
-    pub(crate) fn close(&mut self) {
-        self.target.addr.close();
-        if self.open.is_none() {
-            self.look();
+    fn close(&mut self) {
+        if let Found::Mailbox(mailbox) = self.target.addr.close_found() {
+            self.open = Some(Open::new(*mailbox));
         }
     }
 }
@@ -291,7 +292,7 @@ impl<M: Message> Drop for MailboxSource<M> {
     /// After its own end nothing is left. Else its executor dropped it halfway.
     fn drop(&mut self) {
         self.close();
-        let Some(open) = &mut self.open else { return };
+        let Some(open) = &mut self.open else { return drop(self.take_seat()) };
         let subscriber = &self.target.subscriber;
         open.give_up_batch(self.start, subscriber, DropReason::Stopped);
         while open.take_rest(subscriber) && !open.batch.is_empty() {

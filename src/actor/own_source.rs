@@ -1,13 +1,13 @@
 //! A mailbox of one's own as the source of an actor, until it gives way to a seat at a shared log.
 //!
-//! That happens while the mailbox is not made, so nothing is in both: see `bus/alike.rs`.
+//! That happens while the mailbox is not made, so nothing is in both: see `bus/alike.rs`. Who is dropped
+//! before it came to its seat gives up what lies there as a [`MailboxSource`].
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::mailbox_source::MailboxSource;
-use super::seat::SharedMember;
 use super::shared_source::SharedSource;
 use super::source::{Head, Refill, Source};
 use super::target::Target;
@@ -31,12 +31,7 @@ impl<M: Message> OwnSource<M> {
     /// Goes over to the seat, if the mailbox has given way.
     #[cold]
     fn look(&mut self) {
-        if self.shared.is_none()
-            && let Some(member) = SharedMember::of(self.mailbox.target())
-        {
-            let wait = self.mailbox.target().addr.wait();
-            self.shared = Some(Box::new(SharedSource::new(member, wait)));
-        }
+        self.shared = self.mailbox.take_seat().map(Box::new);
     }
 }
 
@@ -102,16 +97,5 @@ impl<M: Message> Source<M> for OwnSource<M> {
             self.look();
         }
         self.shared.as_mut().is_none_or(|shared| shared.give_up(reason))
-    }
-}
-
-impl<M: Message> Drop for OwnSource<M> {
-    /// Its executor may have dropped it before it came to its seat: then what lies there is given up
-    /// for it.
-    fn drop(&mut self) {
-        if !self.mailbox.is_made() {
-            self.mailbox.close();
-            self.look();
-        }
     }
 }

@@ -249,5 +249,7 @@ impl<M: Message> Drop for RingSource<M> {
         if !self.over {
             self.end(DropReason::Stopped);
         }
+        // It may be dropped in its sleep.
+        self.member.bell.unpark();
     }
 }

@@ -11,6 +11,7 @@ use super::source::drop_caught;
 use super::subscriber::{Life, Subscriber};
 use super::target::Target;
 use crate::ring::Stake;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::{DropReason, Message};
 
 /// A subscription's seat at a shared log, as its publishers and its owner see it.
@@ -20,6 +21,8 @@ pub(crate) struct Seat<M: Message> {
     begin: u64,
     /// How many messages may wait for it.
     pub(crate) window: usize,
+    /// The first sequence that is its own; 0 until its source comes for it.
+    start: AtomicU64,
     hold: Mutex<Hold<M>>,
 }
 
@@ -29,9 +32,12 @@ struct Hold<M: Message> {
     log: Option<Arc<SharedLog<M>>>,
     /// What holds publishers back for it, for as long as it reads.
     stake: Option<Stake<Slip<M>>>,
-    /// Until its source comes for it.
-    reader: Option<SharedReader<M>>,
+    /// What its source is to read, until it comes for it.
+    reading: Option<Reading<M>>,
 }
+
+/// A reader and its log.
+pub(crate) type Reading<M> = (SharedReader<M>, Arc<SharedLog<M>>);
 
 impl<M: Message> Seat<M> {
     /// `waker` is that of a source that sleeps already.
@@ -44,9 +50,10 @@ impl<M: Message> Seat<M> {
         if let Some(waker) = waker {
             bell.begin_asleep(waker);
         }
-        let (begin, stake) = (reader.position(), reader.stake());
-        let hold = Hold { log: Some(Arc::clone(log)), stake, reader: Some(reader) };
-        Self { bell, begin, window: log.window, hold: Mutex::new(hold) }
+        let (begin, stake, window) = (reader.position(), reader.stake(), log.window);
+        let log = Arc::clone(log);
+        let hold = Hold { log: Some(Arc::clone(&log)), stake, reading: Some((reader, log)) };
+        Self { bell, begin, window, start: AtomicU64::new(0), hold: Mutex::new(hold) }
     }
 
     pub(crate) fn begin(&self) -> u64 {
@@ -57,11 +64,17 @@ impl<M: Message> Seat<M> {
         self.hold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// For its source, once: what it reads.
-    pub(crate) fn take_reader(&self) -> Option<(SharedReader<M>, Arc<SharedLog<M>>)> {
-        let mut hold = self.hold();
-        let reader = hold.reader.take()?;
-        hold.log.clone().map(|log| (reader, log))
+    /// For its source, once: what it reads. From `start` on everything is its own.
+    pub(crate) fn take_reading(&self, start: u64) -> Option<Reading<M>> {
+        // ORDER: Relaxed; see `wants`.
+        self.start.store(start, Ordering::Relaxed);
+        self.hold().reading.take()
+    }
+
+    /// Whether a message with this sequence is its own, or may be.
+    pub(crate) fn wants(&self, sequence: u64) -> bool {
+        // ORDER: Relaxed; at worst a message that was published meanwhile counts too.
+        self.start.load(Ordering::Relaxed) <= sequence
     }
 
     /// Its log; `None` once it has nothing more to do with it.
@@ -71,6 +84,23 @@ impl<M: Message> Seat<M> {
 
     pub(crate) fn reads(&self, log: &Arc<SharedLog<M>>) -> bool {
         self.hold().log.as_ref().is_some_and(|own| Arc::ptr_eq(own, log))
+    }
+
+    /// Its subscription is cancelled: what comes from now on is not its own, and publishers need not wait
+    /// for it, though its handler may be running. The log, unless it has nothing more to do with that.
+    #[inline(never)]
+    pub(crate) fn cancel(&self, subscriber: &Subscriber<M>) -> Option<Arc<SharedLog<M>>> {
+        let hold = self.hold();
+        let log = Arc::clone(hold.log.as_ref()?);
+        // Whatever became of it before: who has ended has noted where.
+        subscriber.end_at(log.log.tail());
+        subscriber.advance(Life::Cancelled);
+        if let Some(stake) = &hold.stake {
+            stake.lift();
+        }
+        drop(hold);
+        log.space.changed();
+        Some(log)
     }
 
     /// Its source is about to leave: from now on nobody can let go for it. `read` is how far it has
@@ -83,7 +113,7 @@ impl<M: Message> Seat<M> {
         hold.stake = None;
     }
 
-    /// It has nothing more to do with its log.
+    /// It has nothing more to do with its log, but for a source that has yet to come.
     pub(crate) fn forget(&self) {
         // Messages may go with it, which is foreign code: not under the lock.
         let log = self.hold().log.take();
@@ -124,11 +154,6 @@ impl<M: Message> SharedMember<M> {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// The first sequence that is its own; 0 until that is known.
-    pub(crate) fn start(&self) -> u64 {
-        self.0.start()
-    }
-
     /// Everything below it has taken, or lost.
     pub(crate) fn taken(&self) -> u64 {
         let ledger = &self.subscriber().ledger;
@@ -140,23 +165,5 @@ impl<M: Message> SharedMember<M> {
     pub(crate) fn matched(&self, end: u64) -> u64 {
         let ledger = &self.subscriber().ledger;
         (end + ledger.outside.get()).saturating_sub(self.begin + ledger.runner.discarded.get())
-    }
-
-    /// It is cancelled: what comes from now on is not its own, and publishers need not wait for it,
-    /// though its handler may be running.
-    pub(crate) fn cancel(&self) {
-        let hold = self.hold();
-        let Some(log) = &hold.log else { return };
-        // (It may have been called cancelled before it took its seat.)
-        if matches!(self.subscriber().life(), Life::Running | Life::Cancelled) {
-            self.subscriber().end_at(log.log.tail());
-            self.subscriber().advance(Life::Cancelled);
-        }
-        if let Some(stake) = &hold.stake {
-            stake.lift();
-        }
-        let log = Arc::clone(log);
-        drop(hold);
-        log.space.changed();
     }
 }

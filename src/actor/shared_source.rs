@@ -11,7 +11,8 @@ use super::seat::{Seat, SharedMember};
 use super::shared_log::{IN_HAND, SharedLog, SharedReader, Slip};
 use super::source::{Head, Letter, Refill, Source};
 use super::subscriber::Life;
-use crate::mailbox::wait::{Idle, Wait};
+use super::target::Target;
+use crate::mailbox::wait::Idle;
 use crate::ring::{Flow, Next};
 use crate::{DropReason, Gap, Message, Sequence};
 
@@ -51,13 +52,13 @@ enum End {
 }
 
 impl<M: Message> SharedSource<M> {
-    /// For a subscription whose start is known. Passes over what is older, as far as it is there, so that
-    /// publishers have all of its places.
-    pub(crate) fn new(member: SharedMember<M>, wait: Wait) -> Self {
-        let (reader, log) = member.take_reader().expect("a seat has one source");
-        let start = member.start();
+    /// For a subscription that has a seat, once. Passes over what is older than its start, as far as it
+    /// is there, so that publishers have all of its places.
+    pub(crate) fn of(target: &Arc<Target<M>>, start: u64) -> Option<Self> {
+        let member = SharedMember::of(target)?;
+        let (reader, log) = member.take_reading(start)?;
         let mut source = Self {
-            idle: Idle::new(wait, member.window),
+            idle: Idle::new(target.addr.wait(), member.window),
             reader,
             log,
             member,
@@ -81,7 +82,7 @@ impl<M: Message> SharedSource<M> {
         }
         source.finish_batch();
         source.reader.tell_ahead(0, true);
-        source
+        Some(source)
     }
 
     /// The sequence of the next message, if it is there. What was overwritten before it is lost.
@@ -337,6 +338,8 @@ impl<M: Message> Drop for SharedSource<M> {
             self.reader.skip_to(next);
         }
         self.log.bells.remove(&self.member.bell);
+        // It may be dropped in its sleep.
+        self.member.bell.unpark();
         // Of one that stopped by failure publishers are still to hear.
         let life = self.member.subscriber().life();
         let told = life == Life::Failed && !self.log.log.is_closed();

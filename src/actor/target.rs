@@ -5,14 +5,13 @@
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
-use super::seat::Seat;
+use super::seat::{Seat, SharedMember};
 use super::shared_log::{SharedLog, SharedReader};
 use super::source::Letter;
 use super::subscriber::{Life, Subscriber};
 use crate::Message;
 use crate::mailbox::Overflow;
 use crate::mailbox::lazy::LazyAddr;
-use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// A subscription, as publishers see it: one allocation. In this order, because what
 /// stands before and behind the runner's counters is to be written seldom, see [`Subscriber`].
@@ -21,15 +20,12 @@ pub(crate) struct Target<M: Message> {
     pub(crate) subscriber: Subscriber<M>,
     /// Its mailbox. Never made where there is a seat.
     pub(crate) addr: LazyAddr<Letter<M>>,
-    /// The first sequence that is its own, if it began with what was published then; 0 until that is
-    /// known, and of who asked for something else.
-    start: AtomicU64,
     seat: OnceLock<Box<Seat<M>>>,
 }
 
 impl<M: Message> Target<M> {
     pub(crate) fn new(subscriber: Subscriber<M>, addr: LazyAddr<Letter<M>>) -> Self {
-        Self { subscriber, addr, start: AtomicU64::new(0), seat: OnceLock::new() }
+        Self { subscriber, addr, seat: OnceLock::new() }
     }
 
     /// One that never has a mailbox.
@@ -55,35 +51,25 @@ impl<M: Message> Target<M> {
         self.seat.get().map(Box::as_ref)
     }
 
-    pub(crate) fn start(&self) -> u64 {
-        // ORDER: Relaxed; the number alone. At worst it is not known yet.
-        self.start.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn set_start(&self, start: u64) {
-        // ORDER: Relaxed; see `start`.
-        self.start.store(start, Ordering::Relaxed);
-    }
-
-    /// Takes a seat at a log, for which this reader was made, instead of the mailbox that nobody has put
-    /// anything into so far; whether it did. `show` is called before anybody can see that there is no
-    /// mailbox any more: it shows the seat to publishers.
+    /// Takes a seat at a log, for which this reader was made, instead of the mailbox, if nobody has asked
+    /// for that so far. `show` is called before anybody can see that there is no mailbox any more: it
+    /// shows the seat to publishers.
     pub(crate) fn take_seat(
         self: &Arc<Self>,
         log: &Arc<SharedLog<M>>,
         reader: SharedReader<M>,
-        show: impl FnOnce(),
-    ) -> bool {
-        // Who stops by failure tells publishers by what it is then; and the start is looked for here.
-        if self.subscriber.life() != Life::Running || self.start() == 0 {
-            return false;
+        show: impl FnOnce(SharedMember<M>),
+    ) {
+        // Who stops by failure tells publishers by what it is then.
+        if self.subscriber.life() != Life::Running {
+            return;
         }
         self.addr.give_way(|waker| {
             let seat = Seat::new(log, reader, waker);
             self.subscriber.ledger.runner.set_done(seat.begin());
             self.seat.get_or_init(|| Box::new(seat));
-            show();
-        })
+            show(SharedMember::of(self).expect("it was just taken"));
+        });
     }
 }
 

@@ -16,6 +16,9 @@ use crate::actor::shared_log::{IN_HAND, SharedLog};
 use crate::mailbox::Overflow;
 use crate::{Message, Pattern};
 
+#[cfg(test)]
+mod tests;
+
 /// Mailboxes of at least this many places are shared. What a reader of a log has in hand is in a
 /// smaller one a large part of what may wait.
 const LEAST: usize = IN_HAND;
@@ -86,114 +89,5 @@ impl<M: Message> SharedLogs<M> {
         let log = SharedLog::new(alike.mailbox, alike.overflow());
         self.logs.insert(alike.clone(), Arc::downgrade(&log));
         log
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::bus::route::SharedLeg;
-    use crate::{Bus, Delivery, Subscription};
-
-    fn subscribe(bus: &Bus<u64>, size: usize, overflow: Overflow) -> Subscription<u64> {
-        let builder = bus.subscribe("t").unwrap().mailbox(size).overflow(overflow);
-        builder.spawn(|_: Delivery<'_, u64>| {}).unwrap()
-    }
-
-    /// How many mailboxes the topic reaches, and how many read each log.
-    fn reached(bus: &Bus<u64>) -> (usize, Vec<u64>) {
-        let route = bus.core().table.route("t");
-        let logs = route.shared.iter().map(SharedLeg::count).collect();
-        (route.blocking.len() + route.open.len(), logs)
-    }
-
-    #[test]
-    fn those_that_are_alike_share_a_log_if_they_come_before_the_first_message() {
-        let bus = Bus::<u64>::new();
-        let block = Overflow::block();
-        let mut kept: Vec<_> = (0..4).map(|_| subscribe(&bus, 64, Overflow::DropOldest)).collect();
-        kept.extend((0..3).map(|_| subscribe(&bus, 64, block)));
-        kept.extend((0..2).map(|_| subscribe(&bus, 65, block)));
-        let longer = Overflow::Block { timeout: Duration::from_secs(2) };
-        kept.push(subscribe(&bus, 65, longer));
-        assert_eq!(reached(&bus), (1, vec![3, 2, 4]), "those with Block come first");
-    }
-
-    #[test]
-    fn who_has_had_a_message_keeps_its_mailbox_when_others_come() {
-        for topic in ["t", "*"] {
-            let bus = Bus::<u64>::new();
-            let subscribe = || {
-                let builder = bus.subscribe(topic).unwrap().mailbox(64);
-                builder.spawn(|_: Delivery<'_, u64>| {}).unwrap()
-            };
-            let first = subscribe();
-            bus.publish_to("t", 1_u64).unwrap();
-            let others = [subscribe(), subscribe()];
-            assert_eq!(reached(&bus), (1, vec![2]));
-            bus.publish_to("t", 2_u64).unwrap();
-            bus.settle(Duration::from_secs(60)).unwrap();
-            assert_eq!(first.stats().handled, 2);
-            assert!(others.iter().all(|other| other.stats().handled == 1));
-        }
-    }
-
-    #[test]
-    fn who_takes_a_seat_keeps_its_number_and_its_account() {
-        for topic in ["t", "*"] {
-            for way in [Overflow::DropOldest, Overflow::block()] {
-                let bus = Bus::<u64>::new();
-                let subscribe = || {
-                    let builder = bus.subscribe(topic).unwrap().mailbox(64).overflow(way);
-                    builder.spawn(|_: Delivery<'_, u64>| {}).unwrap()
-                };
-                let first = subscribe();
-                let before = first.stats();
-                let second = subscribe();
-                assert_eq!(reached(&bus), (0, vec![2]));
-                assert_eq!(first.stats(), before);
-                for n in 0..1000_u64 {
-                    bus.publish_to("t", n).unwrap();
-                }
-                bus.settle(Duration::from_secs(60)).unwrap();
-                for one in [&first, &second] {
-                    let stats = one.stats();
-                    assert_eq!(stats.matched, 1000);
-                    assert_eq!(stats.handled + stats.total_dropped(), 1000, "{stats:?}");
-                }
-                let all = bus.stats().subscriptions;
-                assert_eq!(
-                    all.iter().map(|one| one.id).collect::<Vec<_>>(),
-                    [first.id(), second.id()]
-                );
-                first.cancel();
-                assert_eq!(reached(&bus), (0, vec![1]));
-                assert_eq!(first.stats().matched, 1000);
-            }
-        }
-    }
-
-    #[test]
-    fn small_mailboxes_and_other_policies_are_each_ones_own() {
-        let bus = Bus::<u64>::new();
-        let ways =
-            [(63, Overflow::DropOldest), (64, Overflow::DropNewest), (64, Overflow::Disconnect)];
-        let kept: Vec<_> =
-            ways.iter().flat_map(|&(size, way)| (0..3).map(move |_| (size, way))).collect();
-        let kept: Vec<_> = kept.into_iter().map(|(size, way)| subscribe(&bus, size, way)).collect();
-        assert_eq!(reached(&bus), (kept.len(), vec![]));
-    }
-
-    #[test]
-    fn who_is_cancelled_leaves_the_log_to_the_others() {
-        let bus = Bus::<u64>::new();
-        let first = subscribe(&bus, 64, Overflow::DropOldest);
-        let others: Vec<_> = (0..2).map(|_| subscribe(&bus, 64, Overflow::DropOldest)).collect();
-        first.cancel();
-        assert_eq!(reached(&bus), (0, vec![2]));
-        let again = subscribe(&bus, 64, Overflow::DropOldest);
-        assert_eq!(reached(&bus), (0, vec![3]), "who comes back shares too");
-        drop((others, again));
-        assert_eq!(reached(&bus), (0, vec![]));
     }
 }

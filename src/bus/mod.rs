@@ -21,6 +21,7 @@
 //! | label | release side | acquire side | what it carries |
 //! |---|---|---|---|
 //! | `table` | `Table::bump`, after each change | `Table::version`, twice a publish | the table that the version belongs to |
+//! | `word` | `Words::set`, when a mailbox goes | `Words::probe`, by who resolves a route | the seat that was shown before |
 //!
 //! The second of those two looks comes after the claim; that it sees every subscriber whose start
 //! lies below is `join` (`ring/mod.rs`). Everything else is Relaxed and says why. `models.rs` has

@@ -27,6 +27,8 @@ mod seat;
 mod shared;
 #[path = "models/sleepers.rs"]
 mod sleepers;
+#[path = "words.rs"]
+mod words;
 
 use bell::{Bell, Sleepers};
 

@@ -274,23 +274,28 @@ mod tests {
     fn of_full_mailboxes_the_one_with_the_most_room_is_waited_for() {
         let bus = Bus::<u64>::new();
         let (open, gate) = mpsc::channel::<()>();
+        let (enter, entered) = mpsc::channel();
         let gate = Arc::new(std::sync::Mutex::new(gate));
         let subscriptions: Vec<_> = [6, 4, 64]
             .into_iter()
             .map(|size| {
-                let gate = Arc::clone(&gate);
+                let (gate, enter) = (Arc::clone(&gate), enter.clone());
                 bus.subscribe("t")
                     .unwrap()
                     .mailbox(size)
                     .overflow(Overflow::Block { timeout: Duration::MAX })
                     .executor(Executor::thread(Wait::Park))
                     .spawn(move |_: Delivery<'_, u64>| {
+                        let _ = enter.send(());
                         let _ = gate.lock().unwrap().recv();
                     })
                     .unwrap()
             })
             .collect();
         let mut publisher = bus.publisher("t").unwrap();
+        publisher.publish(7_u64).unwrap();
+        // Each has one in hand, and takes no more.
+        subscriptions.iter().for_each(|_| entered.recv().unwrap());
         let room = loop {
             if publisher.try_publish(7_u64).is_err() {
                 let route = Arc::new(bus.core().table.route("t"));

@@ -367,13 +367,12 @@ pub(super) fn lose<M: Message>(
     let mut lose = |member: &SharedMember<M>| {
         let subscriber = member.subscriber();
         let left = matches!(subscriber.life(), Life::Cancelled | Life::Failed);
-        // Where its start is not known yet, at worst a message that was published meanwhile counts too.
-        if !left && member.start() <= sequence {
+        if !left && member.wants(sequence) {
             counts.dropped += 1;
             subscriber.ledger.lose_outside(reason, sequence);
         }
     };
-    leg.members.iter().for_each(|member| lose(member));
+    leg.members.iter().for_each(&mut lose);
     for member in core.table.members() {
         if let Member::Shared(member) = member
             && member.reads(&leg.log)

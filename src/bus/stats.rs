@@ -15,12 +15,13 @@ pub(crate) fn account<M: Message>(core: Option<&Core<M>>, member: &Member<M>) ->
     let ledger = &subscriber.ledger;
     let counts = &ledger.runner;
     let mut lost = dropped(ledger);
-    let shared = match member {
-        // Its mailbox may have given way since it was subscribed.
-        Member::Mailbox(target) => SharedMember::of(target).map(Member::Shared),
-        _ => None,
-    };
-    let (matched, queued, in_flight, capacity) = match shared.as_ref().unwrap_or(member) {
+    if let Member::Mailbox(target) = member
+        && let Some(member) = SharedMember::of(target)
+    {
+        // Its mailbox has given way since it was subscribed.
+        return account(core, &Member::Shared(member));
+    }
+    let (matched, queued, in_flight, capacity) = match member {
         Member::Mailbox(target) => {
             let inside = target.addr.counts();
             let past = counts.replayed.get() + counts.lapped.get();

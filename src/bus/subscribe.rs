@@ -40,6 +40,8 @@ use crate::{Message, Sequence};
 #[cfg(test)]
 mod tests;
 
+/// Why there is one to begin with.
+const SEAT: &str = "it was made with a seat";
 /// The largest mailbox.
 const LARGEST: usize = 1 << 31;
 
@@ -289,12 +291,10 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
         let addr = LazyAddr::new(self.mailbox, self.overflow, chosen.wait());
         let subscriber = subscriber(core, self.pattern.clone(), true);
         let target = Arc::new(Target::with_seat(subscriber, addr, seat));
-        let shared = SharedMember::of(&target).expect("it was made with a seat");
-        let member = Member::Shared(shared.clone());
+        let member = SharedMember::of(&target).map(Member::Shared).expect(SEAT);
         core.table.insert(member.clone());
         core.listed(&member);
-        target.set_start(core.log.join());
-        let source = SharedSource::new(shared, chosen.wait());
+        let source = SharedSource::of(&target, core.log.join()).expect(SEAT);
         let parts = (actor, source, Account(target));
         launch::<M, A, W, _>(core, chosen, self.lane(), parts, member, |_| false)
     }
@@ -311,8 +311,9 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
         };
         let (core, lane) = (self.core, self.lane());
         let addr = LazyAddr::new(self.mailbox, self.overflow, chosen.wait());
-        if chosen.wait() != crate::mailbox::Wait::Park {
-            // Who spins for its messages does not sleep until the first one.
+        if chosen.wait() != crate::mailbox::Wait::Park || past.is_some() {
+            // Who spins for its messages does not sleep until the first one; and who reads the past first
+            // goes on with its mailbox, which is not to give way to a log.
             addr.make();
         }
         let subscriber = subscriber(core, self.pattern, past.is_none());
@@ -327,7 +328,6 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
                 let start = core.log.join();
                 // Notices have numbers of their own: none of them is older than the subscription.
                 let start = if numbered { start } else { 0 };
-                target.set_start(start);
                 let source = OwnSource::new(Arc::clone(&target), start);
                 let sleeps = |waker| target.addr.sleep(waker);
                 launch::<M, A, W, _>(core, chosen, lane, (actor, source, account), member, sleeps)

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use super::core::Core;
 use super::stats::account;
 use super::table::Member;
-use crate::actor::seat::SharedMember;
+use crate::actor::seat::Seat;
 use crate::actor::shared_log::SharedLog;
 use crate::actor::subscriber::{Life, Subscriber};
 use crate::mailbox::signal;
@@ -82,8 +82,8 @@ impl<M: Message> Subscription<M> {
         match &self.member {
             Member::Mailbox(target) => {
                 target.addr.close();
-                if let Some(member) = SharedMember::of(target) {
-                    leave(core.as_deref(), &member, log);
+                if let Some(seat) = target.seat() {
+                    leave(core.as_deref(), subscriber, seat, log);
                 }
             }
             Member::Ring(reader) => {
@@ -96,23 +96,22 @@ impl<M: Message> Subscription<M> {
                     core.release_publishers(subscriber.id);
                 }
             }
-            Member::Shared(member) => leave(core.as_deref(), member, log),
+            Member::Shared(member) => leave(core.as_deref(), subscriber, member, log),
             Member::Inline(_) => {
                 subscriber.advance(Life::Ended);
             }
         }
     }
 
-    /// If it has a seat at a shared log: publishers need not wait for it any more. The log, unless it has
-    /// nothing more to do with that.
+    /// See [`Seat::cancel`], if it has one.
+    #[inline]
     fn let_go_of_log(&self) -> Option<Arc<SharedLog<M>>> {
-        let member = match &self.member {
-            Member::Mailbox(target) => SharedMember::of(target),
-            Member::Shared(member) => Some(member.clone()),
-            Member::Ring(_) | Member::Inline(_) => None,
-        }?;
-        member.cancel();
-        member.log()
+        let seat = match &self.member {
+            Member::Mailbox(target) => target.seat()?,
+            Member::Shared(member) => member,
+            Member::Ring(_) | Member::Inline(_) => return None,
+        };
+        seat.cancel(self.subscriber())
     }
 
     /// Lets the subscription live as long as the bus.
@@ -128,17 +127,17 @@ impl<M: Message> Subscription<M> {
 /// The rest of cancelling who had a seat at this log.
 fn leave<M: Message>(
     core: Option<&Core<M>>,
-    member: &SharedMember<M>,
+    subscriber: &Subscriber<M>,
+    seat: &Seat<M>,
     log: Option<Arc<SharedLog<M>>>,
 ) {
     signal::fence();
-    member.bell.ring();
-    let subscriber = member.subscriber();
+    seat.bell.ring();
     if let (Some(core), Some(log)) = (core, &log) {
         core.release_log(log, subscriber.id);
     }
     if matches!(subscriber.life(), Life::Ended | Life::Failed) {
-        member.forget();
+        seat.forget();
     }
 }
 
@@ -163,9 +162,11 @@ impl<M: Message> fmt::Debug for Subscription<M> {
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
+    use std::sync::Mutex;
     use std::time::Duration;
 
-    use crate::{Bus, Delivery, Overflow, Subscription};
+    use super::*;
+    use crate::{Bus, Delivery, DropReason, Executor, ExecutorError, Overflow, Run, Spawn};
 
     thread_local! {
         /// What somebody else does in the middle of this thread's next cancelling.
@@ -196,16 +197,59 @@ mod tests {
             (0..1000_u64).for_each(|n| _ = bus.publish_to("t", n).unwrap());
             bus.settle(Duration::from_secs(60)).unwrap();
             // It was woken, sees that it is over, and lets go.
-            while first.stats().queued + first.stats().in_flight > 0 || first.keeps_its_log() {
+            while first.stats().queued + first.stats().in_flight > 0 || has_log(&first) {
                 std::thread::yield_now();
             }
             assert_eq!(first.stats().matched, 0, "{:?}", first.stats());
         }
     }
 
-    impl Subscription<u64> {
-        fn keeps_its_log(&self) -> bool {
-            self.let_go_of_log().is_some()
+    /// Keeps run loops for somebody to drop.
+    #[derive(Clone, Debug, Default)]
+    struct Keeper(Arc<Mutex<Vec<Kept>>>);
+
+    struct Kept(#[expect(dead_code, reason = "it is dropped")] Run);
+
+    impl fmt::Debug for Kept {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Kept")
         }
+    }
+
+    impl Spawn for Keeper {
+        fn spawn(&self, _name: &str, run: Run) -> Result<(), ExecutorError> {
+            self.0.lock().unwrap().push(Kept(run));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn who_has_failed_and_is_cancelled_before_it_came_to_its_seat_leaves_it() {
+        for overflow in [Overflow::block(), Overflow::DropOldest] {
+            let (bus, keeper) = (Bus::<u64>::new(), Keeper::default());
+            let builder = bus.subscribe("t").unwrap().mailbox(64).overflow(overflow);
+            let builder = builder.executor(Executor::custom(keeper.clone()));
+            let first = builder.spawn(|_: Delivery<'_, u64>| {}).unwrap();
+            let second = subscribe(&bus, overflow);
+            (0..10_u64).for_each(|n| _ = bus.publish_to("t", n).unwrap());
+            // As its run loop does first of all when it fails.
+            first.subscriber().advance(Life::Failed);
+            first.cancel();
+            (0..1000_u64).for_each(|n| _ = bus.publish_to("t", n).unwrap());
+            assert!(first.stats().balances() && first.stats().matched == 10, "{:?}", first.stats());
+            keeper.0.lock().unwrap().clear();
+            let stats = first.stats();
+            assert!(stats.balances() && !has_log(&first), "{stats:?}");
+            assert_eq!((stats.matched, stats.dropped[&DropReason::Stopped]), (10, 10), "{stats:?}");
+            bus.settle(Duration::from_secs(60)).unwrap();
+            assert_eq!(second.stats().matched, 1010);
+        }
+    }
+
+    fn has_log(subscription: &Subscription<u64>) -> bool {
+        let Member::Mailbox(target) = &subscription.member else {
+            panic!("it began with a mailbox")
+        };
+        target.seat().expect("it has taken a seat").log().is_some()
     }
 }

@@ -267,12 +267,12 @@ impl<M: Message> Table<M> {
             .flatten()
     }
 
-    /// Has a subscription take a seat at this new log instead of its mailbox, if nobody has put anything
-    /// into that so far.
+    /// Has a subscription take a seat at this new log instead of its mailbox, if nobody has asked for that
+    /// so far.
     fn seat(&self, list: &mut List<M>, target: &Arc<Target<M>>, log: &Arc<SharedLog<M>>) {
         let Some(reader) = log.reader() else { return };
-        target.take_seat(log, reader, || {
-            let Some(member) = SharedMember::of(target).map(Member::Shared) else { return };
+        target.take_seat(log, reader, |member| {
+            let member = Member::Shared(member);
             // In this order, so that nobody finds neither. Who finds both waits for the end of this,
             // and looks again.
             self.let_see(list, &member);

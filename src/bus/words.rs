@@ -43,9 +43,11 @@ impl Words {
         let mask = self.0.len() - 1;
         let mut at = tag as usize & mask;
         std::iter::from_fn(move || {
-            // ORDER: Relaxed; the table's version carries every change that a reader must see. Who
-            // sees a word before that finds nothing or the right mailbox in its place.
-            let found = (at, self.0[at].load(Ordering::Relaxed));
+            // ORDER(word): Acquire; pairs with ORDER(word) in `set`. The table's version carries every
+            // change that a reader must see, but for one: who no longer finds a mailbox that has given
+            // way finds what was shown before. Who sees another word too early finds nothing, or the
+            // right mailbox in its place.
+            let found = (at, self.0[at].load(Ordering::Acquire));
             at = (at + 1) & mask;
             Some(found)
         })
@@ -64,8 +66,8 @@ impl Words {
     }
 
     pub(super) fn set(&self, at: usize, word: u64) {
-        // ORDER: Relaxed; see `probe`.
-        self.0[at].store(word, Ordering::Relaxed);
+        // ORDER(word): Release; pairs with ORDER(word) in `probe`.
+        self.0[at].store(word, Ordering::Release);
     }
 
     /// Takes over what others name, but for those that are gone.

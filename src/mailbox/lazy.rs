@@ -105,7 +105,18 @@ impl<T> LazyAddr<T> {
 
     /// As [`Addr::close`]. One that gave way has nothing to close.
     pub(crate) fn close(&self) {
+        self.close_locked(self.lock());
+    }
+
+    /// The same for the receiver: what there is.
+    pub(crate) fn close_found(&self) -> Found<T> {
         let mut rest = self.lock();
+        let found = Self::find(&mut rest);
+        self.close_locked(rest);
+        found
+    }
+
+    fn close_locked(&self, mut rest: MutexGuard<'_, Rest<T>>) {
         if let Some(addr) = self.addr.get() {
             drop(rest);
             addr.close();
@@ -198,17 +209,20 @@ impl<T: Send> LazyAddr<T> {
 
     /// The address, which is made if need be; `None` of one that gave way.
     pub(crate) fn reach(&self) -> Option<&Addr<T>> {
+        if let Some(addr) = self.addr.get() {
+            return Some(addr);
+        }
         let rest = self.lock();
         (!matches!(*rest, Rest::GaveWay)).then(|| self.make_from(rest))
     }
 
     fn make_from(&self, mut rest: MutexGuard<'_, Rest<T>>) -> &Addr<T> {
+        debug_assert!(!matches!(*rest, Rest::GaveWay), "who asks by `reach` gets none");
         self.addr.get_or_init(|| {
             let (addr, mailbox) = Mailbox::new(self.capacity, self.overflow);
             let made = Rest::Made(Box::new(mailbox.with_wait(self.wait)));
             match std::mem::replace(&mut *rest, made) {
                 Rest::Unmade(Some(waker)) => addr.signal().begin_asleep(waker),
-                // (Nobody asks for the mailbox of one that gave way: see `reach`.)
                 Rest::Closed | Rest::GaveWay => addr.close(),
                 _ => {}
             }

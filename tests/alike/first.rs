@@ -1,91 +1,10 @@
-//! The first of several takes a seat at the log of those that come after it, unless somebody has put
-//! something into its mailbox before.
+//! The first of several takes a seat at the log of those that come after it, and comes to it late or
+//! never. (When it does and when not: `bus/alike/tests.rs`.)
 #![forbid(unsafe_code)]
 
-use std::sync::{Arc, Barrier, Mutex};
-
-use ringpost::{Bus, Delivery, DropReason, Executor, Overflow, PublishError, Subscription};
+use ringpost::{Bus, Delivery, DropReason, Executor, Overflow, PublishError};
 
 use super::support::{BLOCK, ByHand, LONG, WontStart};
-
-const MESSAGES: u64 = 100;
-
-/// A subscription of 64 places or more, and what it sees.
-fn seeing(bus: &Bus<u64>, overflow: Overflow) -> (Subscription<u64>, Arc<Mutex<Vec<u64>>>) {
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let sink = Arc::clone(&seen);
-    let builder = bus.subscribe("t").unwrap().mailbox(4 * MESSAGES as usize).overflow(overflow);
-    let handle = move |d: Delivery<'_, u64>| sink.lock().unwrap().push(*d);
-    (builder.spawn(handle).unwrap(), seen)
-}
-
-#[test]
-fn the_first_gets_everything_once_whenever_the_second_comes() {
-    for overflow in [BLOCK, Overflow::DropOldest] {
-        for _ in 0..400 {
-            let bus = Bus::<u64>::new();
-            let (first, seen) = seeing(&bus, overflow);
-            let go = Barrier::new(3);
-            let others: Vec<_> = std::thread::scope(|scope| {
-                scope.spawn(|| {
-                    let mut publisher = bus.publisher("t").unwrap();
-                    go.wait();
-                    (0..MESSAGES).for_each(|n| _ = publisher.publish(n).unwrap());
-                });
-                let second = || {
-                    scope.spawn(|| {
-                        go.wait();
-                        seeing(&bus, overflow)
-                    })
-                };
-                [second(), second()].map(|thread| thread.join().unwrap()).into()
-            });
-            bus.settle(LONG).unwrap();
-            assert_eq!(*seen.lock().unwrap(), (0..MESSAGES).collect::<Vec<_>>());
-            assert_eq!((first.stats().matched, first.stats().handled), (MESSAGES, MESSAGES));
-            for (other, seen) in others {
-                let (stats, seen) = (other.stats(), seen.lock().unwrap());
-                assert!(stats.balances() && stats.total_dropped() == 0, "{stats:?}");
-                let begin = MESSAGES - seen.len() as u64;
-                assert_eq!(*seen, (begin..MESSAGES).collect::<Vec<_>>());
-            }
-        }
-    }
-}
-
-/// What the first leaves behind would hold up publishers for longer than this test may take.
-#[test]
-fn the_first_may_be_cancelled_while_the_second_comes() {
-    for overflow in [BLOCK, Overflow::DropOldest] {
-        for _ in 0..400 {
-            let bus = Bus::<u64>::new();
-            let (first, _) = seeing(&bus, overflow);
-            let go = Barrier::new(3);
-            let second = std::thread::scope(|scope| {
-                scope.spawn(|| {
-                    let mut publisher = bus.publisher("t").unwrap();
-                    go.wait();
-                    (0..10 * MESSAGES).for_each(|n| _ = publisher.publish(n).unwrap());
-                });
-                scope.spawn(|| {
-                    go.wait();
-                    first.cancel();
-                });
-                go.wait();
-                seeing(&bus, overflow).0
-            });
-            bus.settle(LONG).unwrap();
-            // Nobody waits for who is cancelled.
-            while first.stats().queued + first.stats().in_flight > 0 {
-                std::thread::yield_now();
-            }
-            for one in [&first, &second] {
-                assert!(one.stats().balances(), "{:?}", one.stats());
-            }
-            assert!(bus.stats().subscriptions.iter().all(|one| one.id == second.id()));
-        }
-    }
-}
 
 #[test]
 fn the_first_may_come_to_its_seat_late_or_never() {

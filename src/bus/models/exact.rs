@@ -2,12 +2,8 @@
 //! finds what that version has, although words and places change one at a time.
 #![forbid(unsafe_code)]
 
+use super::words::{EMPTY, GONE, Tag, Words};
 use super::*;
-
-#[path = "../words.rs"]
-mod words;
-
-use words::{EMPTY, GONE, Tag, Words};
 
 const NOTHING: u64 = 0;
 const FIRST: u64 = 1;

@@ -2,8 +2,11 @@
 //! has asked for so far (`Table::seat`, `mailbox/lazy.rs`): it has everything once, by one of the two.
 #![forbid(unsafe_code)]
 
+use super::words::{GONE, Tag, Words};
 use super::*;
 use crate::ring::Reader;
+
+const TOPIC: Tag = Tag(7);
 
 /// How the change is made.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -16,6 +19,8 @@ enum Change {
     NotUnderTheLock,
     /// Without a look whether somebody has asked for the mailbox.
     Unasked,
+    /// Who no longer finds the mailbox need not find what was shown before.
+    Unordered,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,7 +46,10 @@ struct Seats {
     rest: Mutex<Rest>,
     /// What publishers find: see `Table::route`.
     version: AtomicU64,
-    exact: AtomicBool,
+    exact: Words,
+    /// The same as the words say, but for their orderings.
+    unordered: AtomicBool,
+    has_trie: AtomicBool,
     trie: AtomicBool,
     change: Change,
 }
@@ -54,18 +62,35 @@ impl Seats {
             mailbox: Mutex::new(Vec::new()),
             rest: Mutex::new(Rest::Unmade),
             version: AtomicU64::new(1),
-            exact: AtomicBool::new(true),
+            exact: Words::new(2),
+            unordered: AtomicBool::new(false),
+            has_trie: AtomicBool::new(false),
             trie: AtomicBool::new(false),
             change,
         })
+    }
+
+    /// The first subscribes; gives the first sequence that is its own.
+    fn first(&self) -> u64 {
+        self.exact.put(TOPIC, 0);
+        self.unordered.store(true, Relaxed);
+        self.version.fetch_add(1, Release);
+        self.ring.join()
+    }
+
+    fn has_mailbox(&self) -> bool {
+        match self.change {
+            Change::Unordered => self.unordered.load(Relaxed),
+            _ => self.exact.places(TOPIC).next().is_some(),
+        }
     }
 
     /// As `Table::route`: who finds that the mailbox has given way sees the seat at the next look.
     fn route(&self) -> Route {
         for _ in 0..2 {
             let version = self.version.load(Acquire);
-            let mailbox = self.exact.load(Acquire);
-            let seat = self.trie.load(Acquire);
+            let mailbox = self.has_mailbox();
+            let seat = self.has_trie.load(Relaxed) && self.trie.load(Acquire);
             if !mailbox {
                 return Route { version, mailbox, seat };
             }
@@ -125,40 +150,44 @@ impl Seats {
     }
 
     fn show(&self) {
-        let (hide, show) = (|| self.exact.store(false, Release), || self.trie.store(true, Release));
-        if self.change == Change::HiddenFirst {
-            hide()
-        } else {
-            show()
+        let hidden_first = self.change == Change::HiddenFirst;
+        for shows in [!hidden_first, hidden_first] {
+            if shows {
+                self.has_trie.store(true, Relaxed);
+                self.trie.store(true, Release);
+            } else {
+                self.unordered.store(false, Relaxed);
+                let (at, _) = self.exact.places(TOPIC).next().expect("it is there");
+                self.exact.set(at, GONE);
+            }
+            self.version.fetch_add(1, Release);
         }
-        self.version.fetch_add(1, Release);
-        if self.change == Change::HiddenFirst {
-            show()
-        } else {
-            hide()
-        }
-        self.version.fetch_add(1, Release);
     }
 }
 
-/// A publisher that knows nobody yet, or knows those of the table before the first, publishes while the
-/// second one comes.
-fn seat(change: Change) {
+/// A publisher publishes while the second one comes: one that has not looked at the table before, or
+/// one whose route is of before the first, who also comes meanwhile.
+fn seat(change: Change, first_comes_too: bool) {
     model(move || {
         let seats = Seats::new(change);
+        let before = Route { version: 1, ..Route::default() };
+        let mut start = if first_comes_too { 0 } else { seats.first() };
         let publisher = {
             let seats = Arc::clone(&seats);
             thread::spawn(move || {
                 let mut writer = Log::writer(&seats.ring);
-                let mut route = Route::default();
+                let mut route = before;
                 seats.publish(&mut writer, &mut route);
                 seats.publish(&mut writer, &mut route);
             })
         };
+        if first_comes_too {
+            start = seats.first();
+        }
         let reader = seats.second();
         publisher.join().unwrap();
         let mailbox = seats.mailbox.lock().unwrap().clone();
-        let got = match reader {
+        let mut got = match reader {
             Some(mut reader) => {
                 assert!(mailbox.is_empty(), "what has given way gets nothing");
                 let mut got = Vec::new();
@@ -170,32 +199,99 @@ fn seat(change: Change) {
             }
             None => mailbox,
         };
-        assert_eq!(got, [1, 2], "everything once");
+        got.retain(|sequence| *sequence >= start);
+        assert_eq!(got, (start..=2).collect::<Vec<_>>(), "everything once");
     });
 }
 
 #[test]
 fn the_first_of_those_that_are_alike_has_everything_once_when_the_second_comes() {
-    seat(Change::Right);
+    seat(Change::Right, false);
+}
+
+#[test]
+fn the_first_of_those_that_are_alike_has_everything_once_when_both_come() {
+    seat(Change::Right, true);
 }
 
 /// Must fail: a publisher finds neither the mailbox nor the seat, and does not look again.
 #[test]
 #[should_panic(expected = "everything once")]
 fn a_mailbox_that_is_hidden_before_the_seat_is_shown_is_found() {
-    seat(Change::HiddenFirst);
+    seat(Change::HiddenFirst, false);
+}
+
+/// Must fail: the same, where the memory shows it so.
+#[test]
+#[should_panic(expected = "everything once")]
+fn a_mailbox_that_is_hidden_without_an_order_is_found() {
+    seat(Change::Unordered, false);
 }
 
 /// Must fail: a publisher finds a mailbox that has given way, and no seat yet.
 #[test]
 #[should_panic(expected = "the second look finds the seat")]
 fn a_mailbox_that_gives_way_before_the_seat_is_shown_is_found() {
-    seat(Change::NotUnderTheLock);
+    seat(Change::NotUnderTheLock, false);
 }
 
 /// Must fail: a publisher goes on to put messages into the mailbox.
 #[test]
 #[should_panic(expected = "what has given way gets nothing")]
 fn a_mailbox_that_gives_way_though_somebody_has_it_is_found() {
-    seat(Change::Unasked);
+    seat(Change::Unasked, false);
+}
+
+/// The sleep of the first one is moved into its bell at the log, before publishers know of that: the
+/// first message ends it, or the first one has woken for something else and sees the message.
+fn moved_sleep(before: bool, polled: bool) {
+    model(move || {
+        let log: Arc<Log<u64>> = Log::new(8, 1);
+        let sleepers = std::sync::Arc::new(Sleepers::default());
+        let bell = Arc::new(Bell::new(std::sync::Arc::clone(&sleepers)));
+        let bed = Bed::new();
+        let shown = Arc::new(AtomicBool::new(false));
+        let reader = Log::reader(&log, 1);
+        let publisher = {
+            let (log, bell, shown) = (Arc::clone(&log), Arc::clone(&bell), Arc::clone(&shown));
+            let sleepers = std::sync::Arc::clone(&sleepers);
+            thread::spawn(move || {
+                if !shown.load(Acquire) {
+                    return;
+                }
+                log.with_writer(|pen| pen.claim(1).unwrap().commit(|| 1));
+                if sleepers.any() {
+                    bell.ring();
+                }
+            })
+        };
+        let waker = || Waker::from(std::sync::Arc::clone(&bed));
+        if before {
+            bell.begin_asleep(waker());
+        }
+        shown.store(true, Release);
+        if !before {
+            bell.begin_asleep(waker());
+        }
+        // Any task may be polled once more.
+        let look = || reader.is_ready() || reader.is_coming();
+        let sleeps = !polled || bell.park(&waker(), look);
+        publisher.join().unwrap();
+        let woken = *bed.woken.lock().unwrap();
+        assert!(woken || !sleeps || !reader.is_ready(), "a lost wake");
+        assert_eq!(sleepers.any(), sleeps && !woken, "who sleeps is counted once");
+    });
+}
+
+#[test]
+fn a_sleep_that_was_moved_into_a_bell_is_ended_by_the_first_message_and_counted_once() {
+    moved_sleep(true, false);
+    moved_sleep(true, true);
+}
+
+/// Must fail: the first message finds nobody asleep.
+#[test]
+#[should_panic(expected = "a lost wake")]
+fn a_sleep_that_is_moved_after_the_seat_was_shown_is_found() {
+    moved_sleep(false, false);
 }
