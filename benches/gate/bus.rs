@@ -115,8 +115,8 @@ fn to_a_sleeper(count: &mut Count) {
     });
 }
 
-/// What an actor pays for a message, from finding it to having handled it. (Two that are alike: the
-/// second one has a share in a log, the first a mailbox of its own.)
+/// What an actor pays for a message, from finding it to having handled it. (Two that are alike share a
+/// log.)
 fn handle(count: &mut Count, actors: u64, pattern: &str) {
     let stage = Stage::<Tick>::new().with(actors as usize, pattern, Overflow::DropOldest);
     let mut ticks = publisher(&stage);

@@ -90,9 +90,9 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
     /// and costs its publishers nothing; this is then the lag that it may build up.
     ///
     /// Subscriptions that are alike, with one pattern, one size from 64 to 2<sup>20</sup> and one
-    /// policy of these two, share their mailboxes' memory from the second one on: publishers write
-    /// one copy for all of those. Each still has its own size, losses and account. See
-    /// [`choices`](crate::docs::choices).
+    /// policy of these two, share their mailboxes' memory: publishers write one copy for all of
+    /// them, but for a first one that a publisher reached before the second came. Each still has its
+    /// own size, losses and account. See [`choices`](crate::docs::choices).
     pub fn mailbox(mut self, capacity: usize) -> Self {
         self.mailbox = capacity;
         self

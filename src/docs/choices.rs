@@ -52,9 +52,12 @@
 //! being handled takes no room.
 //!
 //! **Subscriptions that are alike** share a log: the same pattern, the same size (from 64 to
-//! 1,048,576) and the same policy, `DropOldest` or `Block` with one timeout, beginning now. The first
-//! has a mailbox, all that come after it read one log, into which publishers write one copy of each
-//! message, however many they are. What is different from mailboxes:
+//! 1,048,576) and the same policy, `DropOldest` or `Block` with one timeout, beginning now. Publishers
+//! write one copy of each message into it, however many they are. A single one has a mailbox, and gives
+//! it up for the log when the second comes, unless it has had to be made by then: because something was
+//! published to it, a [`Publisher`](crate::Publisher) of a topic of its was made, its thread spins, or
+//! it began with the past. Then it keeps the mailbox, and the log is for all that come after it: two
+//! copies. So subscribe first, and make publishers after that. What is different from mailboxes:
 //!
 //! * With `DropOldest` exactly the newest `size` messages are kept, and a message is lost when its
 //!   subscriber comes to it, not when it is published: so
@@ -67,7 +70,8 @@
 //!   does the bus's own copy, in its ring.) The log's memory is that many messages, at most; it is
 //!   taken as the log is filled for the first time, by the block and one ahead, as the ring's.
 //!
-//! To have a mailbox of its own for each, give them different sizes.
+//! Who reads the log goes on to do so when the others have left. To have a mailbox of its own for each,
+//! give them different sizes.
 //!
 //! A subscription to everything (`**` or `>`) with `DropOldest` or `Block` has no mailbox as long
 //! as its size is at most the ring's capacity, which is the ring less one block (7,936 of the

@@ -118,8 +118,13 @@
 //!   all, was as fast or faster. Alike is what gets the same messages and keeps the same number of
 //!   them, so one copy is enough: the log is a small ring of the kind that the bus has, with a cursor
 //!   for each, and a mailbox's size is how far a cursor may be behind. Figures of both are in the
-//!   README. The first subscription of a kind keeps the mailbox that it has: a single subscriber is
-//!   served best by one.
+//!   README. A single subscriber is served best by a mailbox, and has one; it is made when a publisher
+//!   first asks for it. Where the second of a kind comes before that, the first takes a seat at the log:
+//!   under the lock that whoever makes the mailbox takes, its leaf in the route table is replaced, its
+//!   sleep moved into its bell at the log, and whoever resolves a route meanwhile looks again
+//!   (`mailbox/lazy.rs`, `bus/models/seat.rs`). Before, it kept its mailbox, and every publish to several
+//!   was one claim and one copy more: with 4 receivers 6.2 million messages a second by a scratch
+//!   program and 9.0 now, the two by turns.
 //! * **Who waits for many readers looks at the slowest first** (`ring/cursors.rs`). A publisher
 //!   without room, and each reader that frees some, asks whether all readers are far enough; each
 //!   look takes a line from its reader. With 64 of them that was most of what they did: the place

@@ -145,6 +145,10 @@
 //! * [`Bus::publish`](crate::Bus::publish) and [`publish_to`](crate::Bus::publish_to) look the
 //!   topic up in a sharded map, under the shard's read lock; only a topic that is published to for
 //!   the first time takes its write lock. A `Publisher` does this once, when it is made.
+//! * Whoever **resolves a route** to a mailbox that was not used before makes it, under a lock of its
+//!   own; the second subscription that is alike has it give way to a shared log under the same lock
+//!   ([`choices`](super::choices)), which takes as long as a subscribe. A `Publisher` resolves its
+//!   route when it is made, and again at the first publish after a change of subscriptions.
 //! * Subscribing and cancelling take a lock among themselves. The first mailbox of a topic is
 //!   entered in place; whatever else changes is one path of the route table, in a second one that
 //!   then takes the first one's place. Neither copies the table, with two exceptions, both under
@@ -156,7 +160,6 @@
 //!   either takes as long as there are topics. Places stay, at 16 to 40 bytes for each of the most
 //!   single topics that had a mailbox at once, until the bus goes; coming and going does not add to
 //!   them.
-//!   Each publisher resolves its route again at its next publish.
 //! * Memory is taken while the ring, a mailbox, or a log that subscriptions share, is filled for the
 //!   first time, and for one block when a reader stalls inside a message. Receivers that find nothing
 //!   to do take it ahead, a block or a chunk of 32 places; a publisher waits for it with the first message
