@@ -99,9 +99,15 @@ impl Bell {
         idle.poll(self, task, position, &OnWorker, ready, coming)
     }
 
-    /// Ends the sleep from the reader's side.
-    pub(crate) fn unpark(&self) {
+    fn unpark(&self) {
         if self.signal.unpark() {
+            self.sleepers.remove();
+        }
+    }
+
+    /// For a reader that goes.
+    pub(crate) fn leave(&self) {
+        if self.signal.forget() {
             self.sleepers.remove();
         }
     }

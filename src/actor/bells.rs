@@ -37,6 +37,12 @@ impl Bells {
         Arc::new(Bell::new(Arc::clone(&self.sleepers)))
     }
 
+    /// Whether somebody counts as asleep.
+    #[cfg(test)]
+    pub(crate) fn any_asleep(&self) -> bool {
+        self.sleepers.any()
+    }
+
     pub(crate) fn add(&self, bell: &Arc<Bell>) {
         self.set(bell, true);
     }

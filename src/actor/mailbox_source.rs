@@ -17,7 +17,7 @@ use crate::mailbox::{Batch, Mailbox, RecvError};
 use crate::ring::Flow;
 use crate::{DropReason, Gap, Message};
 
-/// Messages from a mailbox, which is made by whoever first puts one in.
+/// Messages from a mailbox, which is made by whoever first asks for it.
 pub(crate) struct MailboxSource<M: Message> {
     target: Arc<Target<M>>,
     /// Messages below this sequence were read from history, or are older than the subscription.

@@ -250,6 +250,6 @@ impl<M: Message> Drop for RingSource<M> {
             self.end(DropReason::Stopped);
         }
         // It may be dropped in its sleep.
-        self.member.bell.unpark();
+        self.member.bell.leave();
     }
 }

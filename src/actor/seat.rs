@@ -34,6 +34,8 @@ struct Hold<M: Message> {
     stake: Option<Stake<Slip<M>>>,
     /// What its source is to read, until it comes for it.
     reading: Option<Reading<M>>,
+    /// Whether nobody is to hear of it any more.
+    cancelled: bool,
 }
 
 /// A reader and its log.
@@ -46,13 +48,19 @@ impl<M: Message> Seat<M> {
         reader: SharedReader<M>,
         waker: Option<Waker>,
     ) -> Self {
+        log.take_seat();
         let bell = log.bells.bell();
         if let Some(waker) = waker {
             bell.begin_asleep(waker);
         }
         let (begin, stake, window) = (reader.position(), reader.stake(), log.window);
         let log = Arc::clone(log);
-        let hold = Hold { log: Some(Arc::clone(&log)), stake, reading: Some((reader, log)) };
+        let hold = Hold {
+            log: Some(Arc::clone(&log)),
+            stake,
+            reading: Some((reader, log)),
+            cancelled: false,
+        };
         Self { bell, begin, window, start: AtomicU64::new(0), hold: Mutex::new(hold) }
     }
 
@@ -73,7 +81,7 @@ impl<M: Message> Seat<M> {
 
     /// Whether a message with this sequence is its own, or may be.
     pub(crate) fn wants(&self, sequence: u64) -> bool {
-        // ORDER: Relaxed; at worst a message that was published meanwhile counts too.
+        // ORDER: Relaxed; at worst a message counts too that was published before its start was known.
         self.start.load(Ordering::Relaxed) <= sequence
     }
 
@@ -90,7 +98,8 @@ impl<M: Message> Seat<M> {
     /// for it, though its handler may be running. The log, unless it has nothing more to do with that.
     #[inline(never)]
     pub(crate) fn cancel(&self, subscriber: &Subscriber<M>) -> Option<Arc<SharedLog<M>>> {
-        let hold = self.hold();
+        let mut hold = self.hold();
+        hold.cancelled = true;
         let log = Arc::clone(hold.log.as_ref()?);
         // Whatever became of it before: who has ended has noted where.
         subscriber.end_at(log.log.tail());
@@ -111,6 +120,15 @@ impl<M: Message> Seat<M> {
             log.note_read(read);
         }
         hold.stake = None;
+    }
+
+    /// The same as [`forget`](Self::forget), if it was cancelled.
+    pub(crate) fn forget_cancelled(&self) {
+        let mut hold = self.hold();
+        let cancelled = hold.cancelled;
+        let log = hold.log.take_if(|_| cancelled);
+        drop(hold);
+        drop_caught(log);
     }
 
     /// It has nothing more to do with its log, but for a source that has yet to come.

@@ -30,7 +30,7 @@ use crate::Message;
 use crate::mailbox::Overflow;
 use crate::mailbox::space::Space;
 use crate::ring::Log;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// What lies in the log: a letter, or nothing where a place was given back.
 pub(crate) type Slip<M> = Option<Letter<M>>;
@@ -52,6 +52,8 @@ pub(crate) struct SharedLog<M: Message> {
     /// How many messages may wait for each.
     pub(crate) window: usize,
     pub(crate) overflow: Overflow,
+    /// How many read it, or are about to.
+    seats: AtomicUsize,
     /// Whoever left had read everything below, at least.
     read: AtomicU64,
     /// The subscription that stopped by failure, and must not lose anything; 0 without one.
@@ -63,6 +65,7 @@ impl<M: Message> SharedLog<M> {
         let slots = Log::<Slip<M>>::slots_for(window + IN_HAND).max(LEAST_SLOTS);
         let log = Log::new(slots, 1);
         Arc::new(Self {
+            seats: AtomicUsize::new(0),
             read: AtomicU64::new(log.start()),
             log,
             bells: Bells::new(),
@@ -99,6 +102,23 @@ impl<M: Message> SharedLog<M> {
             Log::reader(log, log.join())
         };
         Some(RingReader::new(reader, Arc::clone(log), Arc::clone(space)))
+    }
+
+    pub(crate) fn take_seat(&self) {
+        // ORDER: Relaxed; see `is_read`.
+        self.seats.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn leave_seat(&self) {
+        // ORDER: Relaxed; see `is_read`.
+        self.seats.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether anybody reads it. If not, those who come begin another one, which the first of them may
+    /// still take a seat at: publishers that have not published since keep this one alive.
+    pub(crate) fn is_read(&self) -> bool {
+        // ORDER: Relaxed; whichever they join, they have everything from their start on.
+        self.seats.load(Ordering::Relaxed) > 0
     }
 
     /// A reader that is about to leave, and never was overrun, has read everything below.

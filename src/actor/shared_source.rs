@@ -145,10 +145,17 @@ impl<M: Message> SharedSource<M> {
         self.last = self.last.max(to);
     }
 
-    /// The messages in a row from here on that are there: the next batch.
+    /// The messages in a row from here on that are there: the next batch. Not what was published after
+    /// it was cancelled; whether there is any other.
     #[inline]
-    fn take(&mut self) {
+    fn take(&mut self) -> bool {
         let most = (self.member.window as u64 / 4).clamp(1, IN_HAND as u64);
+        // Who sees such a message sees that it was cancelled.
+        let end = self.member.subscriber().end(u64::MAX);
+        let most = most.min(end.saturating_sub(self.reader.position()));
+        if most == 0 {
+            return false;
+        }
         let start = self.start;
         let is_own = |slip: &Slip<M>| slip.as_ref().is_some_and(|letter| letter.sequence >= start);
         let count = self.reader.in_a_row(most, is_own);
@@ -156,6 +163,7 @@ impl<M: Message> SharedSource<M> {
         self.member.subscriber().ledger.runner.taken.add_owned(count);
         let last = count < most;
         self.reader.tell_ahead(count, last);
+        true
     }
 
     /// Goes past one that is not its own.
@@ -183,6 +191,7 @@ impl<M: Message> SharedSource<M> {
         if self.end == End::Running {
             self.member.leaving((!self.overrun).then(|| self.reader.position()));
             self.reader.leave();
+            self.log.leave_seat();
             let position = self.reader.position();
             // What came after it was cancelled is not its own.
             let end = self.member.subscriber().end(position + self.reader.lag());
@@ -239,8 +248,8 @@ impl<M: Message> Source<M> for SharedSource<M> {
             match self.reader.next() {
                 Next::Item(_, Some(letter)) if letter.sequence >= start => {
                     self.idle.reset();
-                    self.take();
-                    return Refill::Some;
+                    // Where it has been cancelled since the run loop looked, that is for the loop to see.
+                    return if self.take() { Refill::Some } else { Refill::Busy };
                 }
                 Next::Item(..) => self.pass(),
                 Next::Empty => return Refill::Empty,
@@ -339,11 +348,13 @@ impl<M: Message> Drop for SharedSource<M> {
         }
         self.log.bells.remove(&self.member.bell);
         // It may be dropped in its sleep.
-        self.member.bell.unpark();
+        self.member.bell.leave();
         // Of one that stopped by failure publishers are still to hear.
         let life = self.member.subscriber().life();
         let told = life == Life::Failed && !self.log.log.is_closed();
-        if !(told && self.log.blocks()) {
+        if told && self.log.blocks() {
+            self.member.forget_cancelled();
+        } else {
             self.member.forget();
         }
     }

@@ -69,7 +69,8 @@ pub(crate) struct Subscriber<M: Message> {
     pub(crate) home: Arc<Home<M>>,
     pub(crate) pattern: Pattern,
     pub(crate) ledger: Ledger,
-    /// For a ring reader: the tail when it ended; `u64::MAX` while it runs.
+    /// For a reader of the ring or of a shared log: the tail when it ended, or was cancelled; `u64::MAX`
+    /// while it runs.
     ended_at: AtomicU64,
     life: AtomicU8,
     /// Whether it has read all of the past that it asked for.

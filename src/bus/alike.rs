@@ -78,7 +78,8 @@ impl<M: Message> SharedLogs<M> {
 
     pub(crate) fn get(&self, alike: &Alike) -> Option<Arc<SharedLog<M>>> {
         // Most buses have none.
-        (!self.logs.is_empty()).then(|| self.logs.get(alike)?.upgrade())?
+        let log = (!self.logs.is_empty()).then(|| self.logs.get(alike)?.upgrade())?;
+        log.filter(|log| log.is_read())
     }
 
     pub(crate) fn make(&mut self, alike: &Alike) -> Arc<SharedLog<M>> {

@@ -311,9 +311,10 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
         };
         let (core, lane) = (self.core, self.lane());
         let addr = LazyAddr::new(self.mailbox, self.overflow, chosen.wait());
-        if chosen.wait() != crate::mailbox::Wait::Park || past.is_some() {
-            // Who spins for its messages does not sleep until the first one; and who reads the past first
-            // goes on with its mailbox, which is not to give way to a log.
+        // Who reads the past first goes on with its mailbox, and with no log.
+        let addr = if past.is_some() { addr.staying() } else { addr };
+        if chosen.wait() != crate::mailbox::Wait::Park {
+            // Who spins for its messages does not sleep until the first one.
             addr.make();
         }
         let subscriber = subscriber(core, self.pattern, past.is_none());

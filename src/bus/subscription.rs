@@ -162,6 +162,7 @@ impl<M: Message> fmt::Debug for Subscription<M> {
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
+    use std::pin::Pin;
     use std::sync::Mutex;
     use std::time::Duration;
 
@@ -208,7 +209,7 @@ mod tests {
     #[derive(Clone, Debug, Default)]
     struct Keeper(Arc<Mutex<Vec<Kept>>>);
 
-    struct Kept(#[expect(dead_code, reason = "it is dropped")] Run);
+    struct Kept(Run);
 
     impl fmt::Debug for Kept {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -224,6 +225,33 @@ mod tests {
     }
 
     #[test]
+    fn a_run_loop_that_is_dropped_in_its_sleep_does_not_count_as_asleep() {
+        for pattern in ["t", "**"] {
+            let (bus, keeper) = (Bus::<u64>::new(), Keeper::default());
+            let kept = [(); 2].map(|()| {
+                let builder = bus.subscribe(pattern).unwrap().mailbox(64);
+                let builder = builder.executor(Executor::custom(keeper.clone()));
+                builder.spawn(|_: Delivery<'_, u64>| {}).unwrap()
+            });
+            let route = bus.core().table.route("t");
+            let bells = match &route.shared[..] {
+                [leg] => &leg.log.bells,
+                _ => &bus.core().table.bells,
+            };
+            let task = &mut std::task::Context::from_waker(std::task::Waker::noop());
+            for _ in 0..1000 {
+                for Kept(run) in keeper.0.lock().unwrap().iter_mut() {
+                    assert!(Pin::new(run).poll(task).is_pending());
+                }
+            }
+            assert!(bells.any_asleep());
+            keeper.0.lock().unwrap().clear();
+            assert!(!bells.any_asleep());
+            drop(kept);
+        }
+    }
+
+    #[test]
     fn who_has_failed_and_is_cancelled_before_it_came_to_its_seat_leaves_it() {
         for overflow in [Overflow::block(), Overflow::DropOldest] {
             let (bus, keeper) = (Bus::<u64>::new(), Keeper::default());
@@ -233,7 +261,10 @@ mod tests {
             let second = subscribe(&bus, overflow);
             (0..10_u64).for_each(|n| _ = bus.publish_to("t", n).unwrap());
             // As its run loop does first of all when it fails.
-            first.subscriber().advance(Life::Failed);
+            first.subscriber().fail();
+            if overflow == Overflow::block() {
+                assert!(bus.publish_to("t", 0_u64).is_err(), "publishers hear of it");
+            }
             first.cancel();
             (0..1000_u64).for_each(|n| _ = bus.publish_to("t", n).unwrap());
             assert!(first.stats().balances() && first.stats().matched == 10, "{:?}", first.stats());

@@ -122,8 +122,9 @@ impl<M: Message> Table<M> {
 
     #[inline]
     fn has_trie(&self) -> bool {
-        // ORDER: Relaxed; set before the version rises, so that a route of that version has seen it. For
-        // who asks without a version it is a hint.
+        // ORDER: Relaxed; set before the version rises, and before a mailbox gives way, so that a route of
+        // that version, or one that no longer finds the mailbox (ORDER(word)), has seen it. For who asks
+        // without a version it is a hint.
         self.has_trie.load(Ordering::Relaxed)
     }
 

@@ -1,4 +1,4 @@
-//! A mailbox that is made when somebody first puts something into it: the address of one that may
+//! A mailbox that is made when somebody first asks for it: the address of one that may
 //! not exist yet, for a subscription that may stay idle for ever.
 //!
 //! Held by the bus for each subscription with a mailbox of its own, and by the source that receives
@@ -28,6 +28,8 @@ pub(crate) struct LazyAddr<T> {
     capacity: usize,
     overflow: Overflow,
     wait: Wait,
+    /// Whether it never gives way.
+    stays: bool,
     /// The receiver's side. Held while the mailbox is made, so that there is one.
     rest: Mutex<Rest<T>>,
 }
@@ -62,7 +64,12 @@ impl<T> LazyAddr<T> {
     /// For a mailbox with room for `capacity` messages, which [`Mailbox::new`] would take.
     pub(crate) fn new(capacity: usize, overflow: Overflow, wait: Wait) -> Self {
         let rest = Mutex::new(Rest::Unmade(None));
-        Self { addr: OnceLock::new(), capacity, overflow, wait, rest }
+        Self { addr: OnceLock::new(), capacity, overflow, wait, stays: false, rest }
+    }
+
+    /// The same for one that never gives way.
+    pub(crate) fn staying(self) -> Self {
+        Self { stays: true, ..self }
     }
 
     pub(crate) fn capacity(&self) -> usize {
@@ -77,12 +84,15 @@ impl<T> LazyAddr<T> {
         self.wait
     }
 
-    /// Has it give way to what `replace` puts in its place, unless it is made or closed; whether it
-    /// did. `replace` gets the waker of the receiver, if that sleeps, and runs under the lock: whoever
+    /// Has it give way to what `replace` puts in its place, unless it is made or closed, or stays;
+    /// whether it did. `replace` gets the waker of the receiver, if that sleeps, and runs under the lock: whoever
     /// finds that it gave way finds also what is there instead.
     pub(crate) fn give_way(&self, replace: impl FnOnce(Option<Waker>)) -> bool {
         let mut rest = self.lock();
         let Rest::Unmade(waker) = &mut *rest else { return false };
+        if self.stays {
+            return false;
+        }
         replace(waker.take());
         *rest = Rest::GaveWay;
         true
@@ -342,12 +352,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_or_closed_does_not_give_way() {
+    fn what_is_made_or_closed_or_stays_does_not_give_way() {
         let made = lazy();
         assert!(made.reach().is_some_and(|addr| addr.offer(1).is_ok()));
         let closed = lazy();
         closed.close();
-        for lazy in [made, closed] {
+        for lazy in [made, closed, lazy().staying()] {
             assert!(!lazy.give_way(|_| panic!("nothing replaces it")));
         }
     }

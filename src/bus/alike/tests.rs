@@ -123,6 +123,27 @@ fn who_is_cancelled_leaves_the_log_to_the_others() {
     assert_eq!(reached(&bus), (0, vec![]));
 }
 
+#[test]
+fn a_log_that_nobody_reads_any_more_keeps_nobody_from_a_seat() {
+    let bus = Bus::<u64>::new();
+    let pair = || [(); 2].map(|()| subscribe(&bus, 64, Overflow::DropOldest));
+    let before = pair();
+    // It keeps its route, and so the log, until it publishes again.
+    let mut publisher = bus.publisher("t").unwrap();
+    publisher.publish(1_u64).unwrap();
+    bus.settle(LONG).unwrap();
+    let log = Arc::clone(&bus.core().table.route("t").shared[0].log);
+    before.iter().for_each(Subscription::cancel);
+    while log.is_read() {
+        std::thread::yield_now();
+    }
+    let after = pair();
+    assert_eq!(reached(&bus), (0, vec![2]));
+    publisher.publish(2_u64).unwrap();
+    bus.settle(LONG).unwrap();
+    assert!(after.iter().all(|one| one.stats().handled == 1));
+}
+
 const LONG: Duration = Duration::from_secs(120);
 
 const BLOCK: Overflow = Overflow::Block { timeout: LONG };
