@@ -54,10 +54,11 @@
 //! **Subscriptions that are alike** share a log: the same pattern, the same size (from 64 to
 //! 1,048,576) and the same policy, `DropOldest` or `Block` with one timeout, beginning now. Publishers
 //! write one copy of each message into it, however many they are. A single one has a mailbox, and gives
-//! it up for the log when the second comes, unless it has had to be made by then: because something was
-//! published to it, a [`Publisher`](crate::Publisher) of a topic of its was made, its thread spins, or
-//! it began with the past. Then it keeps the mailbox, and the log is for all that come after it: two
-//! copies. So subscribe first, and make publishers after that. What is different from mailboxes:
+//! it up for the log when the second comes, unless a publisher has reached it by then (by publishing, or
+//! by being made), its thread spins, it began with the past, or it has failed. Then it keeps the
+//! mailbox, and the log is for all that come after it: two copies. So subscribe first, and make
+//! publishers after that. (Of more than 8 subscriptions of one pattern and other sizes only 8 are looked
+//! at for one that is alike.) What is different from mailboxes:
 //!
 //! * With `DropOldest` exactly the newest `size` messages are kept, and a message is lost when its
 //!   subscriber comes to it, not when it is published: so

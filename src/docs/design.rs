@@ -96,8 +96,8 @@
 //!   0.6, and a message 0.5 us instead of 1.1 (medians, `benches/compare`, `--only latency`).
 //! * **A batch is one loop over slots.** What a message needs of the run loop (its account, the sign of
 //!   life, the guard against panics, the end of its block, the budget) is asked for once a batch,
-//!   where that tells as much: 28 instructions a message from the ring instead of 78, 77 from a
-//!   mailbox instead of 130, 46 from a shared log. Even the list of gaps is not looked at for each: clearing it wrote its
+//!   where that tells as much: 28 instructions a message from the ring instead of 78, 80 from a
+//!   mailbox instead of 130, 47 from a shared log. Even the list of gaps is not looked at for each: clearing it wrote its
 //!   length alone, which the next message read together with its place, and a core waits for such a
 //!   store longer than a handler takes.
 //! * **Sequences are 62 bits and never wrap.** Two bits of the same word say "closed" and
