@@ -44,5 +44,5 @@ for target in "${targets[@]}"; do
     -max_total_time="${FUZZ_SECONDS:-20}" -print_final_stats=1 -verbosity=0 -max_len=65536 "${words[@]}" "${leaks[@]}" "${limits[@]}"
 done
 
-findings
+((failed == 0)) || findings
 total

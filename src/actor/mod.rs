@@ -17,7 +17,7 @@
 //! | [`scope`] | whether this thread is inside a handler |
 //! | [`ring_reader`], [`bell`], [`bells`] | a reader of the ring, its doorbell, and those of all |
 //! | [`target`] | a subscription with a mailbox of its own, or a seat at a log that others share |
-//! | [`shared_log`], [`seat`], [`shared_source`] | such a log; what one of them has of it; its source |
+//! | [`shared_log`], [`seat`], [`shared_member`], [`shared_source`] | such a log; what one of them has of it; who has a seat; its source |
 //! | [`own_source`] | a mailbox, or the seat that was taken instead before it was made |
 //! | [`executor`] | on what the loop runs |
 //!
@@ -52,6 +52,7 @@ pub(crate) mod run;
 pub(crate) mod scope;
 pub(crate) mod seat;
 pub(crate) mod shared_log;
+pub(crate) mod shared_member;
 pub(crate) mod shared_source;
 pub(crate) mod source;
 pub(crate) mod subscriber;

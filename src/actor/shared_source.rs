@@ -7,8 +7,9 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::seat::{Seat, SharedMember};
+use super::seat::Seat;
 use super::shared_log::{IN_HAND, SharedLog, SharedReader, Slip};
+use super::shared_member::SharedMember;
 use super::source::{Head, Letter, Refill, Source};
 use super::subscriber::Life;
 use super::target::Target;

@@ -5,7 +5,7 @@
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
-use super::seat::{Seat, SharedMember};
+use super::seat::Seat;
 use super::shared_log::{SharedLog, SharedReader};
 use super::source::Letter;
 use super::subscriber::{Life, Subscriber};
@@ -55,10 +55,10 @@ impl<M: Message> Target<M> {
     /// for that so far. `show` is called before anybody can see that there is no mailbox any more: it
     /// shows the seat to publishers.
     pub(crate) fn take_seat(
-        self: &Arc<Self>,
+        &self,
         log: &Arc<SharedLog<M>>,
         reader: SharedReader<M>,
-        show: impl FnOnce(SharedMember<M>),
+        show: impl FnOnce(),
     ) {
         // Who stops by failure tells publishers by what it is then.
         if self.subscriber.life() != Life::Running {
@@ -68,7 +68,7 @@ impl<M: Message> Target<M> {
             let seat = Seat::new(log, reader, waker);
             self.subscriber.ledger.runner.set_done(seat.begin());
             self.seat.get_or_init(|| Box::new(seat));
-            show(SharedMember::of(self).expect("it was just taken"));
+            show();
         });
     }
 }

@@ -1,10 +1,10 @@
 //! Which subscriptions share a log, and the logs that are shared.
 //!
 //! Those that are alike: one pattern, one mailbox size, one policy. The first of them has a mailbox,
-//! which is made when a publisher first asks for it, and keeps it if it spins or began with the past. If a second one comes before that, the first takes
+//! which is made when a publisher first asks for it. If a second one comes before that, the first takes
 //! a seat at the log that is made for it, and a publish costs one copy for all of them. If it comes later,
-//! the first keeps its mailbox, and whoever comes after it shares a log with those that come later still:
-//! two copies for all of them.
+//! or the first spins or began with the past, the first keeps its mailbox, and whoever comes after it
+//! shares a log with those that come later still: two copies for all of them.
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;

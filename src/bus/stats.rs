@@ -6,21 +6,21 @@ use std::collections::BTreeMap;
 use super::core::Core;
 use super::table::Member;
 use crate::actor::ledger::Ledger;
-use crate::actor::seat::SharedMember;
+use crate::actor::shared_member::SharedMember;
 use crate::{BusStats, DropReason, Message, Sequence, SubscriptionStats};
 
 /// The account of one subscription.
 pub(crate) fn account<M: Message>(core: Option<&Core<M>>, member: &Member<M>) -> SubscriptionStats {
-    let subscriber = member.subscriber();
-    let ledger = &subscriber.ledger;
-    let counts = &ledger.runner;
-    let mut lost = dropped(ledger);
     if let Member::Mailbox(target) = member
         && let Some(member) = SharedMember::of(target)
     {
         // Its mailbox has given way since it was subscribed.
         return account(core, &Member::Shared(member));
     }
+    let subscriber = member.subscriber();
+    let ledger = &subscriber.ledger;
+    let counts = &ledger.runner;
+    let mut lost = dropped(ledger);
     let (matched, queued, in_flight, capacity) = match member {
         Member::Mailbox(target) => {
             let inside = target.addr.counts();

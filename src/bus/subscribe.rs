@@ -23,7 +23,8 @@ use crate::actor::mailbox_source::MailboxSource;
 use crate::actor::own_source::OwnSource;
 use crate::actor::ring_reader::RingReader;
 use crate::actor::ring_source::{RingMember, RingSource};
-use crate::actor::seat::{Seat, SharedMember};
+use crate::actor::seat::Seat;
+use crate::actor::shared_member::SharedMember;
 use crate::actor::shared_source::SharedSource;
 use crate::actor::source::{Entry, Source};
 use crate::actor::subscriber::{Held, Subscriber};
@@ -40,7 +41,7 @@ use crate::{Message, Sequence};
 #[cfg(test)]
 mod tests;
 
-/// Why there is one to begin with.
+/// Why who was made with a seat has one.
 const SEAT: &str = "it was made with a seat";
 /// The largest mailbox.
 const LARGEST: usize = 1 << 31;

@@ -17,8 +17,8 @@ use super::route::{Route, Target};
 use crate::Message;
 use crate::actor::bells::Bells;
 use crate::actor::ring_source::RingMember;
-use crate::actor::seat::SharedMember;
 use crate::actor::shared_log::SharedLog;
+use crate::actor::shared_member::SharedMember;
 use crate::actor::subscriber::Subscriber;
 use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -272,7 +272,8 @@ impl<M: Message> Table<M> {
     /// so far.
     fn seat(&self, list: &mut List<M>, target: &Arc<Target<M>>, log: &Arc<SharedLog<M>>) {
         let Some(reader) = log.reader() else { return };
-        target.take_seat(log, reader, |member| {
+        target.take_seat(log, reader, || {
+            let member = SharedMember::of(target).expect("it has just taken its seat");
             let member = Member::Shared(member);
             // In this order, so that nobody finds neither. Who finds both waits for the end of this,
             // and looks again.

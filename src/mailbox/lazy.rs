@@ -85,8 +85,8 @@ impl<T> LazyAddr<T> {
     }
 
     /// Has it give way to what `replace` puts in its place, unless it is made or closed, or stays;
-    /// whether it did. `replace` gets the waker of the receiver, if that sleeps, and runs under the lock: whoever
-    /// finds that it gave way finds also what is there instead.
+    /// whether it did. `replace` gets the waker of the receiver, if that sleeps, and runs under the
+    /// lock: whoever finds that it gave way finds also what is there instead.
     pub(crate) fn give_way(&self, replace: impl FnOnce(Option<Waker>)) -> bool {
         let mut rest = self.lock();
         let Rest::Unmade(waker) = &mut *rest else { return false };
