@@ -4,6 +4,7 @@
 //! mailboxes, and are laid out mailbox by mailbox, so that each takes its column in one claim.
 #![forbid(unsafe_code)]
 
+use std::borrow::BorrowMut;
 use std::sync::Arc;
 
 use super::core::Core;
@@ -85,7 +86,7 @@ pub(crate) fn publish<M: Message>(
         messages[..size].iter().filter(|_| logs).map(|message| trace::Line::of(message)).collect();
     let done = Group { core, topic, size }.publish(ring, route, scratch, messages);
     scratch.clear();
-    ring.with(|pen| pen.reclaim());
+    ring.pen().borrow_mut().reclaim();
     scratch.ends.clear();
     if done.as_ref().is_ok_and(|done| done.first.is_some()) {
         for line in lines {
@@ -114,7 +115,7 @@ impl<M: Message> Group<'_, M> {
         let inline = usize::from(!route.inline.is_empty());
         // Copying may do anything, so it is done before there is a place to hold.
         self.copy(route.copies() + inline, scratch, messages);
-        let ready = || ring.with(|pen| pen.look(size));
+        let ready = || ring.pen().borrow_mut().look(size);
         if let Err(unreserved) = reserve(route, size, scratch, ready) {
             scratch.discard_columns();
             return Err(unreserved.into());
@@ -122,13 +123,15 @@ impl<M: Message> Group<'_, M> {
         scratch
             .entries
             .extend(messages.drain(..size).map(|message| Entry { topic: topic.id, message }));
-        let claimed = ring.with(|pen| {
-            let claim = pen.claim(size)?;
-            let first = claim.first();
-            let rerouted = core.table.version() != route.version;
-            claim.commit_all(&mut scratch.entries);
-            Ok((first, rerouted))
-        });
+        let claimed = match ring.pen().borrow_mut().claim(size) {
+            Ok(claim) => {
+                let first = claim.first();
+                let rerouted = core.table.version() != route.version;
+                claim.commit_all(&mut scratch.entries);
+                Ok((first, rerouted))
+            }
+            Err(refused) => Err(refused),
+        };
         let (first, rerouted) = match claimed {
             Ok(claimed) => claimed,
             Err(refused) => {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use super::offer::offer;
+use super::route::Reach;
 use super::scratch::Scratch;
 use super::table::{Member, Table};
 use super::topics::Topics;
@@ -255,7 +256,7 @@ impl<M: Message> Core<M> {
     /// Gives a notice, as a message, to everybody whose pattern asks for it.
     fn deliver_notice(&self, notice: &Notice, sequence: u64) {
         let route = self.table.route(notice.topic);
-        if route.is_ring_alone() {
+        if route.reach == Reach::RingAlone {
             return;
         }
         let topic = self.topics.names.intern(notice.topic);

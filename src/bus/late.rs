@@ -11,7 +11,7 @@ use std::time::Instant;
 use super::core::Core;
 use super::offer::{found_closed, lose, lose_all, offer_all, ring_bells};
 use super::room::Room;
-use super::route::Route;
+use super::route::{Reach, Route};
 use super::scratch::Scratch;
 use super::{alarm, inline, shared};
 use crate::actor::scope;
@@ -37,7 +37,7 @@ pub(super) fn read_back<M: Message>(
     scratch: &mut Scratch<M>,
 ) {
     let joined = Arc::new(route.joined_since(old));
-    if joined.is_ring_alone() {
+    if joined.reach == Reach::RingAlone {
         return;
     }
     let mut letters = Vec::new();

@@ -119,7 +119,11 @@ pub(super) fn give_back<M: Message>(
 /// Rings everybody of the route who sleeps. The caller has claimed a place at each.
 #[inline]
 pub(super) fn ring_bells<M: Message>(route: &Route<M>) {
-    for target in route.blocking.iter().chain(&route.open) {
+    // One by one: a chain of both takes longer to walk than one mailbox to look at.
+    for target in &route.blocking {
+        target.addr.signal().ring();
+    }
+    for target in &route.open {
         target.addr.signal().ring();
     }
     if !route.shared.is_empty() {

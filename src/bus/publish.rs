@@ -18,6 +18,7 @@
 //! below the subscriber's start.
 #![forbid(unsafe_code)]
 
+use std::borrow::BorrowMut;
 use std::sync::Arc;
 
 use super::core::{Core, Gate};
@@ -26,14 +27,14 @@ use super::offer::{
     Counts, copy, give_back, lose, lose_all, offer, offer_all, offer_copies, reserve, ring_bells,
 };
 use super::room::Room;
-use super::route::Route;
+use super::route::{Reach, Route};
 use super::scratch::Scratch;
 use super::topics::TopicEntry;
 use super::{inline, shared};
 use crate::actor::scope;
 use crate::actor::source::{Entry, Letter, drop_caught};
 use crate::caught::caught;
-use crate::ring::{Log, Pen, Writer};
+use crate::ring::{self, Log, Pen, Writer};
 use crate::topic::TopicId;
 use crate::{DropReason, Message, Sequence, Stamp, trace};
 
@@ -113,22 +114,24 @@ pub(super) const HELD: &str = "a message is taken once, by its place on the ring
 
 /// The end of the ring that a publish writes to: a publisher's own, or one borrowed for a moment.
 pub(crate) trait RingEnd<M: Message> {
-    fn with<R>(&mut self, f: impl FnOnce(&mut Pen<'_, Entry<M>>) -> R) -> R;
+    /// Held for one step at a time, so that no copy is made and no handler runs meanwhile. (Not by a
+    /// closure: those that are used twice are not inlined.)
+    fn pen(&mut self) -> impl BorrowMut<Pen<'_, Entry<M>>>;
 }
 
 impl<M: Message> RingEnd<M> for Writer<Entry<M>> {
     #[inline]
-    fn with<R>(&mut self, f: impl FnOnce(&mut Pen<'_, Entry<M>>) -> R) -> R {
-        f(&mut self.pen())
+    fn pen(&mut self) -> impl BorrowMut<Pen<'_, Entry<M>>> {
+        Self::pen(self)
     }
 }
 
-/// A borrowed cell for each step, so that no copy is made and no handler runs while it is held. Only the
-/// messages of a block that is emptied are dropped meanwhile; what publishes in there borrows another.
+/// Only the messages of a block that is emptied are dropped while the cell is borrowed; what publishes
+/// in there borrows another.
 impl<M: Message> RingEnd<M> for &Log<Entry<M>> {
     #[inline]
-    fn with<R>(&mut self, f: impl FnOnce(&mut Pen<'_, Entry<M>>) -> R) -> R {
-        self.with_writer(f)
+    fn pen(&mut self) -> impl BorrowMut<Pen<'_, Entry<M>>> {
+        self.borrow_cell()
     }
 }
 
@@ -155,13 +158,13 @@ pub(crate) fn publish<M: Message>(
         scratch.ends.align(route);
     }
     let line = core.settings.log_events.then(|| trace::Line::of(held.as_ref().expect(HELD)));
-    let done = if route.is_ring_alone() {
-        to_ring_alone(core, ring, topic, route, scratch, held)
-    } else {
-        to_everybody(core, ring, topic, route, scratch, held)
+    let done = match route.reach {
+        Reach::RingAlone => to_ring_alone(core, ring, topic, route, scratch, held),
+        Reach::OneOpen => to_one(core, ring, topic, route, scratch, held),
+        Reach::Other => to_everybody(core, ring, topic, route, scratch, held),
     };
     scratch.clear();
-    ring.with(|pen| pen.reclaim());
+    ring.pen().borrow_mut().reclaim();
     scratch.ends.clear();
     if let (Some(line), Ok(_)) = (line, &done) {
         line.published(&topic.name, route.subscribers());
@@ -171,6 +174,23 @@ pub(crate) fn publish<M: Message>(
         Err(Refused) if scratch.refusal.is_some() => Outcome::REFUSED,
         Err(Refused) => Outcome::NOTHING,
     }
+}
+
+/// Steps 3 and 4: the message's sequence, and whether the route is no longer the table's.
+#[inline(always)]
+fn claim<M: Message>(
+    core: &Core<M>,
+    ring: &mut impl RingEnd<M>,
+    route: &Route<M>,
+    topic: TopicId,
+    message: &mut Option<M>,
+) -> Result<(u64, bool), ring::Refused> {
+    let mut end = ring.pen();
+    let claim = end.borrow_mut().claim(1)?;
+    let sequence = claim.first();
+    let rerouted = core.table.version() != route.version;
+    claim.commit(|| Entry { topic, message: message.take().expect(HELD) });
+    Ok((sequence, rerouted))
 }
 
 /// The short way: nobody to copy for, so the message moves to the ring.
@@ -184,14 +204,7 @@ fn to_ring_alone<M: Message>(
     held: &mut Option<M>,
 ) -> Result<u64, Refused> {
     let id = topic.id;
-    let claimed = ring.with(|pen| {
-        let claim = pen.claim(1)?;
-        let sequence = claim.first();
-        let rerouted = core.table.version() != route.version;
-        claim.commit(|| Entry { topic: id, message: held.take().expect(HELD) });
-        Ok((sequence, rerouted))
-    });
-    let (sequence, rerouted) = match claimed {
+    let (sequence, rerouted) = match claim(core, ring, route, id, held) {
         Ok(claimed) => claimed,
         Err(refused) => return Err(scratch.refuse(refused)),
     };
@@ -199,10 +212,58 @@ fn to_ring_alone<M: Message>(
     scratch.counts = Counts { delivered: route.readers, dropped: 0 };
     core.ring_readers();
     if rerouted {
-        let old = std::mem::replace(route, topic.route(&core.table));
-        scratch.ends.align(route);
-        scratch.counts.delivered = route.readers;
-        read_back(core, &old, route, sequence..sequence + 1, id, scratch);
+        reroute(core, topic, route, scratch, sequence);
+    }
+    Ok(sequence)
+}
+
+/// Goes on with the table's route, and serves from the ring whoever joined meanwhile.
+#[cold]
+fn reroute<M: Message>(
+    core: &Core<M>,
+    topic: &TopicEntry<M>,
+    route: &mut Arc<Route<M>>,
+    scratch: &mut Scratch<M>,
+    sequence: u64,
+) {
+    let old = std::mem::replace(route, topic.route(&core.table));
+    scratch.ends.align(route);
+    scratch.counts.delivered += route.readers;
+    scratch.counts.delivered -= old.readers;
+    read_back(core, &old, route, sequence..sequence + 1, topic.id, scratch);
+}
+
+/// The same with one mailbox: a copy goes to the ring, and the message itself to the mailbox.
+#[inline(never)]
+fn to_one<M: Message>(
+    core: &Core<M>,
+    ring: &mut impl RingEnd<M>,
+    topic: &TopicEntry<M>,
+    route: &mut Arc<Route<M>>,
+    scratch: &mut Scratch<M>,
+    held: &mut Option<M>,
+) -> Result<u64, Refused> {
+    let id = topic.id;
+    let message = held.as_ref().expect(HELD);
+    let mut on_ring = caught(|| message.share(1).next()).flatten();
+    if on_ring.is_none() {
+        return without_copies(core, ring, topic, route, scratch, held);
+    }
+    let (sequence, rerouted) = match claim(core, ring, route, id, &mut on_ring) {
+        Ok(claimed) => claimed,
+        Err(refused) => {
+            scratch.discard_copies(on_ring);
+            return Err(scratch.refuse(refused));
+        }
+    };
+    scope::note_published(core.number, 1);
+    scratch.counts = Counts { delivered: route.readers, dropped: 0 };
+    let leg = &route.open[0];
+    offer(core, leg, sequence, id, held, scratch);
+    leg.addr.signal().ring();
+    core.ring_readers();
+    if rerouted {
+        reroute(core, topic, route, scratch, sequence);
     }
     Ok(sequence)
 }
@@ -218,7 +279,10 @@ fn to_everybody<M: Message>(
     held: &mut Option<M>,
 ) -> Result<u64, Refused> {
     let id = topic.id;
-    let copies = route.blocking.len() + route.open.len() + route.shared_blocking + 1;
+    // The last of several mailboxes takes the message itself, unless it is needed afterwards.
+    let kept = route.open.is_empty() || !route.inline.is_empty() || !route.shared.is_empty();
+    let blocking = route.blocking.len() + route.shared_blocking;
+    let copies = blocking + route.open.len() + usize::from(kept);
     let message = held.as_ref().expect(HELD);
     let Some(mut copies) = caught(|| message.share(copies)) else {
         return without_copies(core, ring, topic, route, scratch, held);
@@ -229,11 +293,10 @@ fn to_everybody<M: Message>(
         drop_caught(copies);
         return without_copies(core, ring, topic, route, scratch, held);
     }
-    let blocking = route.blocking.len() + route.shared_blocking;
     if blocking > 0 {
         // Copying may do anything, so it is done before there is a place to hold.
         scratch.copies.extend((0..blocking).map(|_| copy(&mut copies)));
-        let ready = || ring.with(|pen| pen.look(1));
+        let ready = || ring.pen().borrow_mut().look(1);
         if let Err(refused) = reserve(route, 1, scratch, ready) {
             drop_caught(copies);
             scratch.discard_copies(on_ring);
@@ -241,14 +304,7 @@ fn to_everybody<M: Message>(
             return Err(Refused);
         }
     }
-    let claimed = ring.with(|pen| {
-        let claim = pen.claim(1)?;
-        let sequence = claim.first();
-        let rerouted = core.table.version() != route.version;
-        claim.commit(|| Entry { topic: id, message: on_ring.take().expect(HELD) });
-        Ok((sequence, rerouted))
-    });
-    let (sequence, rerouted) = match claimed {
+    let (sequence, rerouted) = match claim(core, ring, route, id, &mut on_ring) {
         Ok(claimed) => claimed,
         Err(refused) => {
             give_back(route, &mut scratch.places, &mut scratch.ends);
@@ -274,7 +330,10 @@ fn to_everybody<M: Message>(
         Some((last, most)) if !keep && route.shared.is_empty() => (most, Some(last)),
         _ => (&route.open[..], None),
     };
-    let served = offer_copies(core, most, sequence, id, &mut copies, scratch);
+    let mut served = 0;
+    if !most.is_empty() {
+        served = offer_copies(core, most, sequence, id, &mut copies, scratch);
+    }
     drop_caught(copies);
     if served < most.len() {
         let message = held.as_ref().expect(HELD);

@@ -63,6 +63,16 @@ impl<M: Message> Clone for SharedLeg<M> {
     }
 }
 
+/// What a publish has to do beyond the ring, known at one look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Nothing: there may be readers of the ring.
+    RingAlone,
+    /// One mailbox in which no place is claimed before the ring, and nothing else.
+    OneOpen,
+    Other,
+}
+
 /// Whom a topic reaches, each group in the order of subscription.
 pub(crate) struct Route<M: Message> {
     /// The table's version it was resolved for.
@@ -79,6 +89,7 @@ pub(crate) struct Route<M: Message> {
     pub(crate) inline: Box<[Arc<Inline<M>>]>,
     /// How many subscriptions read the ring itself.
     pub(crate) readers: u64,
+    pub(crate) reach: Reach,
 }
 
 impl<M: Message> Route<M> {
@@ -105,7 +116,7 @@ impl<M: Message> Route<M> {
         }
         shared.sort_by_key(|leg| !leg.log.blocks());
         let shared_blocking = shared.partition_point(|leg| leg.log.blocks());
-        Some(Self {
+        let route = Self {
             version,
             blocking: blocking.into(),
             open: open.into(),
@@ -113,13 +124,18 @@ impl<M: Message> Route<M> {
             shared_blocking,
             inline: inline.into(),
             readers,
-        })
+            reach: Reach::Other,
+        };
+        Some(route.with_reach())
     }
 
-    /// Whether a message goes to the ring and nowhere else.
-    #[inline]
-    pub(crate) fn is_ring_alone(&self) -> bool {
-        self.copies() == 0 && self.inline.is_empty()
+    fn with_reach(self) -> Self {
+        let reach = match (self.copies(), self.open.len(), self.inline.len()) {
+            (0, _, 0) => Reach::RingAlone,
+            (1, 1, 0) => Reach::OneOpen,
+            _ => Reach::Other,
+        };
+        Self { reach, ..self }
     }
 
     /// How many mailboxes and logs it has: each takes a copy of a message.
@@ -151,7 +167,9 @@ impl<M: Message> Route<M> {
             shared,
             inline: fresh(&self.inline, &old.inline, Arc::ptr_eq),
             readers: 0,
+            reach: Reach::Other,
         }
+        .with_reach()
     }
 
     /// How many subscriptions it has.

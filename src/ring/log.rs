@@ -4,6 +4,7 @@
 //! there is something to read, and runs no foreign code but in `reclaim`.
 #![allow(unsafe_code)]
 
+use std::borrow::BorrowMut;
 use std::marker::PhantomData;
 
 use super::arena::MOST_BLOCKS;
@@ -14,7 +15,7 @@ use super::directory::{Directory, Look};
 use super::faults::{Fault, planted};
 use super::pool::Pool;
 use super::reader::{Overrun, Reader};
-use super::writer::{Pen, Writer};
+use super::writer::{Borrowed, Pen, Writer};
 use crate::Sequence;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, CachePadded};
@@ -250,10 +251,16 @@ impl<T: Send + Sync + 'static> Log<T> {
         Writer::new(Arc::clone(log))
     }
 
-    /// Borrows a free cell for the call: for publishers that are many or short-lived.
+    /// Borrows a free cell: for publishers that are many or short-lived.
+    #[inline]
+    pub(crate) fn borrow_cell(&self) -> Borrowed<'_, T> {
+        Borrowed::new(self)
+    }
+
+    /// Borrows one for the call. A panic in `f` gives it back too.
     #[inline]
     pub(crate) fn with_writer<R>(&self, f: impl FnOnce(&mut Pen<'_, T>) -> R) -> R {
-        Pen::borrowed(self, f)
+        f(self.borrow_cell().borrow_mut())
     }
 
     /// A lossy reader whose next position is `from`. Where that is no longer held, or was never in

@@ -4,6 +4,7 @@
 //! nothing can fail; messages are dropped in `reclaim` alone, the last thing in a publish.
 #![allow(unsafe_code)]
 
+use std::borrow::{Borrow, BorrowMut};
 use std::cell::Cell as PlainCell;
 use std::ptr::NonNull;
 
@@ -90,20 +91,38 @@ pub(crate) struct Pen<'l, T: Send + Sync + 'static> {
     cell: &'l Cell<T>,
 }
 
-impl<T: Send + Sync + 'static> Pen<'_, T> {
-    /// Lends a pen with a free cell to `f`. A panic in `f` gives the cell back too.
-    #[inline]
-    pub(super) fn borrowed<R>(log: &Log<T>, f: impl FnOnce(&mut Pen<'_, T>) -> R) -> R {
-        struct GiveBack<'l, T>(&'l Cell<T>);
-        impl<T> Drop for GiveBack<'_, T> {
-            fn drop(&mut self) {
-                self.0.give_back();
-            }
-        }
-        let cell = GiveBack(log.cells.borrow());
-        f(&mut Pen { log, cell: cell.0 })
-    }
+/// A pen with a cell that was free, which is given back when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Borrowed<'l, T: Send + Sync + 'static>(Pen<'l, T>);
 
+impl<'l, T: Send + Sync + 'static> Borrowed<'l, T> {
+    #[inline]
+    pub(super) fn new(log: &'l Log<T>) -> Self {
+        Self(Pen { log, cell: log.cells.borrow() })
+    }
+}
+
+impl<'l, T: Send + Sync + 'static> Borrow<Pen<'l, T>> for Borrowed<'l, T> {
+    #[inline]
+    fn borrow(&self) -> &Pen<'l, T> {
+        &self.0
+    }
+}
+
+impl<'l, T: Send + Sync + 'static> BorrowMut<Pen<'l, T>> for Borrowed<'l, T> {
+    #[inline]
+    fn borrow_mut(&mut self) -> &mut Pen<'l, T> {
+        &mut self.0
+    }
+}
+
+impl<T: Send + Sync + 'static> Drop for Borrowed<'_, T> {
+    fn drop(&mut self) {
+        self.0.cell.give_back();
+    }
+}
+
+impl<T: Send + Sync + 'static> Pen<'_, T> {
     /// Claims `k` places in a row, all or none. They have to be committed: readers wait there
     /// until the ring has come round.
     ///
@@ -317,7 +336,7 @@ pub(crate) struct Claim<'a, T: Send + Sync + 'static> {
     pub(super) k: u64,
 }
 
-impl<T: Send + Sync + 'static> Claim<'_, T> {
+impl<'a, T: Send + Sync + 'static> Claim<'a, T> {
     /// The first position; the others follow.
     #[inline]
     pub(crate) fn first(&self) -> u64 {
@@ -331,14 +350,15 @@ impl<T: Send + Sync + 'static> Claim<'_, T> {
 
     /// Commits the only place with what `make` gives, which moves a message that exists, and
     /// nothing else.
-    #[inline]
+    // Inlined, and in steps: the message goes straight to its place.
+    #[inline(always)]
     pub(crate) fn commit(self, make: impl FnOnce() -> T) {
         debug_assert_eq!(self.k, 1);
-        let Self { log, first, .. } = self;
-        self.fill(|memory| match block(log, memory, first >> log.shift) {
-            Some(block) => put(block, first, make),
-            None => memory.lapped.push(make()),
-        });
+        match self.block(self.first) {
+            Some(block) => put(block, self.first, make),
+            None => self.lapsed(make()),
+        }
+        self.finish();
     }
 
     /// Commits all places with the first messages of `values`, as many as were claimed. The
@@ -349,57 +369,70 @@ impl<T: Send + Sync + 'static> Claim<'_, T> {
     /// If there are fewer values than places, which then stay empty.
     #[inline]
     pub(crate) fn commit_all(self, values: &mut Vec<T>) {
-        let Self { log, first, k, .. } = self;
-        let mut values = values.drain(..k as usize);
-        self.fill(|memory| {
-            let (mut position, end) = (first, first + k);
-            while position < end {
-                let number = position >> log.shift;
-                let here = end.min((number + 1) << log.shift) - position;
-                let values = (position..).zip(values.by_ref().take(here as usize));
-                match block(log, memory, number) {
-                    Some(block) => values.for_each(|(position, value)| {
-                        put(block, position, || value);
-                    }),
-                    None => memory.lapped.extend(values.map(|(_, value)| value)),
-                }
-                position += here;
+        let (first, shift) = (self.first, self.log.shift);
+        let mut values = values.drain(..self.k as usize);
+        let (mut position, end) = (first, first + self.k);
+        while position < end {
+            let here = end.min(((position >> shift) + 1) << shift) - position;
+            let values = (position..).zip(values.by_ref().take(here as usize));
+            match self.block(position) {
+                Some(block) => values.for_each(|(position, value)| {
+                    put(block, position, || value);
+                }),
+                None => values.for_each(|(_, value)| self.lapsed(value)),
             }
-        });
+            position += here;
+        }
+        self.finish();
     }
 
-    #[inline]
-    fn fill(self, write: impl FnOnce(&mut Memory<T>)) {
-        let Self { log, cell, .. } = self;
+    /// The block of a claimed position, remembered or looked up. None if the publisher was lapped
+    /// before it had found it: then the place is its own all the same, and at once overwritten.
+    /// Readers count it in their gap.
+    #[inline(always)]
+    fn block(&self, position: u64) -> Option<&'a Block<T>> {
+        let number = position >> self.log.shift;
         // SAFETY: the cell is lent to this claim, and this is not inside another `memory`.
+        let block = unsafe {
+            self.cell.memory(|memory| {
+                if number == memory.number { memory.block } else { find(self.log, memory, number) }
+            })
+        };
+        // SAFETY: blocks are freed with the log, which the claim borrows.
+        block.map(|block| unsafe { block.as_ref() })
+    }
+
+    /// Leaves the message of a place that was lapped to `reclaim`.
+    #[cold]
+    fn lapsed(&self, message: T) {
+        // SAFETY: as in `block`.
+        unsafe { self.cell.memory(|memory| memory.lapped.push(message)) }
+    }
+
+    #[inline(always)]
+    fn finish(self) {
+        // SAFETY: as in `block`.
         unsafe {
-            cell.memory(|memory| {
-                write(memory);
+            self.cell.memory(|memory| {
                 if !memory.spares.is_empty() {
-                    give_spares_back(log, memory);
+                    give_spares_back(self.log, memory);
                 }
             });
         }
-        cell.rest();
+        self.cell.rest();
     }
 }
 
-/// The block of a claimed position, remembered or looked up. None if the publisher was lapped
-/// before it had found it: then the place is its own all the same, and at once overwritten. Readers
-/// count it in their gap, and the message is left to `reclaim`.
-#[inline]
-fn block<'a, T: Send + Sync + 'static>(
-    log: &'a Log<T>,
+#[cold]
+fn find<T: Send + Sync + 'static>(
+    log: &Log<T>,
     memory: &mut Memory<T>,
     number: u64,
-) -> Option<&'a Block<T>> {
-    if number != memory.number {
-        let block = log.find(number, &mut memory.spares)?;
-        memory.number = number;
-        memory.block = Some(NonNull::from(block));
-    }
-    // SAFETY: blocks are freed with the log, which the claim borrows.
-    memory.block.map(|block| unsafe { block.as_ref() })
+) -> Option<NonNull<Block<T>>> {
+    let block = NonNull::from(log.find(number, &mut memory.spares)?);
+    memory.number = number;
+    memory.block = Some(block);
+    Some(block)
 }
 
 #[inline]
