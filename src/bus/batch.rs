@@ -4,7 +4,6 @@
 //! mailboxes, and are laid out mailbox by mailbox, so that each takes its column in one claim.
 #![forbid(unsafe_code)]
 
-use std::borrow::BorrowMut;
 use std::sync::Arc;
 
 use super::core::Core;
@@ -86,7 +85,7 @@ pub(crate) fn publish<M: Message>(
         messages[..size].iter().filter(|_| logs).map(|message| trace::Line::of(message)).collect();
     let done = Group { core, topic, size }.publish(ring, route, scratch, messages);
     scratch.clear();
-    ring.pen().borrow_mut().reclaim();
+    ring.pen().reclaim();
     scratch.ends.clear();
     if done.as_ref().is_ok_and(|done| done.first.is_some()) {
         for line in lines {
@@ -115,7 +114,7 @@ impl<M: Message> Group<'_, M> {
         let inline = usize::from(!route.inline.is_empty());
         // Copying may do anything, so it is done before there is a place to hold.
         self.copy(route.copies() + inline, scratch, messages);
-        let ready = || ring.pen().borrow_mut().look(size);
+        let ready = || ring.pen().look(size);
         if let Err(unreserved) = reserve(route, size, scratch, ready) {
             scratch.discard_columns();
             return Err(unreserved.into());
@@ -123,7 +122,7 @@ impl<M: Message> Group<'_, M> {
         scratch
             .entries
             .extend(messages.drain(..size).map(|message| Entry { topic: topic.id, message }));
-        let claimed = match ring.pen().borrow_mut().claim(size) {
+        let claimed = match ring.pen().claim(size) {
             Ok(claim) => {
                 let first = claim.first();
                 let rerouted = core.table.version() != route.version;

@@ -20,7 +20,6 @@ use super::scratch::Scratch;
 use super::topics::TopicEntry;
 use crate::Message;
 use crate::actor::scope;
-use crate::ring::Log;
 
 /// Publishes all of `messages`, in order, or as many as it can.
 pub(super) fn publish_all<M: Message>(
@@ -107,13 +106,13 @@ impl<M: Message> Drop for Left<'_, M> {
 }
 
 /// A topic, and whom it reaches.
-struct Way<M: Message> {
-    topic: Arc<TopicEntry<M>>,
+struct Way<'c, M: Message> {
+    topic: &'c TopicEntry<M>,
     route: Arc<Route<M>>,
 }
 
-impl<M: Message> Way<M> {
-    fn to(core: &Core<M>, topic: &str) -> Result<Self, PublishError<()>> {
+impl<'c, M: Message> Way<'c, M> {
+    fn to(core: &'c Core<M>, topic: &str) -> Result<Self, PublishError<()>> {
         let topic = core
             .topics
             .entry(topic, &core.table)
@@ -129,9 +128,11 @@ impl<M: Message> Way<M> {
         messages: &mut Vec<M>,
     ) -> Result<PublishedBatch, Refusal<M>> {
         let Self { topic, route } = self;
-        let mut ring: &Log<_> = &core.log;
         let most = messages.len();
-        let mut attempt = || batch::publish(core, &mut ring, topic, route, scratch, messages);
+        let mut attempt = || {
+            let mut ring = core.log.borrow_cell();
+            batch::publish(core, &mut ring, topic, route, scratch, messages)
+        };
         let done = match attempt() {
             Err(Refusal::Full(room)) if !scope::inside() => {
                 insist(core, room, most, || match attempt() {

@@ -80,6 +80,7 @@ use self::publisher::refused;
 use self::room::{Room, insist};
 use self::scratch::Scratch;
 use self::settle::Settle;
+use self::topics::TopicEntry;
 use crate::actor::source::{Entry, Head};
 use crate::actor::{Delivery, IntoOutcome, scope};
 use crate::ring::{Log, Next};
@@ -140,8 +141,7 @@ impl<M: Message> Bus<M> {
     ///
     /// If the topic is not a valid name, or starts with `$`.
     pub fn publisher(&self, topic: &str) -> Result<Publisher<M>, TopicError> {
-        let entry = self.core().topics.entry(topic, &self.core().table)?;
-        Ok(Publisher::new(Arc::clone(&self.handle), entry))
+        Ok(Publisher::new(Arc::clone(&self.handle), Arc::clone(self.topic(topic)?)))
     }
 
     /// Publishes a message that knows its topic. Waits as [`Publisher::publish`] does.
@@ -151,8 +151,8 @@ impl<M: Message> Bus<M> {
     /// [`PublishError`]; the message is handed back.
     pub fn publish(&self, message: impl Into<M>) -> Result<Published, PublishError<M>> {
         let message = message.into();
-        match message.topic().map(str::to_owned) {
-            Some(topic) => self.send(&topic, message, true),
+        match message.topic().map(|topic| self.topic(topic)) {
+            Some(topic) => self.send(topic, message, true),
             None => Err(PublishError::NoTopic(message)),
         }
     }
@@ -167,7 +167,7 @@ impl<M: Message> Bus<M> {
         topic: &str,
         message: impl Into<M>,
     ) -> Result<Published, PublishError<M>> {
-        self.send(topic, message.into(), true)
+        self.send(self.topic(topic), message.into(), true)
     }
 
     /// Publishes to a topic and never waits.
@@ -180,7 +180,7 @@ impl<M: Message> Bus<M> {
         topic: &str,
         message: impl Into<M>,
     ) -> Result<Published, PublishError<M>> {
-        self.send(topic, message.into(), false)
+        self.send(self.topic(topic), message.into(), false)
     }
 
     /// Publishes a list of messages that know their topics, in order, and empties it. Neighbours on
@@ -199,9 +199,18 @@ impl<M: Message> Bus<M> {
         mixed::publish_all(self.core(), messages)
     }
 
-    fn send(&self, topic: &str, message: M, patient: bool) -> Result<Published, PublishError<M>> {
+    fn topic(&self, name: &str) -> Result<&Arc<TopicEntry<M>>, TopicError> {
+        self.core().topics.entry(name, &self.core().table)
+    }
+
+    fn send(
+        &self,
+        topic: Result<&Arc<TopicEntry<M>>, TopicError>,
+        message: M,
+        patient: bool,
+    ) -> Result<Published, PublishError<M>> {
         let core = self.core();
-        let entry = match core.topics.entry(topic, &core.table) {
+        let entry = match topic {
             Ok(entry) => entry,
             Err(error) => return Err(PublishError::Topic { error, message }),
         };
@@ -209,10 +218,10 @@ impl<M: Message> Bus<M> {
         scratch.patient = patient;
         let mut held = Some(message);
         let mut attempt = |held: &mut Option<M>| {
-            let mut route = entry.route(&core.table);
+            let route = entry.lend_route(&core.table);
             scratch.ends.align(&route);
-            let mut ring: &Log<_> = &core.log;
-            publish::publish(core, &mut ring, &entry, &mut route, &mut scratch, held)
+            let mut ring = core.log.borrow_cell();
+            publish::publish(core, &mut ring, entry, &route, &mut scratch, held)
                 .published()
                 .ok_or_else(|| scratch.refused())
         };

@@ -18,7 +18,6 @@
 //! below the subscriber's start.
 #![forbid(unsafe_code)]
 
-use std::borrow::BorrowMut;
 use std::sync::Arc;
 
 use super::core::{Core, Gate};
@@ -34,7 +33,7 @@ use super::{inline, shared};
 use crate::actor::scope;
 use crate::actor::source::{Entry, Letter, drop_caught};
 use crate::caught::caught;
-use crate::ring::{self, Log, Pen, Writer};
+use crate::ring::{self, Borrowed, Pen, Writer};
 use crate::topic::TopicId;
 use crate::{DropReason, Message, Sequence, Stamp, trace};
 
@@ -112,36 +111,34 @@ pub(super) struct Refused;
 /// Why a message that is on its way is where it is looked for.
 pub(super) const HELD: &str = "a message is taken once, by its place on the ring or by its end";
 
-/// The end of the ring that a publish writes to: a publisher's own, or one borrowed for a moment.
+/// The end of the ring that a publish writes to: a publisher's own, or one lent for a publish. (What
+/// is published by whoever runs meanwhile, an inline handler or a message that is dropped, has another.)
 pub(crate) trait RingEnd<M: Message> {
-    /// Held for one step at a time, so that no copy is made and no handler runs meanwhile. (Not by a
-    /// closure: those that are used twice are not inlined.)
-    fn pen(&mut self) -> impl BorrowMut<Pen<'_, Entry<M>>>;
+    fn pen(&mut self) -> Pen<'_, Entry<M>>;
 }
 
 impl<M: Message> RingEnd<M> for Writer<Entry<M>> {
     #[inline]
-    fn pen(&mut self) -> impl BorrowMut<Pen<'_, Entry<M>>> {
+    fn pen(&mut self) -> Pen<'_, Entry<M>> {
         Self::pen(self)
     }
 }
 
-/// Only the messages of a block that is emptied are dropped while the cell is borrowed; what publishes
-/// in there borrows another.
-impl<M: Message> RingEnd<M> for &Log<Entry<M>> {
+impl<M: Message> RingEnd<M> for Borrowed<'_, Entry<M>> {
     #[inline]
-    fn pen(&mut self) -> impl BorrowMut<Pen<'_, Entry<M>>> {
-        self.borrow_cell()
+    fn pen(&mut self) -> Pen<'_, Entry<M>> {
+        Self::pen(self)
     }
 }
 
-/// Publishes the message that is held, which is there, or leaves it where it is.
+/// Publishes the message that is held, which is there, or leaves it where it is. The route is the
+/// table's, or was a moment ago.
 #[inline(always)]
 pub(crate) fn publish<M: Message>(
     core: &Core<M>,
     ring: &mut impl RingEnd<M>,
     topic: &TopicEntry<M>,
-    route: &mut Arc<Route<M>>,
+    route: &Arc<Route<M>>,
     scratch: &mut Scratch<M>,
     held: &mut Option<M>,
 ) -> Outcome {
@@ -153,10 +150,6 @@ pub(crate) fn publish<M: Message>(
         return Outcome::REFUSED;
     }
     held.as_mut().expect(HELD).stamp(&Stamp::default());
-    if route.version != core.table.version() {
-        *route = topic.route(&core.table);
-        scratch.ends.align(route);
-    }
     let line = core.settings.log_events.then(|| trace::Line::of(held.as_ref().expect(HELD)));
     let done = match route.reach {
         Reach::RingAlone => to_ring_alone(core, ring, topic, route, scratch, held),
@@ -164,7 +157,7 @@ pub(crate) fn publish<M: Message>(
         Reach::Other => to_everybody(core, ring, topic, route, scratch, held),
     };
     scratch.clear();
-    ring.pen().borrow_mut().reclaim();
+    ring.pen().reclaim();
     scratch.ends.clear();
     if let (Some(line), Ok(_)) = (line, &done) {
         line.published(&topic.name, route.subscribers());
@@ -186,7 +179,7 @@ fn claim<M: Message>(
     message: &mut Option<M>,
 ) -> Result<(u64, bool), ring::Refused> {
     let mut end = ring.pen();
-    let claim = end.borrow_mut().claim(1)?;
+    let claim = end.claim(1)?;
     let sequence = claim.first();
     let rerouted = core.table.version() != route.version;
     claim.commit(|| Entry { topic, message: message.take().expect(HELD) });
@@ -199,7 +192,7 @@ fn to_ring_alone<M: Message>(
     core: &Core<M>,
     ring: &mut impl RingEnd<M>,
     topic: &TopicEntry<M>,
-    route: &mut Arc<Route<M>>,
+    route: &Arc<Route<M>>,
     scratch: &mut Scratch<M>,
     held: &mut Option<M>,
 ) -> Result<u64, Refused> {
@@ -217,20 +210,20 @@ fn to_ring_alone<M: Message>(
     Ok(sequence)
 }
 
-/// Goes on with the table's route, and serves from the ring whoever joined meanwhile.
+/// Serves from the ring whoever joined since the route was looked up.
 #[cold]
 fn reroute<M: Message>(
     core: &Core<M>,
     topic: &TopicEntry<M>,
-    route: &mut Arc<Route<M>>,
+    route: &Arc<Route<M>>,
     scratch: &mut Scratch<M>,
     sequence: u64,
 ) {
-    let old = std::mem::replace(route, topic.route(&core.table));
-    scratch.ends.align(route);
-    scratch.counts.delivered += route.readers;
-    scratch.counts.delivered -= old.readers;
-    read_back(core, &old, route, sequence..sequence + 1, topic.id, scratch);
+    let now = topic.route(&core.table);
+    scratch.ends.align(&now);
+    scratch.counts.delivered += now.readers;
+    scratch.counts.delivered -= route.readers;
+    read_back(core, route, &now, sequence..sequence + 1, topic.id, scratch);
 }
 
 /// The same with one mailbox: a copy goes to the ring, and the message itself to the mailbox.
@@ -239,7 +232,7 @@ fn to_one<M: Message>(
     core: &Core<M>,
     ring: &mut impl RingEnd<M>,
     topic: &TopicEntry<M>,
-    route: &mut Arc<Route<M>>,
+    route: &Arc<Route<M>>,
     scratch: &mut Scratch<M>,
     held: &mut Option<M>,
 ) -> Result<u64, Refused> {
@@ -274,7 +267,7 @@ fn to_everybody<M: Message>(
     core: &Core<M>,
     ring: &mut impl RingEnd<M>,
     topic: &TopicEntry<M>,
-    route: &mut Arc<Route<M>>,
+    route: &Arc<Route<M>>,
     scratch: &mut Scratch<M>,
     held: &mut Option<M>,
 ) -> Result<u64, Refused> {
@@ -296,7 +289,7 @@ fn to_everybody<M: Message>(
     if blocking > 0 {
         // Copying may do anything, so it is done before there is a place to hold.
         scratch.copies.extend((0..blocking).map(|_| copy(&mut copies)));
-        let ready = || ring.pen().borrow_mut().look(1);
+        let ready = || ring.pen().look(1);
         if let Err(refused) = reserve(route, 1, scratch, ready) {
             drop_caught(copies);
             scratch.discard_copies(on_ring);
@@ -319,8 +312,10 @@ fn to_everybody<M: Message>(
         fill_places(core, route, sequence, id, scratch);
     }
     // Only now: what another route lets go of is foreign code.
-    let old = rerouted.then(|| std::mem::replace(route, topic.route(&core.table)));
-    if old.is_some() {
+    let now = rerouted.then(|| topic.route(&core.table));
+    let old = now.is_some().then_some(route);
+    let route = now.as_ref().unwrap_or(route);
+    if rerouted {
         scratch.ends.align(route);
     }
     scratch.counts.delivered += route.readers;
@@ -358,7 +353,7 @@ fn to_everybody<M: Message>(
         return Ok(sequence);
     }
     let letter = Letter { sequence, topic: id, message: held.take().expect(HELD) };
-    if let Some(old) = &old {
+    if let Some(old) = old {
         // Who has left the route since has a message all the same.
         ring_bells(old);
         let joined = route.joined_since(old);
@@ -414,8 +409,7 @@ fn without_copies<M: Message>(
     held: &mut Option<M>,
 ) -> Result<u64, Refused> {
     // Whoever joins meanwhile is served from the ring.
-    let mut now = Arc::clone(route);
-    let sequence = to_ring_alone(core, ring, topic, &mut now, scratch, held)?;
+    let sequence = to_ring_alone(core, ring, topic, route, scratch, held)?;
     lose_all(core, route, sequence, DropReason::Panicked, &mut scratch.counts);
     Ok(sequence)
 }

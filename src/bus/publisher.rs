@@ -198,7 +198,12 @@ impl<M: Message> Publisher<M> {
     fn attempt(&mut self, held: &mut Option<M>, patient: bool) -> Outcome {
         let Self { handle, topic, route, writer, scratch, tally } = self;
         scratch.patient = patient;
-        let outcome = publish::publish(&handle.core, writer, topic, route, scratch, held);
+        let core = &handle.core;
+        if route.version != core.table.version() {
+            *route = topic.route(&core.table);
+            scratch.ends.align(route);
+        }
+        let outcome = publish::publish(core, writer, topic, route, scratch, held);
         tally.add_owned(u64::from(outcome.is_published()));
         outcome
     }

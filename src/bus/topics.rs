@@ -3,14 +3,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use arc_swap::ArcSwap;
-use dashmap::DashMap;
+use arc_swap::{ArcSwap, Guard};
 
 use super::route::Route;
 use super::table::Table;
 use crate::Message;
 use crate::stats::Counter;
 use crate::sync::CachePadded;
+use crate::topic::chunks::Chunks;
 use crate::topic::names::Names;
 use crate::topic::{Topic, TopicError, TopicId};
 
@@ -31,15 +31,22 @@ pub(crate) struct TopicEntry<M: Message> {
 
 impl<M: Message> TopicEntry<M> {
     /// The route, resolved anew if the table changed.
-    #[inline]
     pub(crate) fn route(&self, table: &Table<M>) -> Arc<Route<M>> {
+        Guard::into_inner(self.lend_route(table))
+    }
+
+    /// The same for a moment, without a count.
+    #[inline]
+    pub(crate) fn lend_route(&self, table: &Table<M>) -> Guard<Arc<Route<M>>> {
         let route = self.route.load();
-        if route.version == table.version() {
-            return Arc::clone(&route);
-        }
+        if route.version == table.version() { route } else { self.resolve(table) }
+    }
+
+    #[cold]
+    fn resolve(&self, table: &Table<M>) -> Guard<Arc<Route<M>>> {
         let fresh = Arc::new(table.route(&self.name));
         self.route.store(Arc::clone(&fresh));
-        fresh
+        Guard::from_inner(fresh)
     }
 
     /// A tally for a publisher.
@@ -67,12 +74,13 @@ impl<M: Message> TopicEntry<M> {
 /// All topics that were ever published to. They are never forgotten while the bus lives.
 pub(crate) struct Topics<M: Message> {
     pub(crate) names: Arc<Names>,
-    entries: DashMap<Arc<str>, Arc<TopicEntry<M>>, foldhash::fast::RandomState>,
+    /// By number. Names that nobody published to have none.
+    entries: Chunks<Arc<TopicEntry<M>>>,
 }
 
 impl<M: Message> Topics<M> {
     pub(crate) fn new() -> Self {
-        Self { names: Arc::new(Names::new()), entries: DashMap::default() }
+        Self { names: Arc::new(Names::new()), entries: Chunks::new() }
     }
 
     /// The topic of this name, made now if it is a valid name and new.
@@ -80,39 +88,43 @@ impl<M: Message> Topics<M> {
         &self,
         topic: &str,
         table: &Table<M>,
-    ) -> Result<Arc<TopicEntry<M>>, TopicError> {
-        if let Some(entry) = self.entries.get(topic) {
-            return Ok(Arc::clone(&entry));
+    ) -> Result<&Arc<TopicEntry<M>>, TopicError> {
+        if let Some(entry) = self.find(topic) {
+            return Ok(entry);
         }
         if Topic::new(topic)?.is_reserved() {
             return Err(TopicError::Reserved);
         }
         let id = self.names.intern(topic);
         let name = Arc::clone(self.names.name(id));
-        // Resolved before the lock of the map's shard is taken: the last look at an old table may
-        // drop what a cancelled subscription held, and that is foreign code.
+        // Resolved before its place is taken: the last look at an old table may drop what a cancelled
+        // subscription held, and that is foreign code.
         let fresh = Arc::new(TopicEntry {
             id,
             route: ArcSwap::from_pointee(table.route(&name)),
-            name: Arc::clone(&name),
+            name,
             published: Counter::default(),
             failures: Counter::default(),
             tallies: Mutex::default(),
         });
-        let entry = Arc::clone(&self.entries.entry(name).or_insert_with(|| Arc::clone(&fresh)));
-        Ok(entry)
+        Ok(self.entries.get_or_make(id.get(), || fresh))
+    }
+
+    #[inline]
+    fn find(&self, topic: &str) -> Option<&Arc<TopicEntry<M>>> {
+        self.entries.get(self.names.find(topic)?.get())
     }
 
     /// Counts a failed handler.
     pub(crate) fn count_failure(&self, topic: &str) {
-        if let Some(entry) = self.entries.get(topic) {
+        if let Some(entry) = self.find(topic) {
             entry.failures.add(1);
         }
     }
 
     /// Calls `f` with each topic's name, publishes and failures.
     pub(crate) fn for_each(&self, mut f: impl FnMut(&str, u64, u64)) {
-        for entry in &self.entries {
+        for entry in (0..self.names.count()).filter_map(|number| self.entries.get(number)) {
             f(&entry.name, entry.total(), entry.failures.get());
         }
     }

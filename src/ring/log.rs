@@ -4,7 +4,6 @@
 //! there is something to read, and runs no foreign code but in `reclaim`.
 #![allow(unsafe_code)]
 
-use std::borrow::BorrowMut;
 use std::marker::PhantomData;
 
 use super::arena::MOST_BLOCKS;
@@ -251,7 +250,7 @@ impl<T: Send + Sync + 'static> Log<T> {
         Writer::new(Arc::clone(log))
     }
 
-    /// Borrows a free cell: for publishers that are many or short-lived.
+    /// Lends a free cell: for publishers that are many or short-lived.
     #[inline]
     pub(crate) fn borrow_cell(&self) -> Borrowed<'_, T> {
         Borrowed::new(self)
@@ -260,7 +259,7 @@ impl<T: Send + Sync + 'static> Log<T> {
     /// Borrows one for the call. A panic in `f` gives it back too.
     #[inline]
     pub(crate) fn with_writer<R>(&self, f: impl FnOnce(&mut Pen<'_, T>) -> R) -> R {
-        f(self.borrow_cell().borrow_mut())
+        f(&mut self.borrow_cell().pen())
     }
 
     /// A lossy reader whose next position is `from`. Where that is no longer held, or was never in

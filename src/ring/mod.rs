@@ -135,7 +135,7 @@ pub(crate) use log::Log;
 pub(crate) use prefetch::prefetch;
 pub(crate) use reader::{Flow, Next, Reader, Stake};
 pub use shared::{Shared, Shares};
-pub(crate) use writer::{Pen, Refused, Writer};
+pub(crate) use writer::{Borrowed, Pen, Refused, Writer};
 
 #[cfg(all(test, ringpost_loom))]
 mod models;

@@ -4,7 +4,6 @@
 //! nothing can fail; messages are dropped in `reclaim` alone, the last thing in a publish.
 #![allow(unsafe_code)]
 
-use std::borrow::{Borrow, BorrowMut};
 use std::cell::Cell as PlainCell;
 use std::ptr::NonNull;
 
@@ -91,34 +90,30 @@ pub(crate) struct Pen<'l, T: Send + Sync + 'static> {
     cell: &'l Cell<T>,
 }
 
-/// A pen with a cell that was free, which is given back when this is dropped.
+/// A cell that was free, given back when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Borrowed<'l, T: Send + Sync + 'static>(Pen<'l, T>);
+pub(crate) struct Borrowed<'l, T: Send + Sync + 'static> {
+    log: &'l Log<T>,
+    cell: &'l Cell<T>,
+}
 
 impl<'l, T: Send + Sync + 'static> Borrowed<'l, T> {
     #[inline]
     pub(super) fn new(log: &'l Log<T>) -> Self {
-        Self(Pen { log, cell: log.cells.borrow() })
+        Self { log, cell: log.cells.borrow() }
     }
-}
 
-impl<'l, T: Send + Sync + 'static> Borrow<Pen<'l, T>> for Borrowed<'l, T> {
+    /// What does the writing.
     #[inline]
-    fn borrow(&self) -> &Pen<'l, T> {
-        &self.0
-    }
-}
-
-impl<'l, T: Send + Sync + 'static> BorrowMut<Pen<'l, T>> for Borrowed<'l, T> {
-    #[inline]
-    fn borrow_mut(&mut self) -> &mut Pen<'l, T> {
-        &mut self.0
+    pub(crate) fn pen(&mut self) -> Pen<'_, T> {
+        Pen { log: self.log, cell: self.cell }
     }
 }
 
 impl<T: Send + Sync + 'static> Drop for Borrowed<'_, T> {
+    #[inline]
     fn drop(&mut self) {
-        self.0.cell.give_back();
+        self.cell.give_back();
     }
 }
 

@@ -4,12 +4,23 @@
 //! deliveries lend the name back. Looking a number up takes no lock.
 #![forbid(unsafe_code)]
 
+use std::cell::Cell;
+use std::hash::BuildHasher as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dashmap::DashMap;
 
 use super::TopicId;
 use super::chunks::Chunks;
+
+/// Places for names that a thread has looked up lately, 4 bytes each. A power of two.
+const LATELY: usize = 2048;
+
+thread_local! {
+    /// Numbers, each at the place that its name's hash gives, of whichever table. Whoever finds one
+    /// looks whether it is this name's, so it may be anything.
+    static SEEN: [Cell<u32>; LATELY] = const { [const { Cell::new(0) }; LATELY] };
+}
 
 /// An append-only table of names, in both directions.
 #[derive(Debug)]
@@ -25,9 +36,28 @@ impl Names {
         Self { ids: DashMap::default(), names: Chunks::new(), count: Mutex::new(0) }
     }
 
-    /// The number of a name, if it has one.
+    /// How many names there are; their numbers are below that.
+    pub(crate) fn count(&self) -> u32 {
+        *self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of a name, if it has one. One that this thread has looked up lately is found without
+    /// the map, whose locks are lines that all publishers write to.
+    #[inline]
     pub(crate) fn find(&self, name: &str) -> Option<TopicId> {
-        self.ids.get(name).map(|id| *id)
+        let place = self.ids.hasher().hash_one(name) as usize % LATELY;
+        let seen = SEEN.with(|seen| seen[place].get());
+        if self.names.get(seen).is_some_and(|known| **known == *name) {
+            return Some(TopicId::new(seen));
+        }
+        self.look_up(name, place)
+    }
+
+    #[cold]
+    fn look_up(&self, name: &str, place: usize) -> Option<TopicId> {
+        let id = *self.ids.get(name)?;
+        SEEN.with(|seen| seen[place].set(id.get()));
+        Some(id)
     }
 
     /// The number of a name, given now if it has none.
