@@ -56,11 +56,17 @@ impl Doorbell for Signal {
     }
 }
 
+/// The receiver sleeps or is about to. Set by the receiver, cleared by either side.
+const PARKED: u32 = 1;
+/// Most likely the waker is still where the receiver left it. Whoever ends a sleep from the other side
+/// takes it along.
+const LEFT: u32 = 2;
+
 /// One receiver's doorbell.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Signal {
-    /// 1 while the receiver sleeps or is about to. Set by the receiver, cleared by either side.
+    /// `PARKED`, `LEFT`, both or none.
     parked: AtomicU32,
     /// The sleeper's waker. Left by the receiver, taken by the sender that cleared `parked`.
     waker: Mutex<Option<Waker>>,
@@ -77,7 +83,7 @@ impl Signal {
         // ORDER(bell): SeqCst; pairs with ORDER(bell) in `park`. After a claim, or after a fence: it
         // sees a receiver whose last look at the tail did not see the claim. `ring` looks again
         // with an RMW.
-        self.parked.load(Ordering::SeqCst) != 0
+        self.parked.load(Ordering::SeqCst) & PARKED != 0
     }
 
     /// Wakes the receiver if it sleeps; whether this call did it. The caller has claimed the place
@@ -91,7 +97,7 @@ impl Signal {
     fn wake(&self) -> bool {
         // ORDER(wake): AcqRel; pairs with ORDER(wake) in `park`. Carries the waker that was left
         // before; the swap makes sure that one sleep is woken once.
-        if self.parked.swap(0, Ordering::AcqRel) == 0 {
+        if self.parked.swap(0, Ordering::AcqRel) & PARKED == 0 {
             return false;
         }
         let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -110,7 +116,7 @@ impl Signal {
         // the one order is for `is_parked`, and for the look at the tail below. As an RMW it also
         // has its place among the swaps in loom's model, which orders plain stores only by what
         // happens before what.
-        self.parked.swap(1, Ordering::SeqCst);
+        self.parked.swap(PARKED | LEFT, Ordering::SeqCst);
         // ORDER(bell): SeqCst fence; pairs with ORDER(bell) in `fence`. Between the store above
         // and the look below.
         atomic::fence(Ordering::SeqCst);
@@ -125,20 +131,22 @@ impl Signal {
     pub(crate) fn begin_asleep(&self, waker: Waker) {
         *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker);
         // ORDER(wake): Release; pairs with ORDER(wake) in `wake`. Carries the waker.
-        self.parked.swap(1, Ordering::Release);
+        self.parked.swap(PARKED | LEFT, Ordering::Release);
     }
 
     /// Ends a sleep from the receiver's side; whether no sender did it before.
     fn clear(&self) -> bool {
         // ORDER: Relaxed; the receiver has nothing to learn from it. An RMW, so that one sleep is
         // ended once.
-        self.parked.swap(0, Ordering::Relaxed) != 0
+        self.parked.swap(LEFT, Ordering::Relaxed) & PARKED != 0
     }
 
     /// Puts the waker down, unless an equal one is there.
     fn leave(&self, waker: &Waker) {
         let lock = || self.waker.lock().unwrap_or_else(PoisonError::into_inner);
-        if lock().as_ref().is_some_and(|left| left.will_wake(waker)) {
+        // ORDER: Relaxed; only says which way is the shorter one. Both end with this waker in its place.
+        let stays = self.parked.load(Ordering::Relaxed) & LEFT != 0;
+        if stays && lock().as_ref().is_some_and(|left| left.will_wake(waker)) {
             return;
         }
         // Cloning and dropping a waker is foreign code: not under the lock.

@@ -17,7 +17,9 @@ use std::pin::Pin;
 // The standard lock even under the model: it is never contended, because the state word lets in
 // one at a time, and a lock that the model saw would hide a state word that does not.
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
+
+use futures_task::{ArcWake, waker, waker_ref};
 
 use super::queue::Lane;
 use super::ready::Ready;
@@ -132,7 +134,8 @@ impl<F: Job> Runnable for Task<F> {
 impl<F: Job> Task<F> {
     /// True when the future is done, or has panicked.
     fn poll(self: &Arc<Self>) -> bool {
-        let waker = Waker::from(Arc::clone(self));
+        // Lent: most polls keep no waker, and a count would be two locked instructions.
+        let waker = waker_ref(self);
         let mut job = self.job();
         let Some(future) = job.as_mut() else { return true };
         let mut context = Context::from_waker(&waker);
@@ -159,16 +162,12 @@ impl<F: Job> Task<F> {
     }
 }
 
-impl<F: Job> Wake for Task<F> {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
+impl<F: Job> ArcWake for Task<F> {
+    fn wake_by_ref(task: &Arc<Self>) {
         // ORDER(state): Release; pairs with ORDER(state) in `run`. Carries what the waker wrote
         // before: also when the task was READY or RUNG already, hence always an RMW.
-        if self.state.fetch_or(RUNG, Release) == IDLE {
-            self.ready.push(self.lane, Arc::clone(self) as Arc<dyn Runnable>);
+        if task.state.fetch_or(RUNG, Release) == IDLE {
+            task.ready.push(task.lane, Arc::clone(task) as Arc<dyn Runnable>);
         }
     }
 }
@@ -202,7 +201,7 @@ pub(super) fn spawn(
     sleeps: impl FnOnce(Waker) -> bool,
 ) {
     let task = make(ready, lane, future);
-    if !sleeps(Waker::from(Arc::clone(&task))) {
+    if !sleeps(waker(Arc::clone(&task))) {
         task.wake();
     }
 }
@@ -226,7 +225,7 @@ pub(super) fn spawn_ref(
     future: impl Future<Output = ()> + Send + 'static,
 ) -> TaskRef {
     let task = make(ready, lane, Box::pin(future));
-    task.wake_by_ref();
+    ArcWake::wake_by_ref(&task);
     TaskRef(task)
 }
 
