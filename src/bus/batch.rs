@@ -119,14 +119,12 @@ impl<M: Message> Group<'_, M> {
             scratch.discard_columns();
             return Err(unreserved.into());
         }
-        scratch
-            .entries
-            .extend(messages.drain(..size).map(|message| Entry { topic: topic.id, message }));
         let claimed = match ring.pen().claim(size) {
             Ok(claim) => {
                 let first = claim.first();
                 let rerouted = core.table.version() != route.version;
-                claim.commit_all(&mut scratch.entries);
+                let messages = messages.drain(..size);
+                claim.commit_each(messages.map(|message| Entry { topic: topic.id, message }));
                 Ok((first, rerouted))
             }
             Err(refused) => Err(refused),
@@ -134,7 +132,6 @@ impl<M: Message> Group<'_, M> {
         let (first, rerouted) = match claimed {
             Ok(claimed) => claimed,
             Err(refused) => {
-                messages.splice(..0, scratch.entries.drain(..).map(|entry| entry.message));
                 give_back(route, &mut scratch.places, &mut scratch.ends);
                 scratch.discard_columns();
                 return match refused {
@@ -190,19 +187,26 @@ impl<M: Message> Group<'_, M> {
         if targets == 0 {
             return;
         }
-        for (place, message) in messages[..self.size].iter().enumerate() {
-            let columns = &mut scratch.columns[..targets];
+        let columns = &mut scratch.columns[..targets];
+        let mut place = 0;
+        while place < self.size {
+            // One guard around the whole loop; after a panic it goes on behind the message.
             let copied = caught(|| {
-                for (column, message) in columns.iter_mut().zip(message.share(targets)) {
-                    column.push(Letter { sequence: place as u64, topic: self.topic.id, message });
+                for message in &messages[place..self.size] {
+                    for (column, message) in columns.iter_mut().zip(message.share(targets)) {
+                        let sequence = place as u64;
+                        column.push(Letter { sequence, topic: self.topic.id, message });
+                    }
+                    place += 1;
                 }
             });
             if copied.is_none() {
                 // Nobody gets a message whose Clone panics, so that all mailboxes agree.
-                for column in columns {
+                for column in &mut *columns {
                     let torn = column.pop_if(|letter| letter.sequence == place as u64);
                     scratch.stolen.extend(torn);
                 }
+                place += 1;
             }
         }
     }
@@ -219,9 +223,7 @@ impl<M: Message> Group<'_, M> {
             };
             self.lose_uncopied(target, first, column, counts);
             counts.delivered += column.len() as u64;
-            for letter in column.drain(..) {
-                target.addr.fill(&mut places, || letter);
-            }
+            target.addr.fill_all(&mut places, column);
             if places.left() > 0 {
                 target.addr.skip(&mut places);
             }

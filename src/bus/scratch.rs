@@ -7,7 +7,7 @@ use super::publish::{Refusal, Refused};
 use super::room::Room;
 use super::route::Route;
 use super::shared::SharedEnds;
-use crate::actor::source::{Entry, Letter, drop_caught};
+use crate::actor::source::{Letter, drop_caught};
 use crate::ring::queue::Places;
 use crate::{Message, ring};
 
@@ -19,8 +19,7 @@ pub(crate) struct Scratch<M: Message> {
     pub(super) ends: SharedEnds<M>,
     /// One for each `Block` mailbox, and then for each `Block` log.
     pub(super) copies: Vec<Option<M>>,
-    /// For a batch: what goes to the ring, and what goes to each mailbox.
-    pub(super) entries: Vec<Entry<M>>,
+    /// For a batch: what goes to each mailbox.
     pub(super) columns: Vec<Vec<Letter<M>>>,
     /// What goes last: foreign drops.
     pub(super) stolen: Stolen<M>,
@@ -39,7 +38,6 @@ impl<M: Message> Scratch<M> {
             places: Vec::new(),
             ends: SharedEnds::new(),
             copies: Vec::new(),
-            entries: Vec::new(),
             columns: Vec::new(),
             stolen: Vec::new(),
             discarded: Vec::new(),

@@ -286,6 +286,12 @@ impl<T> Addr<T> {
         self.queue.fill(places, make);
     }
 
+    /// Fills the next of `places` with messages from the front of the list, as many as there are of
+    /// both.
+    pub(crate) fn fill_all(&self, places: &mut Places, messages: &mut Vec<T>) {
+        self.queue.fill_all(places, messages);
+    }
+
     /// Gives back what is left of `places`. Ring for it: what lies behind becomes readable.
     pub(crate) fn skip(&self, places: &mut Places) {
         self.queue.skip(places);

@@ -12,7 +12,7 @@ use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// How many places ahead of the one that was just written the next lines are asked for.
-const AHEAD: usize = 8;
+pub(super) const AHEAD: usize = 8;
 /// Out of the directory: nobody may enter any more. The rest of the word counts who still is
 /// inside.
 const RETIRED: u64 = 1 << 62;

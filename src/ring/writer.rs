@@ -7,11 +7,12 @@
 use std::cell::Cell as PlainCell;
 use std::ptr::NonNull;
 
-use super::block::{Block, drop_quietly};
+use super::block::{AHEAD, Block, drop_quietly};
 use super::cell::{Cell, Memory};
 use super::directory::Look;
 use super::faults::{Fault, planted};
 use super::log::{CLOSED, DISABLED, END, Log};
+use super::prefetch;
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, claim_fence, thread_local};
 
@@ -364,17 +365,22 @@ impl<'a, T: Send + Sync + 'static> Claim<'a, T> {
     /// If there are fewer values than places, which then stay empty.
     #[inline]
     pub(crate) fn commit_all(self, values: &mut Vec<T>) {
+        let count = self.len();
+        self.commit_each(values.drain(..count));
+    }
+
+    /// Commits all places with as many values, of which there are enough. The iterator moves what
+    /// exists, and nothing else.
+    #[inline]
+    pub(crate) fn commit_each(self, mut values: impl Iterator<Item = T>) {
         let (first, shift) = (self.first, self.log.shift);
-        let mut values = values.drain(..self.k as usize);
         let (mut position, end) = (first, first + self.k);
         while position < end {
             let here = end.min(((position >> shift) + 1) << shift) - position;
-            let values = (position..).zip(values.by_ref().take(here as usize));
+            let values = values.by_ref().take(here as usize);
             match self.block(position) {
-                Some(block) => values.for_each(|(position, value)| {
-                    put(block, position, || value);
-                }),
-                None => values.for_each(|(_, value)| self.lapsed(value)),
+                Some(block) => put_row(block, position, values),
+                None => values.for_each(|value| self.lapsed(value)),
             }
             position += here;
         }
@@ -436,4 +442,17 @@ fn put<T>(block: &Block<T>, position: u64, make: impl FnOnce() -> T) {
     // the position's number, and the cell has named it since before the claim.
     unsafe { block.slot(position).write(position, make) };
     block.prefetch_behind(position);
+}
+
+/// The same for positions in a row, all in this block.
+#[inline]
+fn put_row<T>(block: &Block<T>, first: u64, values: impl Iterator<Item = T>) {
+    let slots = block.slots_from(first);
+    for (((position, slot), index), value) in (first..).zip(slots).zip(AHEAD..).zip(values) {
+        // SAFETY: as in `put`, for each of the positions.
+        unsafe { slot.write(position, || value) };
+        if let Some(ahead) = slots.get(index) {
+            prefetch::for_writing(ahead);
+        }
+    }
 }

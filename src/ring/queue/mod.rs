@@ -317,6 +317,19 @@ impl<T, B> Queue<T, B> {
             return Ok(0);
         }
         let (first, count) = self.claim(1, values.len() as u64)?;
+        // SAFETY: claimed one line up, for as many as there are or fewer; filled by this alone.
+        unsafe { self.fill_row(first, count, values) };
+        Ok(count as usize)
+    }
+
+    /// Fills `count` positions from `first` on with as many values from the front of the list.
+    ///
+    /// # Safety
+    ///
+    /// * The caller has claimed the positions, against a head that was acquired, and fills them once.
+    /// * There are as many values.
+    unsafe fn fill_row(&self, first: u64, count: u64, values: &mut Vec<T>) {
+        debug_assert!(count <= values.len() as u64);
         let taken = count as usize;
         let left = values.len() - taken;
         let from = values.as_mut_ptr();
@@ -345,7 +358,6 @@ impl<T, B> Queue<T, B> {
         unsafe { std::ptr::copy(rest, from, left) };
         // SAFETY: they have just been moved to the front.
         unsafe { values.set_len(left) };
-        Ok(taken)
     }
 
     /// Claims `count` places, all or none, to be filled later.
@@ -372,6 +384,20 @@ impl<T, B> Queue<T, B> {
         unsafe { self.slots.at(position).fill(position, make) };
         // ORDER: Relaxed; only compared, for a hint.
         self.prefetch(position, self.ends.cached_head.load(Ordering::Relaxed));
+    }
+
+    /// Fills the next of `places` with values from the front of the list, as many as there are of both.
+    ///
+    /// # Panics
+    ///
+    /// If they are another queue's.
+    pub(crate) fn fill_all(&self, places: &mut Places, values: &mut Vec<T>) {
+        assert!(places.queue == self.number, "a place of another mailbox");
+        let (first, count) = (places.next, places.left().min(values.len() as u64));
+        places.next += count;
+        // SAFETY: `Places` are made by `reserve` alone and are no copies; this one's number says that
+        // the claim was made here, and the line above that these are used once.
+        unsafe { self.fill_row(first, count, values) };
     }
 
     /// Gives back what is left of `places`. Whoever calls this rings afterwards: a skip makes
