@@ -280,4 +280,52 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn whoever_joins_in_the_middle_of_a_publish_has_its_message_by_every_way() {
+        let block = Overflow::Block { timeout: Duration::from_secs(60) };
+        // One mailbox, a log that two share, both of Block, and mailboxes that are not alike.
+        let ways: [&[(Overflow, usize)]; 5] = [
+            &[(Overflow::DropOldest, 8)],
+            &[(Overflow::DropOldest, 8); 2],
+            &[(block, 8)],
+            &[(block, 8); 2],
+            &[(Overflow::DropOldest, 8), (block, 4)],
+        ];
+        for way in ways {
+            let bus = Bus::<Joined>::new();
+            let (seen, each) = mpsc::channel();
+            let join = |bus: &Bus<Joined>, number, (overflow, slots)| {
+                let seen = seen.clone();
+                let handle =
+                    move |d: Delivery<'_, Joined>| seen.send((number, d.sequence())).unwrap();
+                let builder = bus.subscribe("t").unwrap().mailbox(slots).overflow(overflow);
+                builder.spawn(handle).unwrap()
+            };
+            let old: Vec<_> =
+                way.iter().enumerate().map(|(at, &how)| join(&bus, at, how)).collect();
+            let slot = Arc::new(Mutex::new(None));
+            let (joiner, keep, late) = (bus.clone(), Arc::clone(&slot), seen.clone());
+            let latecomer: Box<dyn FnOnce() + Send> = Box::new(move || {
+                let handle = move |d: Delivery<'_, Joined>| late.send((9, d.sequence())).unwrap();
+                *keep.lock().unwrap() = Some(joiner.subscribe("t").unwrap().spawn(handle).unwrap());
+            });
+            let mut publisher = bus.publisher("t").unwrap();
+            let first = Joined(Arc::new(Mutex::new(Some(latecomer))));
+            let published = publisher.publish(first).unwrap();
+            assert_eq!(
+                (published.delivered, published.dropped),
+                (old.len() as u64 + 1, 0),
+                "{way:?}"
+            );
+            publisher.publish(Joined::default()).unwrap();
+            bus.settle(Duration::from_secs(60)).unwrap();
+            let mut got: Vec<_> =
+                each.try_iter().map(|(number, at)| (number, at.unwrap().get())).collect();
+            got.sort_unstable();
+            let readers = (0..old.len()).chain([9]);
+            let expected: Vec<_> = readers.flat_map(|number| [(number, 1), (number, 2)]).collect();
+            assert_eq!(got, expected, "{way:?}");
+        }
+    }
 }

@@ -153,7 +153,8 @@ pub(crate) fn publish<M: Message>(
     let line = core.settings.log_events.then(|| trace::Line::of(held.as_ref().expect(HELD)));
     let done = match route.reach {
         Reach::RingAlone => to_ring_alone(core, ring, topic, route, scratch, held),
-        Reach::OneOpen => to_one(core, ring, topic, route, scratch, held),
+        Reach::OneOpen => to_mailbox(core, ring, topic, route, scratch, held),
+        Reach::OneLog => to_log(core, ring, topic, route, scratch, held),
         Reach::Other => to_everybody(core, ring, topic, route, scratch, held),
     };
     scratch.clear();
@@ -226,9 +227,9 @@ fn reroute<M: Message>(
     read_back(core, route, &now, sequence..sequence + 1, topic.id, scratch);
 }
 
-/// The same with one mailbox: a copy goes to the ring, and the message itself to the mailbox.
+/// The short way with one mailbox.
 #[inline(never)]
-fn to_one<M: Message>(
+fn to_mailbox<M: Message>(
     core: &Core<M>,
     ring: &mut impl RingEnd<M>,
     topic: &TopicEntry<M>,
@@ -236,13 +237,46 @@ fn to_one<M: Message>(
     scratch: &mut Scratch<M>,
     held: &mut Option<M>,
 ) -> Result<u64, Refused> {
-    let id = topic.id;
+    to_one(core, ring, topic, route, scratch, held, |sequence, held, scratch| {
+        let leg = &route.open[0];
+        offer(core, leg, sequence, topic.id, held, scratch);
+        leg.addr.signal().ring();
+    })
+}
+
+/// The short way with one log.
+#[inline(never)]
+fn to_log<M: Message>(
+    core: &Core<M>,
+    ring: &mut impl RingEnd<M>,
+    topic: &TopicEntry<M>,
+    route: &Arc<Route<M>>,
+    scratch: &mut Scratch<M>,
+    held: &mut Option<M>,
+) -> Result<u64, Refused> {
+    to_one(core, ring, topic, route, scratch, held, |sequence, held, scratch| {
+        shared::offer_held(core, route, sequence, topic.id, held, scratch);
+        shared::ring_bells(route);
+    })
+}
+
+/// A copy goes to the ring, and the message itself to the only one there is beside it.
+#[inline(always)]
+fn to_one<M: Message>(
+    core: &Core<M>,
+    ring: &mut impl RingEnd<M>,
+    topic: &TopicEntry<M>,
+    route: &Arc<Route<M>>,
+    scratch: &mut Scratch<M>,
+    held: &mut Option<M>,
+    hand: impl FnOnce(u64, &mut Option<M>, &mut Scratch<M>),
+) -> Result<u64, Refused> {
     let message = held.as_ref().expect(HELD);
     let mut on_ring = caught(|| message.share(1).next()).flatten();
     if on_ring.is_none() {
         return without_copies(core, ring, topic, route, scratch, held);
     }
-    let (sequence, rerouted) = match claim(core, ring, route, id, &mut on_ring) {
+    let (sequence, rerouted) = match claim(core, ring, route, topic.id, &mut on_ring) {
         Ok(claimed) => claimed,
         Err(refused) => {
             scratch.discard_copies(on_ring);
@@ -251,9 +285,7 @@ fn to_one<M: Message>(
     };
     scope::note_published(core.number, 1);
     scratch.counts = Counts { delivered: route.readers, dropped: 0 };
-    let leg = &route.open[0];
-    offer(core, leg, sequence, id, held, scratch);
-    leg.addr.signal().ring();
+    hand(sequence, held, scratch);
     core.ring_readers();
     if rerouted {
         reroute(core, topic, route, scratch, sequence);

@@ -68,8 +68,9 @@ impl<M: Message> Clone for SharedLeg<M> {
 pub(crate) enum Reach {
     /// Nothing: there may be readers of the ring.
     RingAlone,
-    /// One mailbox in which no place is claimed before the ring, and nothing else.
+    /// One mailbox, or one log, in which no place is claimed before the ring, and nothing else.
     OneOpen,
+    OneLog,
     Other,
 }
 
@@ -130,9 +131,11 @@ impl<M: Message> Route<M> {
     }
 
     fn with_reach(self) -> Self {
-        let reach = match (self.copies(), self.open.len(), self.inline.len()) {
-            (0, _, 0) => Reach::RingAlone,
-            (1, 1, 0) => Reach::OneOpen,
+        let logs = self.shared.len() - self.shared_blocking;
+        let reach = match (self.copies(), self.open.len(), logs, self.inline.len()) {
+            (0, _, _, 0) => Reach::RingAlone,
+            (1, 1, _, 0) => Reach::OneOpen,
+            (1, _, 1, 0) => Reach::OneLog,
             _ => Reach::Other,
         };
         Self { reach, ..self }

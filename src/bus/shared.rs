@@ -246,6 +246,22 @@ pub(super) fn fill_batch<M: Message>(
     }
 }
 
+/// Puts the held message into the only log of the route, which never refuses.
+#[inline(always)]
+pub(super) fn offer_held<M: Message>(
+    core: &Core<M>,
+    route: &Route<M>,
+    sequence: u64,
+    topic: TopicId,
+    held: &mut Option<M>,
+    scratch: &mut Scratch<M>,
+) {
+    debug_assert!(scratch.ends.is_aligned(route));
+    let Scratch { ends, stolen, counts, .. } = scratch;
+    let letter = Letter { sequence, topic, message: held.take().expect(HELD) };
+    offer(core, &route.shared[0], &mut ends.pen(0), letter, stolen, counts);
+}
+
 /// Puts a copy into each log of the route that never refuses.
 pub(super) fn offer_all<M: Message>(
     core: &Core<M>,

@@ -101,6 +101,22 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_found_whatever_the_thread_has_looked_up_before() {
+        // More names than places to remember them, in two tables that number them differently.
+        let all: Vec<_> = (0..3 * LATELY).map(|i| format!("topic.{i}")).collect();
+        let (one, other) = (Names::new(), Names::new());
+        let forth: Vec<_> = all.iter().map(|name| one.intern(name)).collect();
+        let back: Vec<_> = all.iter().rev().map(|name| other.intern(name)).collect();
+        for (at, name) in all.iter().enumerate() {
+            for _ in 0..2 {
+                assert_eq!(one.find(name), Some(forth[at]));
+                assert_eq!(other.find(name), Some(back[all.len() - 1 - at]));
+            }
+        }
+        assert_eq!((one.find(""), one.count()), (None, 3 * LATELY as u32));
+    }
+
+    #[test]
     fn two_threads_agree_on_every_number() {
         let names = Names::new();
         std::thread::scope(|scope| {
