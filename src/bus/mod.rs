@@ -2,7 +2,7 @@
 //!
 //! | file | noun |
 //! |---|---|
-//! | [`publish`] | one publish, step by step: the order of everything |
+//! | [`publish`], [`one`] | one publish, step by step: the order of everything; the same to one mailbox or log |
 //! | [`offer`], [`shared`], [`late`] | a message at its mailboxes, and at logs that several share; those who join meanwhile |
 //! | [`alike`] | which subscriptions share a log |
 //! | [`scratch`] | what a publisher keeps from one publish to the next |
@@ -42,6 +42,7 @@ mod late;
 mod members;
 mod mixed;
 mod offer;
+mod one;
 mod publish;
 mod publisher;
 mod room;

@@ -29,7 +29,7 @@ use super::room::Room;
 use super::route::{Reach, Route};
 use super::scratch::Scratch;
 use super::topics::TopicEntry;
-use super::{inline, shared};
+use super::{inline, one, shared};
 use crate::actor::scope;
 use crate::actor::source::{Entry, Letter, drop_caught};
 use crate::caught::caught;
@@ -153,8 +153,10 @@ pub(crate) fn publish<M: Message>(
     let line = core.settings.log_events.then(|| trace::Line::of(held.as_ref().expect(HELD)));
     let done = match route.reach {
         Reach::RingAlone => to_ring_alone(core, ring, topic, route, scratch, held),
-        Reach::OneOpen => to_mailbox(core, ring, topic, route, scratch, held),
-        Reach::OneLog => to_log(core, ring, topic, route, scratch, held),
+        Reach::Mailbox => one::to_mailbox(core, ring, topic, route, scratch, held),
+        Reach::BlockMailbox => one::to_block_mailbox(core, ring, topic, route, scratch, held),
+        Reach::Log => one::to_log(core, ring, topic, route, scratch, held),
+        Reach::BlockLog => one::to_block_log(core, ring, topic, route, scratch, held),
         Reach::Other => to_everybody(core, ring, topic, route, scratch, held),
     };
     scratch.clear();
@@ -172,7 +174,7 @@ pub(crate) fn publish<M: Message>(
 
 /// Steps 3 and 4: the message's sequence, and whether the route is no longer the table's.
 #[inline(always)]
-fn claim<M: Message>(
+pub(super) fn claim<M: Message>(
     core: &Core<M>,
     ring: &mut impl RingEnd<M>,
     route: &Route<M>,
@@ -213,7 +215,7 @@ fn to_ring_alone<M: Message>(
 
 /// Serves from the ring whoever joined since the route was looked up.
 #[cold]
-fn reroute<M: Message>(
+pub(super) fn reroute<M: Message>(
     core: &Core<M>,
     topic: &TopicEntry<M>,
     route: &Arc<Route<M>>,
@@ -225,72 +227,6 @@ fn reroute<M: Message>(
     scratch.counts.delivered += now.readers;
     scratch.counts.delivered -= route.readers;
     read_back(core, route, &now, sequence..sequence + 1, topic.id, scratch);
-}
-
-/// The short way with one mailbox.
-#[inline(never)]
-fn to_mailbox<M: Message>(
-    core: &Core<M>,
-    ring: &mut impl RingEnd<M>,
-    topic: &TopicEntry<M>,
-    route: &Arc<Route<M>>,
-    scratch: &mut Scratch<M>,
-    held: &mut Option<M>,
-) -> Result<u64, Refused> {
-    to_one(core, ring, topic, route, scratch, held, |sequence, held, scratch| {
-        let leg = &route.open[0];
-        offer(core, leg, sequence, topic.id, held, scratch);
-        leg.addr.signal().ring();
-    })
-}
-
-/// The short way with one log.
-#[inline(never)]
-fn to_log<M: Message>(
-    core: &Core<M>,
-    ring: &mut impl RingEnd<M>,
-    topic: &TopicEntry<M>,
-    route: &Arc<Route<M>>,
-    scratch: &mut Scratch<M>,
-    held: &mut Option<M>,
-) -> Result<u64, Refused> {
-    to_one(core, ring, topic, route, scratch, held, |sequence, held, scratch| {
-        shared::offer_held(core, route, sequence, topic.id, held, scratch);
-        shared::ring_bells(route);
-    })
-}
-
-/// A copy goes to the ring, and the message itself to the only one there is beside it.
-#[inline(always)]
-fn to_one<M: Message>(
-    core: &Core<M>,
-    ring: &mut impl RingEnd<M>,
-    topic: &TopicEntry<M>,
-    route: &Arc<Route<M>>,
-    scratch: &mut Scratch<M>,
-    held: &mut Option<M>,
-    hand: impl FnOnce(u64, &mut Option<M>, &mut Scratch<M>),
-) -> Result<u64, Refused> {
-    let message = held.as_ref().expect(HELD);
-    let mut on_ring = caught(|| message.share(1).next()).flatten();
-    if on_ring.is_none() {
-        return without_copies(core, ring, topic, route, scratch, held);
-    }
-    let (sequence, rerouted) = match claim(core, ring, route, topic.id, &mut on_ring) {
-        Ok(claimed) => claimed,
-        Err(refused) => {
-            scratch.discard_copies(on_ring);
-            return Err(scratch.refuse(refused));
-        }
-    };
-    scope::note_published(core.number, 1);
-    scratch.counts = Counts { delivered: route.readers, dropped: 0 };
-    hand(sequence, held, scratch);
-    core.ring_readers();
-    if rerouted {
-        reroute(core, topic, route, scratch, sequence);
-    }
-    Ok(sequence)
 }
 
 /// The whole way.
@@ -432,7 +368,7 @@ fn fill_places<M: Message>(
 
 /// The message's own Clone, or its `share`, panicked: it is published, and every mailbox loses it.
 #[cold]
-fn without_copies<M: Message>(
+pub(super) fn without_copies<M: Message>(
     core: &Core<M>,
     ring: &mut impl RingEnd<M>,
     topic: &TopicEntry<M>,

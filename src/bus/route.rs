@@ -68,9 +68,12 @@ impl<M: Message> Clone for SharedLeg<M> {
 pub(crate) enum Reach {
     /// Nothing: there may be readers of the ring.
     RingAlone,
-    /// One mailbox, or one log, in which no place is claimed before the ring, and nothing else.
-    OneOpen,
-    OneLog,
+    /// One mailbox and nothing else; in one that blocks a place is claimed before the ring.
+    Mailbox,
+    BlockMailbox,
+    /// One log and nothing else.
+    Log,
+    BlockLog,
     Other,
 }
 
@@ -131,11 +134,13 @@ impl<M: Message> Route<M> {
     }
 
     fn with_reach(self) -> Self {
-        let logs = self.shared.len() - self.shared_blocking;
-        let reach = match (self.copies(), self.open.len(), logs, self.inline.len()) {
-            (0, _, _, 0) => Reach::RingAlone,
-            (1, 1, _, 0) => Reach::OneOpen,
-            (1, _, 1, 0) => Reach::OneLog,
+        let (mailboxes, logs) = (self.open.len(), self.shared.len() - self.shared_blocking);
+        let reach = match (self.copies(), self.inline.len()) {
+            (0, 0) => Reach::RingAlone,
+            (1, 0) if mailboxes == 1 => Reach::Mailbox,
+            (1, 0) if logs == 1 => Reach::Log,
+            (1, 0) if self.shared_blocking == 1 => Reach::BlockLog,
+            (1, 0) => Reach::BlockMailbox,
             _ => Reach::Other,
         };
         Self { reach, ..self }

@@ -262,6 +262,27 @@ pub(super) fn offer_held<M: Message>(
     offer(core, &route.shared[0], &mut ends.pen(0), letter, stolen, counts);
 }
 
+/// Fills the place that was claimed before the ring in the only log of the route, with the held message.
+#[inline(always)]
+pub(super) fn fill_held<M: Message>(
+    reserved: &Route<M>,
+    sequence: u64,
+    topic: TopicId,
+    held: &mut Option<M>,
+    scratch: &mut Scratch<M>,
+) {
+    let Scratch { ends, counts, discarded, .. } = scratch;
+    match ends.now()[0].holder.held() {
+        Some(claim) => {
+            let mut message = || held.take().expect(HELD);
+            claim.commit(|| Some(Letter { sequence, topic, message: message() }));
+            counts.delivered += reserved.shared[0].count();
+        }
+        // Closed before it had a place.
+        None => discarded.extend(held.take()),
+    }
+}
+
 /// Puts a copy into each log of the route that never refuses.
 pub(super) fn offer_all<M: Message>(
     core: &Core<M>,
