@@ -15,7 +15,8 @@ pub enum DropReason {
     FullNewest,
     /// The ring came round before the message was read.
     Lapped,
-    /// A `Block` mailbox that joined while the publish was under way was full.
+    /// The subscription joined while the publish was under way: its `Block` mailbox was full, or the ring
+    /// had come round before the message could be read back for it.
     Joining,
     /// A `Block` mailbox stayed full for the whole timeout.
     Timeout,

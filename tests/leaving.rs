@@ -77,10 +77,9 @@ fn publishers_hear_of_a_block_subscriber_that_cannot_start_before_it_is_dropped(
 
 type Act = (WeakBus<Parting>, Told);
 
-/// Publishes when its copy in a mailbox is dropped.
+/// Publishes when it is dropped; its copies do not.
 #[derive(Default)]
 struct Parting {
-    for_copy: Option<Act>,
     act: Option<Act>,
 }
 
@@ -98,13 +97,7 @@ impl Drop for Parting {
     }
 }
 
-impl Message for Parting {
-    /// The first goes to the ring, and the second to the mailbox.
-    fn share(&self, n: usize) -> impl Iterator<Item = Self> {
-        let act = |at| self.for_copy.clone().filter(|_| at == 1);
-        (0..n).map(move |at| Self { for_copy: None, act: act(at) })
-    }
-}
+impl Message for Parting {}
 
 /// Keeps what it is given, for a test to drop.
 #[derive(Debug)]
@@ -138,8 +131,9 @@ fn publishers_hear_of_a_run_loop_that_was_dropped_before_its_messages_are() {
             builder.spawn_actor(Takes).unwrap()
         };
         let told = Told::default();
-        let for_copy = Some((bus.downgrade(), told.clone()));
-        bus.publish_to("t", Parting { for_copy, act: None }).unwrap();
+        // A copy goes to the ring, and the message itself to the mailbox.
+        let act = Some((bus.downgrade(), told.clone()));
+        bus.publish_to("t", Parting { act }).unwrap();
         drop(kept.recv().unwrap());
         assert_eq!(*told.0.lock().unwrap(), [Some(subscription.id())], "closure: {closure}");
         let stats = subscription.stats();

@@ -70,8 +70,7 @@ pub(crate) fn publish<M: Message>(
         return Err(Refusal::at(gate));
     }
     if route.version != core.table.version() {
-        *route = topic.route(&core.table);
-        scratch.ends.align(route);
+        topic.follow(&core.table, route, &mut scratch.ends);
     }
     // A group must fit the ring, every required reader's window, and every `Block` mailbox.
     let size = messages.len().min(LARGEST).min(core.log.largest_claim());

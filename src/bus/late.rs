@@ -284,15 +284,18 @@ mod tests {
     #[test]
     fn whoever_joins_in_the_middle_of_a_publish_has_its_message_by_every_way() {
         let block = Overflow::Block { timeout: Duration::from_secs(60) };
-        // One mailbox, a log that two share, both of Block, and mailboxes that are not alike.
-        let ways: [&[(Overflow, usize)]; 5] = [
-            &[(Overflow::DropOldest, 8)],
-            &[(Overflow::DropOldest, 8); 2],
-            &[(block, 8)],
-            &[(block, 8); 2],
-            &[(Overflow::DropOldest, 8), (block, 4)],
+        // One mailbox, a log that two share, both of Block, and mailboxes that are not alike; the route and
+        // the place at the ring are the publisher's own, or lent.
+        let ways: [(&[(Overflow, usize)], Reach); 5] = [
+            (&[(Overflow::DropOldest, 8)], Reach::Mailbox),
+            (&[(Overflow::DropOldest, 64); 2], Reach::Log),
+            (&[(block, 8)], Reach::BlockMailbox),
+            (&[(block, 64); 2], Reach::BlockLog),
+            (&[(Overflow::DropOldest, 8), (block, 4)], Reach::Other),
         ];
-        for way in ways {
+        let uses = [(false, false), (false, true), (true, false), (true, true)];
+        let cases = ways.into_iter().flat_map(|way| uses.map(|use_| (way, use_)));
+        for ((way, reach), (by_name, alike)) in cases {
             let bus = Bus::<Joined>::new();
             let (seen, each) = mpsc::channel();
             let join = |bus: &Bus<Joined>, number, (overflow, slots)| {
@@ -304,21 +307,28 @@ mod tests {
             };
             let old: Vec<_> =
                 way.iter().enumerate().map(|(at, &how)| join(&bus, at, how)).collect();
-            let slot = Arc::new(Mutex::new(None));
+            let (slot, (overflow, slots)) = (Arc::new(Mutex::new(None)), way[0]);
             let (joiner, keep, late) = (bus.clone(), Arc::clone(&slot), seen.clone());
             let latecomer: Box<dyn FnOnce() + Send> = Box::new(move || {
                 let handle = move |d: Delivery<'_, Joined>| late.send((9, d.sequence())).unwrap();
-                *keep.lock().unwrap() = Some(joiner.subscribe("t").unwrap().spawn(handle).unwrap());
+                let builder = joiner.subscribe("t").unwrap();
+                let builder =
+                    if alike { builder.mailbox(slots).overflow(overflow) } else { builder };
+                *keep.lock().unwrap() = Some(builder.spawn(handle).unwrap());
             });
             let mut publisher = bus.publisher("t").unwrap();
-            let first = Joined(Arc::new(Mutex::new(Some(latecomer))));
-            let published = publisher.publish(first).unwrap();
+            let mut publish = |message| match by_name {
+                true => bus.publish_to("t", message).unwrap(),
+                false => publisher.publish(message).unwrap(),
+            };
+            assert_eq!(bus.core().table.route("t").reach, reach, "{way:?}");
+            let published = publish(Joined(Arc::new(Mutex::new(Some(latecomer)))));
             assert_eq!(
                 (published.delivered, published.dropped),
                 (old.len() as u64 + 1, 0),
-                "{way:?}"
+                "{way:?} {alike}"
             );
-            publisher.publish(Joined::default()).unwrap();
+            publish(Joined::default());
             bus.settle(Duration::from_secs(60)).unwrap();
             let mut got: Vec<_> =
                 each.try_iter().map(|(number, at)| (number, at.unwrap().get())).collect();

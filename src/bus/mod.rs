@@ -219,6 +219,9 @@ impl<M: Message> Bus<M> {
         scratch.patient = patient;
         let mut held = Some(message);
         let mut attempt = |held: &mut Option<M>| {
+            if let Some(outcome) = publish::turned_away(core, &mut scratch) {
+                return outcome.published().ok_or_else(|| scratch.refused());
+            }
             let route = entry.lend_route(&core.table);
             scratch.ends.align(&route);
             let mut ring = core.log.borrow_cell();

@@ -19,8 +19,8 @@ use crate::actor::scope;
 use crate::actor::source::Letter;
 use crate::caught::caught;
 
-/// Whether a place is claimed before the ring.
-const BLOCKS: bool = true;
+/// A place is claimed before the ring, or none.
+const RESERVED: bool = true;
 const OPEN: bool = false;
 
 #[inline(never)]
@@ -48,7 +48,7 @@ pub(super) fn to_block_mailbox<M: Message>(
     scratch: &mut Scratch<M>,
     held: &mut Option<M>,
 ) -> Result<u64, Refused> {
-    to_one::<_, BLOCKS>(core, ring, topic, route, scratch, held, |sequence, held, scratch| {
+    to_one::<_, RESERVED>(core, ring, topic, route, scratch, held, |sequence, held, scratch| {
         let leg = &route.blocking[0];
         match scratch.places.pop().flatten() {
             Some(mut place) => {
@@ -88,7 +88,7 @@ pub(super) fn to_block_log<M: Message>(
     scratch: &mut Scratch<M>,
     held: &mut Option<M>,
 ) -> Result<u64, Refused> {
-    to_one::<_, BLOCKS>(core, ring, topic, route, scratch, held, |sequence, held, scratch| {
+    to_one::<_, RESERVED>(core, ring, topic, route, scratch, held, |sequence, held, scratch| {
         shared::fill_held(route, sequence, topic.id, held, scratch);
         shared::ring_bells(route);
     })
@@ -96,7 +96,7 @@ pub(super) fn to_block_log<M: Message>(
 
 /// `hand` gives the held message away and rings.
 #[inline(always)]
-fn to_one<M: Message, const BLOCKS: bool>(
+fn to_one<M: Message, const RESERVES: bool>(
     core: &Core<M>,
     ring: &mut impl RingEnd<M>,
     topic: &TopicEntry<M>,
@@ -112,7 +112,7 @@ fn to_one<M: Message, const BLOCKS: bool>(
         // A message that can't be copied goes to the ring alone.
         return without_copies(core, ring, topic, route, scratch, held);
     }
-    if BLOCKS && let Err(refused) = reserve(route, 1, scratch, || ring.pen().look(1)) {
+    if RESERVES && let Err(refused) = reserve(route, 1, scratch, || ring.pen().look(1)) {
         scratch.discard_copies(on_ring);
         scratch.refusal = Some(refused.into());
         return Err(Refused);
@@ -120,7 +120,7 @@ fn to_one<M: Message, const BLOCKS: bool>(
     let (sequence, rerouted) = match claim(core, ring, route, topic.id, &mut on_ring) {
         Ok(claimed) => claimed,
         Err(refused) => {
-            if BLOCKS {
+            if RESERVES {
                 give_back(route, &mut scratch.places, &mut scratch.ends);
             }
             scratch.discard_copies(on_ring);

@@ -1,4 +1,5 @@
-//! One publish, step by step: the only file that knows their order.
+//! One publish, step by step. Only this file and `one.rs`, for routes to a single mailbox or log, know
+//! their order.
 //!
 //! 1. the route (cached)
 //! 2. copies, as far as they must exist before a claim; places in `Block` mailboxes, all or none
@@ -120,19 +121,31 @@ pub(crate) trait RingEnd<M: Message> {
 impl<M: Message> RingEnd<M> for Writer<Entry<M>> {
     #[inline]
     fn pen(&mut self) -> Pen<'_, Entry<M>> {
-        Self::pen(self)
+        Writer::pen(self)
     }
 }
 
 impl<M: Message> RingEnd<M> for Borrowed<'_, Entry<M>> {
     #[inline]
     fn pen(&mut self) -> Pen<'_, Entry<M>> {
-        Self::pen(self)
+        Borrowed::pen(self)
     }
 }
 
+/// What a publish comes to before it touches anything: nothing while the bus is disabled, a refusal
+/// if it is closed or waits for somebody who has stopped.
+#[inline(always)]
+pub(crate) fn turned_away<M: Message>(core: &Core<M>, scratch: &mut Scratch<M>) -> Option<Outcome> {
+    if !core.log.is_enabled() {
+        return Some(Outcome::NOTHING);
+    }
+    let gate = core.refuses()?;
+    scratch.refusal = Some(Refusal::at(gate));
+    Some(Outcome::REFUSED)
+}
+
 /// Publishes the message that is held, which is there, or leaves it where it is. The route is the
-/// table's, or was a moment ago.
+/// table's, or was a moment ago. The caller was not turned away.
 #[inline(always)]
 pub(crate) fn publish<M: Message>(
     core: &Core<M>,
@@ -142,13 +155,6 @@ pub(crate) fn publish<M: Message>(
     scratch: &mut Scratch<M>,
     held: &mut Option<M>,
 ) -> Outcome {
-    if !core.log.is_enabled() {
-        return Outcome::NOTHING;
-    }
-    if let Some(gate) = core.refuses() {
-        scratch.refusal = Some(Refusal::at(gate));
-        return Outcome::REFUSED;
-    }
     held.as_mut().expect(HELD).stamp(&Stamp::default());
     let line = core.settings.log_events.then(|| trace::Line::of(held.as_ref().expect(HELD)));
     let done = match route.reach {
@@ -162,6 +168,7 @@ pub(crate) fn publish<M: Message>(
     scratch.clear();
     ring.pen().reclaim();
     scratch.ends.clear();
+    // Whoever joined meanwhile is not in the line's count.
     if let (Some(line), Ok(_)) = (line, &done) {
         line.published(&topic.name, route.subscribers());
     }
@@ -224,8 +231,14 @@ pub(super) fn reroute<M: Message>(
 ) {
     let now = topic.route(&core.table);
     scratch.ends.align(&now);
-    scratch.counts.delivered += now.readers;
-    scratch.counts.delivered -= route.readers;
+    let joined =
+        |now: u64, old: u64| i64::try_from(now).unwrap_or(0) - i64::try_from(old).unwrap_or(0);
+    let logs = now.shared.iter().filter_map(|leg| {
+        let old = route.shared.iter().find(|old| Arc::ptr_eq(&old.log, &leg.log))?;
+        Some(joined(leg.count(), old.count()))
+    });
+    let more = joined(now.readers, route.readers) + logs.sum::<i64>();
+    scratch.counts.delivered = scratch.counts.delivered.saturating_add_signed(more);
     read_back(core, route, &now, sequence..sequence + 1, topic.id, scratch);
 }
 
@@ -241,9 +254,9 @@ fn to_everybody<M: Message>(
 ) -> Result<u64, Refused> {
     let id = topic.id;
     // The last of several mailboxes takes the message itself, unless it is needed afterwards.
-    let kept = route.open.is_empty() || !route.inline.is_empty() || !route.shared.is_empty();
+    let needed = route.open.is_empty() || !route.inline.is_empty() || !route.shared.is_empty();
     let blocking = route.blocking.len() + route.shared_blocking;
-    let copies = blocking + route.open.len() + usize::from(kept);
+    let copies = blocking + route.open.len() + usize::from(needed);
     let message = held.as_ref().expect(HELD);
     let Some(mut copies) = caught(|| message.share(copies)) else {
         return without_copies(core, ring, topic, route, scratch, held);

@@ -199,11 +199,15 @@ impl<M: Message> Publisher<M> {
         let Self { handle, topic, route, writer, scratch, tally } = self;
         scratch.patient = patient;
         let core = &handle.core;
-        if route.version != core.table.version() {
-            *route = topic.route(&core.table);
-            scratch.ends.align(route);
-        }
-        let outcome = publish::publish(core, writer, topic, route, scratch, held);
+        let outcome = match publish::turned_away(core, scratch) {
+            Some(outcome) => outcome,
+            None => {
+                if route.version != core.table.version() {
+                    topic.follow(&core.table, route, &mut scratch.ends);
+                }
+                publish::publish(core, writer, topic, route, scratch, held)
+            }
+        };
         tally.add_owned(u64::from(outcome.is_published()));
         outcome
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use arc_swap::{ArcSwap, Guard};
 
 use super::route::Route;
+use super::shared::SharedEnds;
 use super::table::Table;
 use crate::Message;
 use crate::stats::Counter;
@@ -33,6 +34,20 @@ impl<M: Message> TopicEntry<M> {
     /// The route, resolved anew if the table changed.
     pub(crate) fn route(&self, table: &Table<M>) -> Arc<Route<M>> {
         Guard::into_inner(self.lend_route(table))
+    }
+
+    /// Makes `route` the table's, and the ends those of its logs: these first, since what another route
+    /// lets go of is foreign code.
+    #[cold]
+    pub(crate) fn follow(
+        &self,
+        table: &Table<M>,
+        route: &mut Arc<Route<M>>,
+        ends: &mut SharedEnds<M>,
+    ) {
+        let now = self.route(table);
+        ends.align(&now);
+        *route = now;
     }
 
     /// The same for a moment, without a count.

@@ -19,12 +19,13 @@
 //!    changed since (`bus/publisher.rs`, `bus/route.rs`, `bus/table.rs`, `bus/exact.rs`,
 //!    `topic/trie.rs`).
 //! 2. Copies for `Block` mailboxes and logs are made and places in all of them claimed, or none
-//!    (`bus/publish.rs`, which alone knows the order of these steps).
+//!    (`bus/publish.rs` and, for a route to a single mailbox or log, `bus/one.rs`: these two know the
+//!    order of the steps).
 //! 3. A place on the ring is **claimed** by one read-modify-write on its tail. That gives the
 //!    sequence. One more load tells whether somebody subscribed meanwhile: this is what the
 //!    promise "no gap, no repeat" rests on (`ring/log.rs`, `ring/writer.rs`).
-//! 4. The message is moved into its slot and **committed** by one store. No user code runs between
-//!    claim and commit.
+//! 4. The message, or a copy where it is needed for a mailbox, is moved into its slot and **committed**
+//!    by one store. No user code runs between claim and commit.
 //! 5. `Block` places are filled, all other mailboxes get an **offer** (`mailbox/addr.rs`,
 //!    `ring/queue/`).
 //! 6. One look at each receiver: who sleeps is woken. The claims are the fence for that

@@ -125,7 +125,8 @@
 //! [`choices`](super::choices). With [`Overflow::Block`](crate::Overflow::Block) a full mailbox
 //! loses nothing, with one exception: a publish that was under way while the subscription was
 //! being made waits for its mailbox as `Block` says, and if that stays full (or the publish is made
-//! inside a handler, where nobody waits) that one message counts as `dropped(joining)`. What is
+//! inside a handler, where nobody waits, or the ring has come round before the publish could read its
+//! message back) that one message counts as `dropped(joining)`. What is
 //! queued when a subscription is cancelled, or at a shutdown's deadline, is dropped and counted
 //! whatever the policy.
 //!
@@ -142,9 +143,10 @@
 //!   ring of this kind. Nothing is lost by it, and no user code runs in between.
 //! * **Waking** a receiver that sleeps takes a short lock around its waker, and the system call of
 //!   a wake-up. Who is awake is not rung.
-//! * [`Bus::publish`](crate::Bus::publish) and [`publish_to`](crate::Bus::publish_to) look the
-//!   topic up in a sharded map, under the shard's read lock; only a topic that is published to for
-//!   the first time takes its write lock. A `Publisher` does this once, when it is made.
+//! * [`Bus::publish`](crate::Bus::publish) and [`publish_to`](crate::Bus::publish_to) look a topic
+//!   that their thread has not published to lately up in a sharded map, under the shard's read lock;
+//!   only a topic that is published to for the first time takes its write lock. A `Publisher` does this
+//!   once, when it is made.
 //! * Whoever **resolves a route** to a mailbox that was not used before makes it, under a lock of its
 //!   own; the second subscription that is alike has it give way to a shared log under the same lock
 //!   ([`choices`](super::choices)), which takes as long as a subscribe. A `Publisher` resolves its

@@ -58,8 +58,8 @@ impl Doorbell for Signal {
 
 /// The receiver sleeps or is about to. Set by the receiver, cleared by either side.
 const PARKED: u32 = 1;
-/// Most likely the waker is still where the receiver left it. Whoever ends a sleep from the other side
-/// takes it along.
+/// Most likely the waker is still where the receiver left it: a sender that ends a sleep takes it along.
+/// Only a hint, see `leave`.
 const LEFT: u32 = 2;
 
 /// One receiver's doorbell.

@@ -1,6 +1,6 @@
 //! The shared ring: one total order of messages, written by many, borrowed by many.
 //!
-//! Called by `bus` through `Writer`, `Pen` and `Reader`. It never waits, never tells anybody that
+//! Called by `bus` through `Writer`, `Borrowed`, `Pen` and `Reader`. It never waits, never tells anybody that
 //! there is something to read, and runs no foreign code but in `reclaim`.
 #![allow(unsafe_code)]
 

@@ -54,7 +54,7 @@ impl<T: Send + Sync + 'static> Writer<T> {
         Self { log, cell }
     }
 
-    /// What does the writing, here and in `Log::with_writer`.
+    /// What does the writing.
     #[inline]
     pub(crate) fn pen(&mut self) -> Pen<'_, T> {
         // SAFETY: cells are freed with the log, which is held here.
@@ -352,7 +352,7 @@ impl<'a, T: Send + Sync + 'static> Claim<'a, T> {
         debug_assert_eq!(self.k, 1);
         match self.block(self.first) {
             Some(block) => put(block, self.first, make),
-            None => self.lapsed(make()),
+            None => self.lapped(make()),
         }
         self.finish();
     }
@@ -369,10 +369,11 @@ impl<'a, T: Send + Sync + 'static> Claim<'a, T> {
         self.commit_each(values.drain(..count));
     }
 
-    /// Commits all places with as many values, of which there are enough. The iterator moves what
-    /// exists, and nothing else.
+    /// Commits all places with as many values, of which there are enough: a place without one stays
+    /// empty, and readers wait there. The iterator moves what exists, and nothing else.
     #[inline]
     pub(crate) fn commit_each(self, mut values: impl Iterator<Item = T>) {
+        debug_assert!(values.size_hint().1.is_none_or(|most| most >= self.len()));
         let (first, shift) = (self.first, self.log.shift);
         let (mut position, end) = (first, first + self.k);
         while position < end {
@@ -380,7 +381,7 @@ impl<'a, T: Send + Sync + 'static> Claim<'a, T> {
             let values = values.by_ref().take(here as usize);
             match self.block(position) {
                 Some(block) => put_row(block, position, values),
-                None => values.for_each(|value| self.lapsed(value)),
+                None => values.for_each(|value| self.lapped(value)),
             }
             position += here;
         }
@@ -405,7 +406,7 @@ impl<'a, T: Send + Sync + 'static> Claim<'a, T> {
 
     /// Leaves the message of a place that was lapped to `reclaim`.
     #[cold]
-    fn lapsed(&self, message: T) {
+    fn lapped(&self, message: T) {
         // SAFETY: as in `block`.
         unsafe { self.cell.memory(|memory| memory.lapped.push(message)) }
     }

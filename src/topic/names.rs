@@ -4,7 +4,7 @@
 //! deliveries lend the name back. Looking a number up takes no lock.
 #![forbid(unsafe_code)]
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::hash::BuildHasher as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,13 +13,14 @@ use dashmap::DashMap;
 use super::TopicId;
 use super::chunks::Chunks;
 
-/// Places for names that a thread has looked up lately, 4 bytes each. A power of two.
+/// Places for names that a thread has looked up lately: 8 KiB for each thread that looks names up. A
+/// power of two.
 const LATELY: usize = 2048;
 
 thread_local! {
     /// Numbers, each at the place that its name's hash gives, of whichever table. Whoever finds one
     /// looks whether it is this name's, so it may be anything.
-    static SEEN: [Cell<u32>; LATELY] = const { [const { Cell::new(0) }; LATELY] };
+    static SEEN: OnceCell<Box<[Cell<u32>]>> = const { OnceCell::new() };
 }
 
 /// An append-only table of names, in both directions.
@@ -46,8 +47,10 @@ impl Names {
     #[inline]
     pub(crate) fn find(&self, name: &str) -> Option<TopicId> {
         let place = self.ids.hasher().hash_one(name) as usize % LATELY;
-        let seen = SEEN.with(|seen| seen[place].get());
-        if self.names.get(seen).is_some_and(|known| **known == *name) {
+        let seen = SEEN.try_with(|seen| seen.get().map(|seen| seen[place].get()));
+        if let Ok(Some(seen)) = seen
+            && self.names.get(seen).is_some_and(|known| **known == *name)
+        {
             return Some(TopicId::new(seen));
         }
         self.look_up(name, place)
@@ -56,7 +59,11 @@ impl Names {
     #[cold]
     fn look_up(&self, name: &str, place: usize) -> Option<TopicId> {
         let id = *self.ids.get(name)?;
-        SEEN.with(|seen| seen[place].set(id.get()));
+        // `Err`: the thread is being torn down.
+        let _ = SEEN.try_with(|seen| {
+            let seen = seen.get_or_init(|| (0..LATELY).map(|_| Cell::new(0)).collect());
+            seen[place].set(id.get());
+        });
         Some(id)
     }
 

@@ -317,7 +317,8 @@ impl<T, B> Queue<T, B> {
             return Ok(0);
         }
         let (first, count) = self.claim(1, values.len() as u64)?;
-        // SAFETY: claimed one line up, for as many as there are or fewer; filled by this alone.
+        // SAFETY: claimed one line up, against a head that `claim` acquired, for as many values as there
+        // are or fewer; filled by this alone.
         unsafe { self.fill_row(first, count, values) };
         Ok(count as usize)
     }
@@ -395,8 +396,9 @@ impl<T, B> Queue<T, B> {
         assert!(places.queue == self.number, "a place of another mailbox");
         let (first, count) = (places.next, places.left().min(values.len() as u64));
         places.next += count;
-        // SAFETY: `Places` are made by `reserve` alone and are no copies; this one's number says that
-        // the claim was made here, and the line above that these are used once.
+        // SAFETY: `Places` are made by `reserve` alone, against a head that its claim acquired, and are no
+        // copies; this one's number says that the claim was made here, and the line above that these
+        // are used once. No more than there are values.
         unsafe { self.fill_row(first, count, values) };
     }
 

@@ -164,6 +164,13 @@ impl<T> Slots<T> {
     /// The slot of `position`, if its chunk was ever made: for takers.
     #[inline]
     pub(super) fn made(&self, position: u64) -> Option<&Slot<T>> {
+        // SAFETY: it is in a chunk, which is never freed before `self`, and slots are only shared.
+        self.place(position).map(|slot| unsafe { &*slot })
+    }
+
+    /// Where the slot of `position` is, in a chunk that was made.
+    #[inline]
+    fn place(&self, position: u64) -> Option<*const Slot<T>> {
         let (chunk, within) = self.split(position);
         // ORDER(chunk): Acquire; pairs with ORDER(chunk) in `make`. Carries the chunk's stamps.
         let first = self.chunks[chunk].load(Ordering::Acquire);
@@ -171,15 +178,13 @@ impl<T> Slots<T> {
             return None;
         }
         // SAFETY: a chunk is an allocation of `1 << shift` slots, and `within` is below that.
-        let slot = unsafe { first.add(within) };
-        // SAFETY: chunks are never freed before `self`, and slots are only shared.
-        Some(unsafe { &*slot })
+        Some(unsafe { first.add(within) })
     }
 
     /// The slots from that of `position` to the end of its chunk, at least one, if it was ever made.
     #[inline]
     pub(super) fn made_from(&self, position: u64) -> Option<&[Slot<T>]> {
-        let slot = ptr::from_ref(self.made(position)?);
+        let slot = self.place(position)?;
         let (_, within) = self.split(position);
         // SAFETY: a chunk is an allocation of `1 << shift` slots, of which so many follow; it is never
         // freed before `self`, and slots are only shared.
