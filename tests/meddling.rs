@@ -211,8 +211,9 @@ fn try_publish_does_not_wait_for_a_full_mailbox_that_joined_meanwhile() {
 
 #[test]
 fn a_subscription_cancelled_with_a_publish_under_way_leaves_no_place_behind() {
-    // With mailboxes of their own, and alike: then the log that they share has the message all the same.
-    for (size, delivered) in [(128, 1), (64, 2)] {
+    // With mailboxes of their own, and alike: the log that they share has the message, but for one of
+    // them it comes after the end.
+    for size in [128, 64] {
         let bus = Bus::<Meddler>::new();
         let [cancelled, other] = [64, size].map(|size| {
             let builder = bus.subscribe("t").unwrap().mailbox(size).overflow(Overflow::block());
@@ -222,7 +223,7 @@ fn a_subscription_cancelled_with_a_publish_under_way_leaves_no_place_behind() {
         let cancelled = Arc::new(cancelled);
         let handle = Arc::clone(&cancelled);
         let meddler = Meddler { in_share: Once::new(move || handle.cancel()), ..number(1) };
-        assert_eq!(publisher.publish(meddler).unwrap().delivered, delivered);
+        assert_eq!(publisher.publish(meddler).unwrap().delivered, 1);
         bus.settle(LONG).unwrap();
         assert_eq!((cancelled.stats().matched, other.stats().handled), (0, 1));
     }

@@ -18,92 +18,124 @@ use crate::Message;
 use crate::actor::scope;
 use crate::actor::source::Letter;
 use crate::caught::caught;
+use crate::topic::TopicId;
 
-/// A place is claimed before the ring, or none.
-const RESERVED: bool = true;
-const OPEN: bool = false;
+/// What is there beside the ring.
+pub(super) trait Beside<M: Message> {
+    /// Whether a place in it is claimed before the ring.
+    const RESERVES: bool;
 
-#[inline(never)]
-pub(super) fn to_mailbox<M: Message>(
-    core: &Core<M>,
-    ring: &mut impl RingEnd<M>,
-    topic: &TopicEntry<M>,
-    route: &Arc<Route<M>>,
-    scratch: &mut Scratch<M>,
-    held: &mut Option<M>,
-) -> Result<u64, Refused> {
-    to_one::<_, OPEN>(core, ring, topic, route, scratch, held, |sequence, held, scratch| {
-        let leg = &route.open[0];
-        offer(core, leg, sequence, topic.id, held, scratch);
-        leg.addr.signal().ring();
-    })
+    /// Gives the held message to it, and rings.
+    fn hand(
+        core: &Core<M>,
+        topic: TopicId,
+        route: &Route<M>,
+        scratch: &mut Scratch<M>,
+        held: &mut Option<M>,
+        sequence: u64,
+    );
 }
 
-#[inline(never)]
-pub(super) fn to_block_mailbox<M: Message>(
-    core: &Core<M>,
-    ring: &mut impl RingEnd<M>,
-    topic: &TopicEntry<M>,
-    route: &Arc<Route<M>>,
-    scratch: &mut Scratch<M>,
-    held: &mut Option<M>,
-) -> Result<u64, Refused> {
-    to_one::<_, RESERVED>(core, ring, topic, route, scratch, held, |sequence, held, scratch| {
+/// A mailbox that never refuses, or refuses when it is its turn.
+pub(super) struct Mailbox;
+
+impl<M: Message> Beside<M> for Mailbox {
+    const RESERVES: bool = false;
+
+    #[inline(always)]
+    fn hand(
+        core: &Core<M>,
+        topic: TopicId,
+        route: &Route<M>,
+        scratch: &mut Scratch<M>,
+        held: &mut Option<M>,
+        sequence: u64,
+    ) {
+        let leg = &route.open[0];
+        offer(core, leg, sequence, topic, held, scratch);
+        leg.addr.signal().ring();
+    }
+}
+
+/// A mailbox that blocks.
+pub(super) struct BlockMailbox;
+
+impl<M: Message> Beside<M> for BlockMailbox {
+    const RESERVES: bool = true;
+
+    #[inline(always)]
+    fn hand(
+        _core: &Core<M>,
+        topic: TopicId,
+        route: &Route<M>,
+        scratch: &mut Scratch<M>,
+        held: &mut Option<M>,
+        sequence: u64,
+    ) {
         let leg = &route.blocking[0];
         match scratch.places.pop().flatten() {
             Some(mut place) => {
                 let mut message = || held.take().expect(HELD);
-                let letter = || Letter { sequence, topic: topic.id, message: message() };
-                leg.addr.fill(&mut place, letter);
+                leg.addr.fill(&mut place, || Letter { sequence, topic, message: message() });
                 scratch.counts.delivered += 1;
             }
             // Cancelled before it had a place.
             None => scratch.discarded.extend(held.take()),
         }
         leg.addr.signal().ring();
-    })
+    }
 }
 
-#[inline(never)]
-pub(super) fn to_log<M: Message>(
-    core: &Core<M>,
-    ring: &mut impl RingEnd<M>,
-    topic: &TopicEntry<M>,
-    route: &Arc<Route<M>>,
-    scratch: &mut Scratch<M>,
-    held: &mut Option<M>,
-) -> Result<u64, Refused> {
-    to_one::<_, OPEN>(core, ring, topic, route, scratch, held, |sequence, held, scratch| {
-        shared::offer_held(core, route, sequence, topic.id, held, scratch);
+/// A log that several subscriptions share.
+pub(super) struct Log;
+
+impl<M: Message> Beside<M> for Log {
+    const RESERVES: bool = false;
+
+    #[inline(always)]
+    fn hand(
+        core: &Core<M>,
+        topic: TopicId,
+        route: &Route<M>,
+        scratch: &mut Scratch<M>,
+        held: &mut Option<M>,
+        sequence: u64,
+    ) {
+        shared::offer_held(core, route, sequence, topic, held, scratch);
         shared::ring_bells(route);
-    })
+    }
 }
 
-#[inline(never)]
-pub(super) fn to_block_log<M: Message>(
-    core: &Core<M>,
-    ring: &mut impl RingEnd<M>,
-    topic: &TopicEntry<M>,
-    route: &Arc<Route<M>>,
-    scratch: &mut Scratch<M>,
-    held: &mut Option<M>,
-) -> Result<u64, Refused> {
-    to_one::<_, RESERVED>(core, ring, topic, route, scratch, held, |sequence, held, scratch| {
-        shared::fill_held(route, sequence, topic.id, held, scratch);
+/// A log that blocks.
+pub(super) struct BlockLog;
+
+impl<M: Message> Beside<M> for BlockLog {
+    const RESERVES: bool = true;
+
+    #[inline(always)]
+    fn hand(
+        _core: &Core<M>,
+        topic: TopicId,
+        route: &Route<M>,
+        scratch: &mut Scratch<M>,
+        held: &mut Option<M>,
+        sequence: u64,
+    ) {
+        shared::fill_held(route, sequence, topic, held, scratch);
         shared::ring_bells(route);
-    })
+    }
 }
 
-/// `hand` gives the held message away and rings.
-#[inline(always)]
-fn to_one<M: Message, const RESERVES: bool>(
+/// A copy to the ring, and the message itself to what is beside it.
+#[inline(never)]
+pub(super) fn to_one<M: Message, B: Beside<M>>(
     core: &Core<M>,
     ring: &mut impl RingEnd<M>,
     topic: &TopicEntry<M>,
     route: &Arc<Route<M>>,
     scratch: &mut Scratch<M>,
     held: &mut Option<M>,
-    hand: impl FnOnce(u64, &mut Option<M>, &mut Scratch<M>),
+    _beside: B,
 ) -> Result<u64, Refused> {
     // Copying may do anything, so it is done before there is a place to hold.
     let message = held.as_ref().expect(HELD);
@@ -112,7 +144,9 @@ fn to_one<M: Message, const RESERVES: bool>(
         // A message that can't be copied goes to the ring alone.
         return without_copies(core, ring, topic, route, scratch, held);
     }
-    if RESERVES && let Err(refused) = reserve(route, 1, scratch, || ring.pen().look(1)) {
+    if B::RESERVES
+        && let Err(refused) = reserve(route, 1, scratch, || ring.pen().look(1))
+    {
         scratch.discard_copies(on_ring);
         scratch.refusal = Some(refused.into());
         return Err(Refused);
@@ -120,7 +154,7 @@ fn to_one<M: Message, const RESERVES: bool>(
     let (sequence, rerouted) = match claim(core, ring, route, topic.id, &mut on_ring) {
         Ok(claimed) => claimed,
         Err(refused) => {
-            if RESERVES {
+            if B::RESERVES {
                 give_back(route, &mut scratch.places, &mut scratch.ends);
             }
             scratch.discard_copies(on_ring);
@@ -129,7 +163,7 @@ fn to_one<M: Message, const RESERVES: bool>(
     };
     scope::note_published(core.number, 1);
     scratch.counts = Counts { delivered: route.readers, dropped: 0 };
-    hand(sequence, held, scratch);
+    B::hand(core, topic.id, route, scratch, held, sequence);
     core.ring_readers();
     if rerouted {
         // Only now: what another route lets go of is foreign code.

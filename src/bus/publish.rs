@@ -26,11 +26,12 @@ use super::late::{join_late, read_back};
 use super::offer::{
     Counts, copy, give_back, lose, lose_all, offer, offer_all, offer_copies, reserve, ring_bells,
 };
+use super::one::{self, to_one};
 use super::room::Room;
 use super::route::{Reach, Route};
 use super::scratch::Scratch;
 use super::topics::TopicEntry;
-use super::{inline, one, shared};
+use super::{inline, shared};
 use crate::actor::scope;
 use crate::actor::source::{Entry, Letter, drop_caught};
 use crate::caught::caught;
@@ -159,10 +160,10 @@ pub(crate) fn publish<M: Message>(
     let line = core.settings.log_events.then(|| trace::Line::of(held.as_ref().expect(HELD)));
     let done = match route.reach {
         Reach::RingAlone => to_ring_alone(core, ring, topic, route, scratch, held),
-        Reach::Mailbox => one::to_mailbox(core, ring, topic, route, scratch, held),
-        Reach::BlockMailbox => one::to_block_mailbox(core, ring, topic, route, scratch, held),
-        Reach::Log => one::to_log(core, ring, topic, route, scratch, held),
-        Reach::BlockLog => one::to_block_log(core, ring, topic, route, scratch, held),
+        Reach::Mailbox => to_one(core, ring, topic, route, scratch, held, one::Mailbox),
+        Reach::BlockMailbox => to_one(core, ring, topic, route, scratch, held, one::BlockMailbox),
+        Reach::Log => to_one(core, ring, topic, route, scratch, held, one::Log),
+        Reach::BlockLog => to_one(core, ring, topic, route, scratch, held, one::BlockLog),
         Reach::Other => to_everybody(core, ring, topic, route, scratch, held),
     };
     scratch.clear();
