@@ -232,8 +232,8 @@ pub(super) fn reroute<M: Message>(
 ) {
     let now = topic.route(&core.table);
     scratch.ends.align(&now);
-    let joined =
-        |now: u64, old: u64| i64::try_from(now).unwrap_or(0) - i64::try_from(old).unwrap_or(0);
+    // Some may have left.
+    let joined = |now: u64, old: u64| now.wrapping_sub(old).cast_signed();
     let logs = now.shared.iter().filter_map(|leg| {
         let old = route.shared.iter().find(|old| Arc::ptr_eq(&old.log, &leg.log))?;
         Some(joined(leg.count(), old.count()))
