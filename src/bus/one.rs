@@ -36,7 +36,7 @@ pub(super) trait Beside<M: Message> {
     );
 }
 
-/// A mailbox that never refuses, or refuses when it is its turn.
+/// A mailbox that does not block.
 pub(super) struct Mailbox;
 
 impl<M: Message> Beside<M> for Mailbox {
@@ -86,7 +86,7 @@ impl<M: Message> Beside<M> for BlockMailbox {
     }
 }
 
-/// A log that several subscriptions share.
+/// A log that several subscriptions share, and that does not block.
 pub(super) struct Log;
 
 impl<M: Message> Beside<M> for Log {
