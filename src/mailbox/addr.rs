@@ -281,7 +281,7 @@ impl<T> Addr<T> {
     }
 
     /// Fills the next of `places` with what `make` gives, which only moves a message.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn fill(&self, places: &mut Places, make: impl FnOnce() -> T) {
         self.queue.fill(places, make);
     }

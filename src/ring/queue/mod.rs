@@ -374,7 +374,8 @@ impl<T, B> Queue<T, B> {
     /// # Panics
     ///
     /// If none is left, or they are another queue's.
-    #[inline]
+    // Always, as `offer`: a call passes what `make` takes by memory, 40 instructions.
+    #[inline(always)]
     pub(crate) fn fill(&self, places: &mut Places, make: impl FnOnce() -> T) {
         assert!(places.queue == self.number, "a place of another mailbox");
         assert!(places.next < places.end, "no place left");
