@@ -143,18 +143,18 @@ impl Chosen<'_> {
         }
     }
 
-    /// Starts a run loop. Only who shows its name asks for it. `sleeps` says whether the loop waits
-    /// for a wake from the beginning, and then has left the waker for that: workers then leave it
-    /// alone until somebody wakes it.
+    /// Starts a run loop. Only who shows its name asks for it. `sleep` leaves the waker for
+    /// whoever is to wake the loop first, and workers leave it alone until then; or it gives the waker
+    /// back.
     pub(crate) fn spawn(
         self,
         name: impl FnOnce() -> String,
         lane: Lane,
         run: impl Loop,
-        sleeps: impl FnOnce(Waker) -> bool,
+        sleep: impl FnOnce(Waker) -> Option<Waker>,
     ) -> Result<(), ExecutorError> {
         match self {
-            Self::Workers(workers, _) => workers.spawn(lane, run, sleeps),
+            Self::Workers(workers, _) => workers.spawn(lane, run, sleep),
             Self::Own(spawn) => spawn.spawn(&name(), run.boxed())?,
             Self::Thread(_) => {
                 std::thread::Builder::new()

@@ -277,9 +277,14 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
         let member = Member::Ring(member);
         let lane = self.lane();
         self.core.table.insert(member.clone());
-        launch::<M, A, W, _>(self.core, chosen, lane, (actor, source, subscriber), member, |_| {
-            false
-        })
+        launch::<M, A, W, _>(
+            self.core,
+            chosen,
+            lane,
+            (actor, source, subscriber),
+            member,
+            |_, waker| Some(waker),
+        )
     }
 
     fn start_on_log<A: Actor<M>, W: Way<M, A>>(
@@ -297,7 +302,7 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
         core.listed(&member);
         let source = SharedSource::of(&target, core.log.join()).expect(SEAT);
         let parts = (actor, source, Account(target));
-        launch::<M, A, W, _>(core, chosen, self.lane(), parts, member, |_| false)
+        launch::<M, A, W, _>(core, chosen, self.lane(), parts, member, |_, waker| Some(waker))
     }
 
     fn start_with_mailbox<A: Actor<M>, W: Way<M, A>>(
@@ -330,9 +335,12 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
                 let start = core.log.join();
                 // Notices have numbers of their own: none of them is older than the subscription.
                 let start = if numbered { start } else { 0 };
-                let source = OwnSource::new(Arc::clone(&target), start);
-                let sleeps = |waker| target.addr.sleep(waker);
-                launch::<M, A, W, _>(core, chosen, lane, (actor, source, account), member, sleeps)
+                let source = OwnSource::new(target, start);
+                let sleep = |member: &Member<M>, waker| match member {
+                    Member::Mailbox(target) => target.addr.sleep(waker),
+                    _ => Some(waker),
+                };
+                launch::<M, A, W, _>(core, chosen, lane, (actor, source, account), member, sleep)
             }
             Some(reader) => {
                 let filter = Filter::new(account.pattern.clone());
@@ -348,30 +356,38 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
                 let source = MailboxSource::new(Arc::clone(&target));
                 let past = Account(target);
                 let source = CatchUpSource::new(reader, filter, join, source, past);
-                launch::<M, A, W, _>(core, chosen, lane, (actor, source, account), member, |_| {
-                    false
-                })
+                launch::<M, A, W, _>(
+                    core,
+                    chosen,
+                    lane,
+                    (actor, source, account),
+                    member,
+                    |_, waker| Some(waker),
+                )
             }
         }
     }
 }
 
-/// Starts the run loop. `sleeps` says whether the source has nothing yet, and then has left the loop's
-/// waker for whoever brings something.
+/// Starts the run loop. `sleep` leaves the loop's waker for whoever brings something, or gives it back
+/// if the source may have something.
 fn launch<M: Message, A: Actor<M>, W: Way<M, A>, S: Source<M>>(
     core: &Arc<Core<M>>,
     mut chosen: Chosen<'_>,
     lane: Lane,
     (actor, source, subscriber): (A, S, impl Held<M>),
     member: Member<M>,
-    sleeps: impl FnOnce(Waker) -> bool,
+    sleep: impl FnOnce(&Member<M>, Waker) -> Option<Waker>,
 ) -> Result<Subscription<M>, SubscribeError> {
     // Made first, so that an executor's refusal unsubscribes.
     let subscription = Subscription::new(core.this.clone(), member);
     let id = subscriber.id;
     let run = W::run(actor, source, subscriber, chosen.take_runtime());
-    let sleeps = |waker| W::BEGINS_ASLEEP && sleeps(waker);
-    chosen.spawn(|| format!("{}/{id}", core.settings.name), lane, run, sleeps)?;
+    let sleep = |waker| match W::BEGINS_ASLEEP {
+        true => sleep(&subscription.member, waker),
+        false => Some(waker),
+    };
+    chosen.spawn(|| format!("{}/{id}", core.settings.name), lane, run, sleep)?;
     Ok(subscription)
 }
 

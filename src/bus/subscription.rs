@@ -20,7 +20,7 @@ use crate::{Message, SubscriptionStats};
 pub struct Subscription<M: Message> {
     /// One that never was any, once it is detached.
     core: Weak<Core<M>>,
-    member: Member<M>,
+    pub(super) member: Member<M>,
     created_at: SystemTime,
 }
 

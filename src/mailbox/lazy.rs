@@ -168,21 +168,16 @@ impl<T> LazyAddr<T> {
         }
     }
 
-    /// For a receiver that did not look yet: whether there is nothing; then this waker is woken when
-    /// that changes.
-    pub(crate) fn sleep(&self, waker: Waker) -> bool {
-        let mut fresh = Some(waker);
+    /// For a receiver that did not look yet: while there is nothing, this waker is kept, and woken when
+    /// that changes; otherwise it is given back.
+    pub(crate) fn sleep(&self, waker: Waker) -> Option<Waker> {
         let mut rest = self.lock();
-        let sleeps = if let Rest::Unmade(waker) = &mut *rest {
-            std::mem::swap(waker, &mut fresh);
-            true
-        } else {
-            false
-        };
+        let Rest::Unmade(kept) = &mut *rest else { return Some(waker) };
+        let before = kept.replace(waker);
         drop(rest);
         // Foreign code, as in `poll_found`.
-        drop(fresh);
-        sleeps
+        drop(before);
+        None
     }
 
     /// For the receiver: what there is.
@@ -321,17 +316,17 @@ mod tests {
         let wakes = Arc::<Wakes>::default();
         let waker = || Waker::from(Arc::clone(&wakes));
         let idle = lazy();
-        assert!(idle.sleep(waker()));
+        assert!(idle.sleep(waker()).is_none());
         assert!(idle.offer(1).is_ok());
         signal::fence();
         idle.signal().ring();
         assert_eq!(wakes.0.load(SeqCst), 1);
         let full = lazy();
         assert!(full.offer(1).is_ok());
-        assert!(!full.sleep(waker()));
+        assert!(full.sleep(waker()).is_some());
         let closed = lazy();
         closed.close();
-        assert!(!closed.sleep(waker()));
+        assert!(closed.sleep(waker()).is_some());
         assert_eq!(Arc::strong_count(&wakes), 1, "nobody keeps a waker for nothing");
     }
 
@@ -343,7 +338,7 @@ mod tests {
         assert!(lazy.give_way(|waker| left = waker));
         assert!(left.is_some_and(|waker| waker.will_wake(&Waker::from(Arc::clone(&wakes)))));
         assert!(matches!(sleep(&lazy, &wakes), Poll::Ready(Found::GaveWay)));
-        assert!(!lazy.sleep(Waker::from(Arc::clone(&wakes))));
+        assert!(lazy.sleep(Waker::from(Arc::clone(&wakes))).is_some());
         assert!(lazy.reach().is_none() && lazy.addr.get().is_none());
         lazy.close();
         assert!(matches!(lazy.found(), Found::GaveWay), "closing is what replaces it to do");

@@ -141,8 +141,8 @@ impl Workers {
         }
     }
 
-    /// Runs `future` on the workers. The first call starts the threads. `sleeps` says whether it
-    /// waits for a wake from the beginning, and then has left the waker for that.
+    /// Runs `future` on the workers. The first call starts the threads. `sleep` leaves the waker
+    /// for whoever is to wake it first, or gives it back: then it is polled at once.
     ///
     /// # Panics
     /// If the operating system does not give the pool even one thread.
@@ -150,9 +150,9 @@ impl Workers {
         &self,
         lane: Lane,
         future: impl Future<Output = ()> + Send + Unpin + 'static,
-        sleeps: impl FnOnce(Waker) -> bool,
+        sleep: impl FnOnce(Waker) -> Option<Waker>,
     ) {
-        task::spawn(&self.crew().ready, lane, future, sleeps);
+        task::spawn(&self.crew().ready, lane, future, sleep);
     }
 
     /// Whether a task waits for a worker.

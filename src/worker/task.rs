@@ -191,18 +191,17 @@ impl<F: Job> fmt::Debug for Task<F> {
 
 /// Makes a task. The caller holds the pool's handle.
 ///
-/// `sleeps` may leave the task's waker where somebody will find it, and say so: then the first poll
-/// is what the first wake brings. Else the task is queued. So a future that has nothing to do but wait
-/// costs the workers nothing.
+/// `sleep` may leave the task's waker where somebody will find it: then the first poll is what the
+/// first wake brings. If it gives the waker back, the task is queued. So a future that has nothing to
+/// do but wait costs the workers nothing.
 pub(super) fn spawn(
     ready: &Arc<Ready>,
     lane: Lane,
     future: impl Job,
-    sleeps: impl FnOnce(Waker) -> bool,
+    sleep: impl FnOnce(Waker) -> Option<Waker>,
 ) {
-    let task = make(ready, lane, future);
-    if !sleeps(waker(Arc::clone(&task))) {
-        task.wake();
+    if let Some(waker) = sleep(waker(make(ready, lane, future))) {
+        waker.wake();
     }
 }
 

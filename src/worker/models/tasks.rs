@@ -146,9 +146,11 @@ fn a_task_that_begins_asleep_is_polled_when_there_is_something() {
         });
         task::spawn(&pool.ready, Lane::Normal, Box::pin(waits), |waker| {
             let mut rest = rest.lock().unwrap();
-            let sleeps = !rest.0;
-            rest.1 = sleeps.then_some(waker);
-            sleeps
+            if rest.0 {
+                return Some(waker);
+            }
+            rest.1 = Some(waker);
+            None
         });
         maker.join().unwrap();
         pool.end();
