@@ -1,7 +1,9 @@
 //! Publishing and subscribing: who gets what, in which order, and what the account says.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use ringpost::{Bus, Delivery, Executor, Overflow, PublishError, Start, Tapped, Wait};
@@ -231,6 +233,45 @@ fn inline_handlers_run_in_order_and_nested_publishes_run_last() {
         .unwrap();
     bus.publish_to("t", 1_u64).unwrap();
     assert_eq!(*log.lock().unwrap(), [("a", 1), ("b", 1), ("a", 2), ("b", 2)]);
+}
+
+#[test]
+fn a_topic_that_several_threads_make_at_once_is_one_and_counts_all_of_them() {
+    const TOPICS: u64 = 500;
+    let bus = Bus::<u64>::builder().publish_timeout(LONG).build();
+    let seen = Arc::new(Mutex::new(HashMap::new()));
+    let sink = Arc::clone(&seen);
+    let subscription = bus
+        .subscribe("new.*")
+        .unwrap()
+        .overflow(Overflow::block())
+        .spawn(move |d: Delivery<'_, u64>| {
+            *sink.lock().unwrap().entry((d.topic().to_owned(), *d)).or_insert(0_u64) += 1;
+        })
+        .unwrap();
+    let together = Barrier::new(3);
+    thread::scope(|scope| {
+        for by in 0..3_u64 {
+            let (bus, together) = (&bus, &together);
+            scope.spawn(move || {
+                for topic in 0..TOPICS {
+                    together.wait();
+                    let name = format!("new.{topic}");
+                    match by {
+                        0 => bus.publisher(&name).unwrap().publish(by).unwrap(),
+                        _ => bus.publish_to(&name, by).unwrap(),
+                    };
+                }
+            });
+        }
+    });
+    let topics = bus.stats().topics;
+    assert_eq!(topics.len() as u64, TOPICS);
+    assert!(topics.values().all(|published| *published == 3), "{topics:?}");
+    assert!(bus.shutdown(LONG).is_clean());
+    assert_eq!(subscription.stats().handled, TOPICS * 3);
+    let seen = seen.lock().unwrap();
+    assert!(seen.len() as u64 == TOPICS * 3 && seen.values().all(|times| *times == 1), "{seen:?}");
 }
 
 #[test]
