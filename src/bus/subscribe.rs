@@ -26,7 +26,7 @@ use crate::actor::ring_source::{RingMember, RingSource};
 use crate::actor::seat::Seat;
 use crate::actor::shared_member::SharedMember;
 use crate::actor::shared_source::SharedSource;
-use crate::actor::source::{Entry, Source};
+use crate::actor::source::{Entry, Letter, Source};
 use crate::actor::subscriber::{Held, Subscriber};
 use crate::actor::target::{Account, Target};
 use crate::actor::{Actor, Delivery, Executor, IntoOutcome};
@@ -182,10 +182,40 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
         if self.reads_ring() {
             return self.start_on_ring::<A, W>(actor, chosen);
         }
-        match self.seat() {
-            Some(seat) => self.start_on_log::<A, W>(actor, chosen, seat),
-            None => self.start_with_mailbox::<A, W>(actor, chosen),
+        // Most are the only ones that ask for their topic.
+        let (core, lane) = (self.core, self.lane());
+        let builder = match self.enter_first(&chosen) {
+            Ok(target) => return start_on_own::<M, A, W>(core, chosen, lane, actor, target),
+            Err(builder) => builder,
+        };
+        match builder.seat() {
+            Some(seat) => builder.start_on_log::<A, W>(actor, chosen, seat),
+            None => builder.start_with_mailbox::<A, W>(actor, chosen),
         }
+    }
+
+    /// Its mailbox in the table, if it begins now and nobody else has asked for its topic.
+    fn enter_first(mut self, chosen: &Chosen<'_>) -> Result<Arc<Target<M>>, Self> {
+        if self.start != Start::Now || self.pattern.literal_topic().is_none() {
+            return Err(self);
+        }
+        let addr = self.addr(chosen);
+        let target = Arc::new(Target::new(subscriber(self.core, self.pattern, true), addr));
+        if self.core.table.insert_first(&target) {
+            return Ok(target);
+        }
+        self.pattern = Arc::into_inner(target).expect("nobody has seen it").subscriber.pattern;
+        Err(self)
+    }
+
+    /// An address for the mailbox, which is not made yet.
+    fn addr(&self, chosen: &Chosen<'_>) -> LazyAddr<Letter<M>> {
+        let addr = LazyAddr::new(self.mailbox, self.overflow, chosen.wait());
+        if chosen.wait() != crate::mailbox::Wait::Park {
+            // Who spins for its messages does not sleep until the first one.
+            addr.make();
+        }
+        addr
     }
 
     /// Its seat at the log that it shares with those that are like it, if there are any.
@@ -315,34 +345,19 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
             Some(from) => Some(self.reader(from, log.capacity())?),
             None => None,
         };
-        let (core, lane) = (self.core, self.lane());
-        let addr = LazyAddr::new(self.mailbox, self.overflow, chosen.wait());
+        let (core, lane, addr) = (self.core, self.lane(), self.addr(&chosen));
         // Who reads the past first goes on with its mailbox, and with no log.
         let addr = if past.is_some() { addr.staying() } else { addr };
-        if chosen.wait() != crate::mailbox::Wait::Park {
-            // Who spins for its messages does not sleep until the first one.
-            addr.make();
-        }
         let subscriber = subscriber(core, self.pattern, past.is_none());
         let target = Arc::new(Target::new(subscriber, addr));
-        let account = Account(Arc::clone(&target));
-        let member = Member::Mailbox(Arc::clone(&target));
         match past {
             None => {
-                let numbered = !account.pattern.sees_reserved();
-                core.table.insert(member.clone());
-                core.listed(&member);
-                let start = core.log.join();
-                // Notices have numbers of their own: none of them is older than the subscription.
-                let start = if numbered { start } else { 0 };
-                let source = OwnSource::new(target, start);
-                let sleep = |member: &Member<M>, waker| match member {
-                    Member::Mailbox(target) => target.addr.sleep(waker),
-                    _ => Some(waker),
-                };
-                launch::<M, A, W, _>(core, chosen, lane, (actor, source, account), member, sleep)
+                core.table.insert(Member::Mailbox(Arc::clone(&target)));
+                start_on_own::<M, A, W>(core, chosen, lane, actor, target)
             }
             Some(reader) => {
+                let account = Account(Arc::clone(&target));
+                let member = Member::Mailbox(Arc::clone(&target));
                 let filter = Filter::new(account.pattern.clone());
                 core.table.announce(member.clone());
                 core.listed(&member);
@@ -367,6 +382,28 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
             }
         }
     }
+}
+
+/// Starts with a mailbox that is in the table.
+fn start_on_own<M: Message, A: Actor<M>, W: Way<M, A>>(
+    core: &Arc<Core<M>>,
+    chosen: Chosen<'_>,
+    lane: Lane,
+    actor: A,
+    target: Arc<Target<M>>,
+) -> Result<Subscription<M>, SubscribeError> {
+    let account = Account(Arc::clone(&target));
+    let member = Member::Mailbox(Arc::clone(&target));
+    core.listed(&member);
+    let start = core.log.join();
+    // Notices have numbers of their own: none of them is older than the subscription.
+    let start = if account.pattern.sees_reserved() { 0 } else { start };
+    let source = OwnSource::new(target, start);
+    let sleep = |member: &Member<M>, waker| match member {
+        Member::Mailbox(target) => target.addr.sleep(waker),
+        _ => Some(waker),
+    };
+    launch::<M, A, W, _>(core, chosen, lane, (actor, source, account), member, sleep)
 }
 
 /// Starts the run loop. `sleep` leaves the loop's waker for whoever brings something, or gives it back

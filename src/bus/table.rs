@@ -157,6 +157,18 @@ impl<M: Message> Table<M> {
         list.members.insert(member.subscriber().id, member);
     }
 
+    /// Adds the mailbox of a single topic, unless somebody has asked for that: whether it did.
+    pub(crate) fn insert_first(&self, target: &Arc<Target<M>>) -> bool {
+        let mut list = self.lock();
+        let is_first = !self.is_in_trie(&target.subscriber.pattern)
+            && self.exact.insert(&mut list.places, target);
+        if is_first {
+            self.bump();
+            list.members.insert(target.subscriber.id, Member::Mailbox(Arc::clone(target)));
+        }
+        is_first
+    }
+
     /// Lists a subscription that is still reading the past: publishers do not see it yet.
     pub(crate) fn announce(&self, member: Member<M>) {
         self.lock().members.insert(member.subscriber().id, member);
@@ -233,7 +245,11 @@ impl<M: Message> Table<M> {
     /// Whether anybody has asked for the same, by a pattern of topics or of their tokens.
     pub(crate) fn is_asked_for(&self, pattern: &Pattern) -> bool {
         pattern.literal_topic().is_some_and(|topic| self.exact.get(topic).is_some())
-            || (self.has_trie() && self.trie.load().find_map_at(pattern, |_, _| Some(())).is_some())
+            || self.is_in_trie(pattern)
+    }
+
+    fn is_in_trie(&self, pattern: &Pattern) -> bool {
+        self.has_trie() && self.trie.load().find_map_at(pattern, |_, _| Some(())).is_some()
     }
 
     /// The log that a subscription like this one is to share with those that are there already, if
