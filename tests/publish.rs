@@ -244,7 +244,7 @@ fn a_topic_that_several_threads_make_at_once_is_one_and_counts_all_of_them() {
     let subscription = bus
         .subscribe("new.*")
         .unwrap()
-        .overflow(Overflow::block())
+        .overflow(Overflow::Block { timeout: LONG })
         .spawn(move |d: Delivery<'_, u64>| {
             *sink.lock().unwrap().entry((d.topic().to_owned(), *d)).or_insert(0_u64) += 1;
         })

@@ -26,7 +26,7 @@ use crate::actor::ring_source::{RingMember, RingSource};
 use crate::actor::seat::Seat;
 use crate::actor::shared_member::SharedMember;
 use crate::actor::shared_source::SharedSource;
-use crate::actor::source::{Entry, Letter, Source};
+use crate::actor::source::{Entry, Source};
 use crate::actor::subscriber::{Held, Subscriber};
 use crate::actor::target::{Account, Target};
 use crate::actor::{Actor, Delivery, Executor, IntoOutcome};
@@ -182,51 +182,10 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
         if self.reads_ring() {
             return self.start_on_ring::<A, W>(actor, chosen);
         }
-        // Most are the only ones that ask for their topic.
-        let (core, lane) = (self.core, self.lane());
-        let builder = match self.enter_first(&chosen) {
-            Ok(target) => return start_on_own::<M, A, W>(core, chosen, lane, actor, target),
-            Err(builder) => builder,
-        };
-        match builder.seat() {
-            Some(seat) => builder.start_on_log::<A, W>(actor, chosen, seat),
-            None => builder.start_with_mailbox::<A, W>(actor, chosen),
+        match self.begin() {
+            Some(from) => self.start_in_past::<A, W>(actor, chosen, from),
+            None => self.start_now::<A, W>(actor, chosen),
         }
-    }
-
-    /// Its mailbox in the table, if it begins now and nobody else has asked for its topic.
-    fn enter_first(mut self, chosen: &Chosen<'_>) -> Result<Arc<Target<M>>, Self> {
-        if self.start != Start::Now || self.pattern.literal_topic().is_none() {
-            return Err(self);
-        }
-        let addr = self.addr(chosen);
-        let target = Arc::new(Target::new(subscriber(self.core, self.pattern, true), addr));
-        if self.core.table.insert_first(&target) {
-            return Ok(target);
-        }
-        self.pattern = Arc::into_inner(target).expect("nobody has seen it").subscriber.pattern;
-        Err(self)
-    }
-
-    /// An address for the mailbox, which is not made yet.
-    fn addr(&self, chosen: &Chosen<'_>) -> LazyAddr<Letter<M>> {
-        let addr = LazyAddr::new(self.mailbox, self.overflow, chosen.wait());
-        if chosen.wait() != crate::mailbox::Wait::Park {
-            // Who spins for its messages does not sleep until the first one.
-            addr.make();
-        }
-        addr
-    }
-
-    /// Its seat at the log that it shares with those that are like it, if there are any.
-    fn seat(&self) -> Option<Seat<M>> {
-        let table = &self.core.table;
-        if self.start != Start::Now || !table.is_asked_for(&self.pattern) {
-            return None;
-        }
-        let log = table.shared_log(&Alike::of(&self.pattern, self.mailbox, self.overflow)?)?;
-        let reader = log.reader()?;
-        Some(Seat::new(&log, reader, None))
     }
 
     fn reads_ring(&self) -> bool {
@@ -246,12 +205,10 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
     /// The first sequence wanted, if it lies in the past.
     fn begin(&self) -> Option<u64> {
         let log = &self.core.log;
-        if self.pattern.sees_reserved() {
-            // Notices are numbered on a ring of their own, which nobody reads back.
-            return None;
-        }
         match self.start {
             Start::Now => None,
+            // Notices are numbered on a ring of their own, which nobody reads back.
+            _ if self.pattern.sees_reserved() => None,
             Start::Recent(count) => {
                 let count = count.min(log.capacity()) as u64;
                 Some(log.tail().saturating_sub(count).max(log.start()))
@@ -317,71 +274,95 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
         )
     }
 
-    fn start_on_log<A: Actor<M>, W: Way<M, A>>(
+    /// With what is published from now on: at the log of those that are like it, or with a mailbox.
+    fn start_now<A: Actor<M>, W: Way<M, A>>(
         self,
         actor: A,
         chosen: Chosen<'_>,
-        seat: Seat<M>,
     ) -> Result<Subscription<M>, SubscribeError> {
-        let core = self.core;
+        let (core, lane, is_now) = (self.core, self.lane(), self.start == Start::Now);
         let addr = LazyAddr::new(self.mailbox, self.overflow, chosen.wait());
-        let subscriber = subscriber(core, self.pattern.clone(), true);
-        let target = Arc::new(Target::with_seat(subscriber, addr, seat));
-        let member = SharedMember::of(&target).map(Member::Shared).expect(SEAT);
-        core.table.insert(member.clone());
-        core.listed(&member);
-        let source = SharedSource::of(&target, core.log.join()).expect(SEAT);
-        let parts = (actor, source, Account(target));
-        launch::<M, A, W, _>(core, chosen, self.lane(), parts, member, |_, waker| Some(waker))
+        let addr = if spins(&chosen) { addr.staying() } else { addr };
+        let target = Arc::new(Target::new(subscriber(core, self.pattern, true), addr));
+        // Most are the only ones that ask for their topic.
+        if !is_now || !core.table.insert_first(&target) {
+            if is_now && let Some(seat) = seat(core, &target) {
+                let target = Arc::into_inner(target).expect("nobody has seen it");
+                return start_on_log::<M, A, W>(core, chosen, lane, actor, target, seat);
+            }
+            core.table.insert(Member::Mailbox(Arc::clone(&target)));
+        }
+        start_on_own::<M, A, W>(core, chosen, lane, actor, target)
     }
 
-    fn start_with_mailbox<A: Actor<M>, W: Way<M, A>>(
+    /// With what was published from there on.
+    fn start_in_past<A: Actor<M>, W: Way<M, A>>(
         self,
         actor: A,
         chosen: Chosen<'_>,
+        from: u64,
     ) -> Result<Subscription<M>, SubscribeError> {
-        let log = &self.core.log;
-        let past = match self.begin() {
-            Some(from) => Some(self.reader(from, log.capacity())?),
-            None => None,
-        };
-        let (core, lane, addr) = (self.core, self.lane(), self.addr(&chosen));
-        // Who reads the past first goes on with its mailbox, and with no log.
-        let addr = if past.is_some() { addr.staying() } else { addr };
-        let subscriber = subscriber(core, self.pattern, past.is_none());
-        let target = Arc::new(Target::new(subscriber, addr));
-        match past {
-            None => {
-                core.table.insert(Member::Mailbox(Arc::clone(&target)));
-                start_on_own::<M, A, W>(core, chosen, lane, actor, target)
-            }
-            Some(reader) => {
-                let account = Account(Arc::clone(&target));
-                let member = Member::Mailbox(Arc::clone(&target));
-                let filter = Filter::new(account.pattern.clone());
-                core.table.announce(member.clone());
-                core.listed(&member);
-                let (weak, id, log) = (core.this.clone(), account.id, Arc::clone(&core.log));
-                let join: Join = Box::new(move || {
-                    if let Some(core) = weak.upgrade() {
-                        core.table.join(id);
-                    }
-                    log.join()
-                });
-                let source = MailboxSource::new(Arc::clone(&target));
-                let past = Account(target);
-                let source = CatchUpSource::new(reader, filter, join, source, past);
-                launch::<M, A, W, _>(
-                    core,
-                    chosen,
-                    lane,
-                    (actor, source, account),
-                    member,
-                    |_, waker| Some(waker),
-                )
-            }
+        let reader = self.reader(from, self.core.log.capacity())?;
+        let (core, lane) = (self.core, self.lane());
+        // It goes on with its mailbox, and with no log.
+        let addr = LazyAddr::new(self.mailbox, self.overflow, chosen.wait()).staying();
+        if spins(&chosen) {
+            addr.make();
         }
+        let target = Arc::new(Target::new(subscriber(core, self.pattern, false), addr));
+        let account = Account(Arc::clone(&target));
+        let member = Member::Mailbox(Arc::clone(&target));
+        let filter = Filter::new(account.pattern.clone());
+        core.table.announce(member.clone());
+        core.listed(&member);
+        let (weak, id, log) = (core.this.clone(), account.id, Arc::clone(&core.log));
+        let join: Join = Box::new(move || {
+            if let Some(core) = weak.upgrade() {
+                core.table.join(id);
+            }
+            log.join()
+        });
+        let source = MailboxSource::new(Arc::clone(&target));
+        let source = CatchUpSource::new(reader, filter, join, source, Account(target));
+        let parts = (actor, source, account);
+        launch::<M, A, W, _>(core, chosen, lane, parts, member, |_, waker| Some(waker))
     }
+}
+
+/// Whether it does not sleep until its first message: then its mailbox is made at once, and stays.
+fn spins(chosen: &Chosen<'_>) -> bool {
+    chosen.wait() != crate::mailbox::Wait::Park
+}
+
+/// A seat at the log that this subscription shares with those that are like it, if there are any.
+fn seat<M: Message>(core: &Core<M>, target: &Target<M>) -> Option<Seat<M>> {
+    let (pattern, addr) = (&target.subscriber.pattern, &target.addr);
+    if !core.table.is_asked_for(pattern) {
+        return None;
+    }
+    let log = core.table.shared_log(&Alike::of(pattern, addr.capacity(), addr.overflow())?)?;
+    let reader = log.reader()?;
+    Some(Seat::new(&log, reader, None))
+}
+
+/// Starts with this seat instead of the target's mailbox, of which nobody knows.
+fn start_on_log<M: Message, A: Actor<M>, W: Way<M, A>>(
+    core: &Arc<Core<M>>,
+    chosen: Chosen<'_>,
+    lane: Lane,
+    actor: A,
+    target: Target<M>,
+    seat: Seat<M>,
+) -> Result<Subscription<M>, SubscribeError> {
+    let Target { subscriber, addr, .. } = target;
+    let addr = LazyAddr::new(addr.capacity(), addr.overflow(), addr.wait());
+    let target = Arc::new(Target::with_seat(subscriber, addr, seat));
+    let member = SharedMember::of(&target).map(Member::Shared).expect(SEAT);
+    core.table.insert(member.clone());
+    core.listed(&member);
+    let source = SharedSource::of(&target, core.log.join()).expect(SEAT);
+    let parts = (actor, source, Account(target));
+    launch::<M, A, W, _>(core, chosen, lane, parts, member, |_, waker| Some(waker))
 }
 
 /// Starts with a mailbox that is in the table.
@@ -392,6 +373,9 @@ fn start_on_own<M: Message, A: Actor<M>, W: Way<M, A>>(
     actor: A,
     target: Arc<Target<M>>,
 ) -> Result<Subscription<M>, SubscribeError> {
+    if spins(&chosen) {
+        target.addr.make();
+    }
     let account = Account(Arc::clone(&target));
     let member = Member::Mailbox(Arc::clone(&target));
     core.listed(&member);
@@ -401,6 +385,7 @@ fn start_on_own<M: Message, A: Actor<M>, W: Way<M, A>>(
     let source = OwnSource::new(target, start);
     let sleep = |member: &Member<M>, waker| match member {
         Member::Mailbox(target) => target.addr.sleep(waker),
+        // Its own is the one from above, whatever the table's has become.
         _ => Some(waker),
     };
     launch::<M, A, W, _>(core, chosen, lane, (actor, source, account), member, sleep)

@@ -157,8 +157,12 @@ impl<M: Message> Table<M> {
         list.members.insert(member.subscriber().id, member);
     }
 
-    /// Adds the mailbox of a single topic, unless somebody has asked for that: whether it did.
+    /// Adds a mailbox of a single topic if nobody has asked for that: whether it did.
     pub(crate) fn insert_first(&self, target: &Arc<Target<M>>) -> bool {
+        if target.subscriber.pattern.literal_topic().is_none() {
+            return false;
+        }
+        // Whether the trie ever had somebody is exact as long as the lock is held.
         let mut list = self.lock();
         let is_first = !self.is_in_trie(&target.subscriber.pattern)
             && self.exact.insert(&mut list.places, target);

@@ -29,6 +29,27 @@ fn those_that_are_alike_share_a_log_if_they_come_before_the_first_message() {
     let longer = Overflow::Block { timeout: Duration::from_secs(2) };
     kept.push(subscribe(&bus, 65, longer));
     assert_eq!(reached(&bus), (1, vec![3, 2, 4]), "those with Block come first");
+    let numbers = kept.windows(2).all(|two| two[1].id() == two[0].id() + 1);
+    assert!(numbers, "none is left out");
+}
+
+#[test]
+fn two_that_are_alike_and_come_first_at_once_share_a_log() {
+    for _ in 0..200 {
+        let (bus, together) = (Bus::<u64>::new(), Barrier::new(2));
+        let come = || {
+            together.wait();
+            subscribe(&bus, 64, Overflow::DropOldest)
+        };
+        let both = std::thread::scope(|scope| {
+            let other = scope.spawn(come);
+            (come(), other.join().unwrap())
+        });
+        assert_eq!(reached(&bus), (0, vec![2]));
+        bus.publish_to("t", 1_u64).unwrap();
+        bus.settle(LONG).unwrap();
+        assert_eq!((both.0.stats().handled, both.1.stats().handled), (1, 1));
+    }
 }
 
 #[test]
