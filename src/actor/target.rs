@@ -37,7 +37,8 @@ impl<M: Message> Target<M> {
         subscriber.ledger.runner.set_done(seat.begin());
         let target = Self::new(subscriber, addr);
         target.seat.get_or_init(|| Box::new(seat));
-        target.addr.give_way(|_| ());
+        let gave_way = target.addr.give_way(|_| ());
+        debug_assert!(gave_way, "it is unmade, and one that may");
         target
     }
 

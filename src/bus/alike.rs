@@ -4,7 +4,8 @@
 //! which is made when a publisher first asks for it. If a second one comes before that, the first takes
 //! a seat at the log that is made for it, and a publish costs one copy for all of them. If it comes later,
 //! or the first spins or began with the past, the first keeps its mailbox, and whoever comes after it
-//! shares a log with those that come later still: two copies for all of them.
+//! shares a log with those that come later still: two copies for all of them. Two that come at the same
+//! moment, to a pattern of many topics or to a topic that one of another size has, may both keep theirs.
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;

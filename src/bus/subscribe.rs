@@ -329,7 +329,8 @@ impl<'a, M: Message> SubscribeBuilder<'a, M> {
     }
 }
 
-/// Whether it does not sleep until its first message: then its mailbox is made at once, and stays.
+/// Whether it looks for messages before it sleeps: a mailbox of its own is then made without waiting for
+/// a publisher, and never gives way.
 fn spins(chosen: &Chosen<'_>) -> bool {
     chosen.wait() != crate::mailbox::Wait::Park
 }

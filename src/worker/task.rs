@@ -192,8 +192,8 @@ impl<F: Job> fmt::Debug for Task<F> {
 /// Makes a task. The caller holds the pool's handle.
 ///
 /// `sleep` may leave the task's waker where somebody will find it: then the first poll is what the
-/// first wake brings. If it gives the waker back, the task is queued; if it drops it, the task is
-/// dropped too. So a future that has nothing to do but wait costs the workers nothing.
+/// first wake brings, so that a future that has nothing to do but wait costs the workers nothing. If it
+/// gives the waker back, the task is queued; if it drops it, the task is dropped too.
 pub(super) fn spawn(
     ready: &Arc<Ready>,
     lane: Lane,
