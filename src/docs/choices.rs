@@ -58,7 +58,8 @@
 //! by being made), its thread spins, it began with the past, or it has failed. Then it keeps the
 //! mailbox, and the log is for all that come after it: two copies. So subscribe first, and make
 //! publishers after that. (Of more than 8 subscriptions of one pattern and other sizes only 8 are looked
-//! at for one that is alike.) What is different from mailboxes:
+//! at for one that is alike. Two that come at the same moment may both keep their mailboxes, if the pattern is
+//! of many topics, or somebody else had the topic.) What is different from mailboxes:
 //!
 //! * With `DropOldest` exactly the newest `size` messages are kept, and a message is lost when its
 //!   subscriber comes to it, not when it is published: so
